@@ -1,0 +1,1 @@
+"""Chooses the slot that runs; never replaced over the air."""

@@ -1,0 +1,1 @@
+"""Starts the application of the slot that boot.py chose."""

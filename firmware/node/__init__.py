@@ -1,0 +1,1 @@
+"""The pole's application: runs the lamp alone, measures, reports, obeys and updates itself."""

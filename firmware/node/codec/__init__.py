@@ -1,0 +1,1 @@
+"""CBOR, SenML and link-format; no I/O."""

@@ -1,0 +1,1 @@
+"""Object security for CoAP (RFC 8613); no I/O."""

@@ -1,0 +1,1 @@
+"""Verifying, installing, trying and confirming releases."""

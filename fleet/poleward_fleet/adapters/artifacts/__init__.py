@@ -1,0 +1,1 @@
+"""Release content by digest."""

@@ -1,0 +1,1 @@
+"""gRPC towards gateways and the command line."""

@@ -1,0 +1,1 @@
+"""The edge gateway: CoAP to its nodes, gRPC to the fleet, durable in between."""

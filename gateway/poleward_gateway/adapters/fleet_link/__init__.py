@@ -1,0 +1,1 @@
+"""gRPC towards the fleet."""

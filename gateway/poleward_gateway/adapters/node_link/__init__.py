@@ -1,0 +1,1 @@
+"""CoAP, OSCORE and LwM2M towards the nodes."""

@@ -1,0 +1,1 @@
+"""SQLite: spool, contexts, desired state."""

@@ -1,0 +1,154 @@
+"""Objects and resources of the node link: ids, types, operations, units, names of metrics.
+
+Each entry agrees with the registry definition in nodelink/objects/<id>.xml; a test compares them.
+The node does not import this table (it would cost heap): its object files carry their own ids, and
+a test holds those against this table too.
+"""
+
+# Types of OMA LwM2M TS Core 1.1, Appendix C.
+STRING = "String"
+INTEGER = "Integer"
+FLOAT = "Float"
+BOOLEAN = "Boolean"
+OPAQUE = "Opaque"
+TIME = "Time"
+OBJLNK = "Objlnk"
+NONE = ""
+
+# object id -> (name, {resource id: (name, type, operations, unit, metric or None)})
+# A metric names the series that a numeric resource feeds above the gateway; its suffix is its unit.
+OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]] = {
+    0: (
+        "LWM2M Security",
+        {
+            0: ("LWM2M Server URI", STRING, "", "", None),
+            1: ("Bootstrap-Server", BOOLEAN, "", "", None),
+            2: ("Security Mode", INTEGER, "", "", None),
+            3: ("Public Key or Identity", OPAQUE, "", "", None),
+            4: ("Server Public Key", OPAQUE, "", "", None),
+            5: ("Secret Key", OPAQUE, "", "", None),
+            10: ("Short Server ID", INTEGER, "", "", None),
+            17: ("OSCORE Security Mode", OBJLNK, "", "", None),
+        },
+    ),
+    1: (
+        "LwM2M Server",
+        {
+            0: ("Short Server ID", INTEGER, "R", "", None),
+            1: ("Lifetime", INTEGER, "RW", "s", None),
+            6: ("Notification Storing When Disabled or Offline", BOOLEAN, "RW", "", None),
+            7: ("Binding", STRING, "RW", "", None),
+            8: ("Registration Update Trigger", NONE, "E", "", None),
+            9: ("Bootstrap-Request Trigger", NONE, "E", "", None),
+            23: ("Mute Send", BOOLEAN, "RW", "", None),
+        },
+    ),
+    3: (
+        "Device",
+        {
+            0: ("Manufacturer", STRING, "R", "", None),
+            1: ("Model Number", STRING, "R", "", None),
+            2: ("Serial Number", STRING, "R", "", None),
+            3: ("Firmware Version", STRING, "R", "", None),
+            4: ("Reboot", NONE, "E", "", None),
+            10: ("Memory Free", INTEGER, "R", "", "node.memory_free_kib"),
+            11: ("Error Code", INTEGER, "R", "", None),
+            13: ("Current Time", TIME, "RW", "", None),
+            16: ("Supported Binding and Modes", STRING, "R", "", None),
+            18: ("Hardware Version", STRING, "R", "", None),
+        },
+    ),
+    5: (
+        "Firmware Update",
+        {
+            0: ("Package", OPAQUE, "W", "", None),
+            1: ("Package URI", STRING, "RW", "", None),
+            2: ("Update", NONE, "E", "", None),
+            3: ("State", INTEGER, "R", "", None),
+            5: ("Update Result", INTEGER, "R", "", None),
+            6: ("PkgName", STRING, "R", "", None),
+            7: ("PkgVersion", STRING, "R", "", None),
+            8: ("Firmware Update Protocol Support", INTEGER, "R", "", None),
+            9: ("Firmware Update Delivery Method", INTEGER, "R", "", None),
+        },
+    ),
+    21: (
+        "LwM2M OSCORE",
+        {
+            0: ("OSCORE Master Secret", OPAQUE, "", "", None),
+            1: ("OSCORE Sender ID", OPAQUE, "", "", None),
+            2: ("OSCORE Recipient ID", OPAQUE, "", "", None),
+            5: ("OSCORE Master Salt", OPAQUE, "", "", None),
+        },
+    ),
+    3303: ("Temperature", {5700: ("Sensor Value", FLOAT, "R", "", "air.temperature_c")}),
+    3304: ("Humidity", {5700: ("Sensor Value", FLOAT, "R", "", "air.humidity_percent")}),
+    3416: (
+        "Outdoor lamp controller",
+        {
+            1: ("Command", INTEGER, "RW", "/100", None),
+            2: ("Command in action", INTEGER, "R", "/100", None),
+            3: ("Dimming level", INTEGER, "R", "/100", "lamp.level_percent"),
+            4: ("Default dimming level", INTEGER, "RW", "/100", None),
+            5: ("Lamp failure", BOOLEAN, "R", "", "lamp.failed"),
+            15: ("Lamp operating hours", FLOAT, "R", "h", "lamp.operating_h"),
+            18: ("Lamp switch counter", INTEGER, "R", "", "lamp.switch_count"),
+            36: ("Nominal Lamp wattage", INTEGER, "RW", "W", None),
+            51: ("Manual override end time", TIME, "RW", "", None),
+            54: ("Manual override active", BOOLEAN, "R", "", "lamp.override_active"),
+        },
+    ),
+    3418: (
+        "Electrical monitor",
+        {
+            1: ("Supply voltage", FLOAT, "R", "V", "supply.voltage_v"),
+            2: ("Supply current", FLOAT, "R", "A", "supply.current_a"),
+            4: ("Active power", FLOAT, "R", "W", "supply.active_power_w"),
+            5: ("Power factor", FLOAT, "R", "", "supply.power_factor"),
+            6: ("Cumulated active energy", FLOAT, "R", "Wh", "supply.energy_wh"),
+        },
+    ),
+    3428: (
+        "Air quality",
+        {
+            1: ("PM10", FLOAT, "R", "ug/m3", "air.pm10_ug_m3"),
+            3: ("PM2.5", FLOAT, "R", "ug/m3", "air.pm25_ug_m3"),
+        },
+    ),
+    # Private range (26241 to 32768), defined by us.
+    26241: (
+        "Report",
+        {
+            0: ("Boot count", INTEGER, "R", "", None),
+            1: ("Sequence number", INTEGER, "R", "", None),
+            2: ("Dropped reports", INTEGER, "R", "", None),
+            3: ("Interval", INTEGER, "RW", "s", None),
+        },
+    ),
+    26242: (
+        "Event",
+        {
+            0: ("Boot count", INTEGER, "R", "", None),
+            1: ("Sequence number", INTEGER, "R", "", None),
+            2: ("Kind", STRING, "R", "", None),
+            3: ("Severity", INTEGER, "R", "", None),
+            4: ("Detail", STRING, "R", "", None),
+        },
+    ),
+    26243: (
+        "Release",
+        {
+            0: ("Sequence number", INTEGER, "R", "", None),
+            1: ("Slot", STRING, "R", "", None),
+            2: ("On trial", BOOLEAN, "R", "", None),
+            3: ("Last failure", STRING, "R", "", None),
+        },
+    ),
+    26244: (
+        "Command",
+        {
+            # Written together with the resource it guards, in one composite or instance write.
+            0: ("Deadline", TIME, "W", "", None),
+        },
+    ),
+}

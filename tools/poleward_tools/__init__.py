@@ -1,0 +1,1 @@
+"""The `poleward` command and what stands behind it."""
