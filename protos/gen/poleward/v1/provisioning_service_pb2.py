@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/provisioning_service.proto\x12\x0bpoleward.v1\"\x81\x01\n\x10ManufacturedNode\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x18\n\x10\x62ootstrap_secret\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62ootstrap_salt\x18\x03 \x01(\x0c\x12\x17\n\x0f\x63laim_code_hash\x18\x04 \x01(\t\x12\x15\n\rboard_profile\x18\x05 \x01(\t\"B\n\x12ImportNodesRequest\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.poleward.v1.ManufacturedNode\"+\n\x13ImportNodesResponse\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"]\n\x11\x43ommissionRequest\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x12\n\nclaim_code\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x14\n\x0cgateway_name\x18\x04 \x01(\t\")\n\x12\x43ommissionResponse\x12\x13\n\x0bnode_number\x18\x01 \x01(\r2\xb6\x01\n\x13ProvisioningService\x12P\n\x0bImportNodes\x12\x1f.poleward.v1.ImportNodesRequest\x1a .poleward.v1.ImportNodesResponse\x12M\n\nCommission\x12\x1e.poleward.v1.CommissionRequest\x1a\x1f.poleward.v1.CommissionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/provisioning_service.proto\x12\x0bpoleward.v1\"\x81\x01\n\x10ManufacturedNode\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x18\n\x10\x62ootstrap_secret\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62ootstrap_salt\x18\x03 \x01(\x0c\x12\x17\n\x0f\x63laim_code_hash\x18\x04 \x01(\t\x12\x15\n\rboard_profile\x18\x05 \x01(\t\"B\n\x12ImportNodesRequest\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.poleward.v1.ManufacturedNode\"+\n\x13ImportNodesResponse\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"x\n\x11\x43ommissionRequest\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x12\n\nclaim_code\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x14\n\x0cgateway_name\x18\x04 \x01(\t\x12\x19\n\x11report_interval_s\x18\x05 \x01(\r\")\n\x12\x43ommissionResponse\x12\x13\n\x0bnode_number\x18\x01 \x01(\r2\xb6\x01\n\x13ProvisioningService\x12P\n\x0bImportNodes\x12\x1f.poleward.v1.ImportNodesRequest\x1a .poleward.v1.ImportNodesResponse\x12M\n\nCommission\x12\x1e.poleward.v1.CommissionRequest\x1a\x1f.poleward.v1.CommissionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTNODESRESPONSE']._serialized_start=255
   _globals['_IMPORTNODESRESPONSE']._serialized_end=298
   _globals['_COMMISSIONREQUEST']._serialized_start=300
-  _globals['_COMMISSIONREQUEST']._serialized_end=393
-  _globals['_COMMISSIONRESPONSE']._serialized_start=395
-  _globals['_COMMISSIONRESPONSE']._serialized_end=436
-  _globals['_PROVISIONINGSERVICE']._serialized_start=439
-  _globals['_PROVISIONINGSERVICE']._serialized_end=621
+  _globals['_COMMISSIONREQUEST']._serialized_end=420
+  _globals['_COMMISSIONRESPONSE']._serialized_start=422
+  _globals['_COMMISSIONRESPONSE']._serialized_end=463
+  _globals['_PROVISIONINGSERVICE']._serialized_start=466
+  _globals['_PROVISIONINGSERVICE']._serialized_end=648
 # @@protoc_insertion_point(module_scope)

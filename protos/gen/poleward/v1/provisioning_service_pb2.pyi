@@ -114,6 +114,7 @@ class CommissionRequest(_message.Message):
     CLAIM_CODE_FIELD_NUMBER: _builtins.int
     POLE_CODE_FIELD_NUMBER: _builtins.int
     GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    REPORT_INTERVAL_S_FIELD_NUMBER: _builtins.int
     mac: _builtins.str
     """EUI-48 of the node in lower-case hex."""
     claim_code: _builtins.str
@@ -122,6 +123,8 @@ class CommissionRequest(_message.Message):
     """Pole to put it into."""
     gateway_name: _builtins.str
     """Gateway that serves it."""
+    report_interval_s: _builtins.int
+    """Interval between the node's reports, in seconds; 0 for the default of 60."""
     def __init__(
         self,
         *,
@@ -129,10 +132,11 @@ class CommissionRequest(_message.Message):
         claim_code: _builtins.str = ...,
         pole_code: _builtins.str = ...,
         gateway_name: _builtins.str = ...,
+        report_interval_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_code", b"claim_code", "gateway_name", b"gateway_name", "mac", b"mac", "pole_code", b"pole_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_code", b"claim_code", "gateway_name", b"gateway_name", "mac", b"mac", "pole_code", b"pole_code", "report_interval_s", b"report_interval_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,440 @@
+"""Release envelopes: encoding, signing, reading and verifying them on CPython.
+
+Not the node's reader, which is `node.ota.suit` and shares no code with this one.
+
+The form is draft-ietf-suit-manifest-37 with suit-set-version of draft-ietf-suit-update-management;
+docs/ota.md lists the members used. Only that form is accepted: an envelope that says more than a
+node understands is refused where it is published, not in the street.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cbor2
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
+from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, VENDOR_ID
+from poleward_manifest.errors import (
+    BadSignatureError,
+    DigestMismatchError,
+    MalformedError,
+    TooBigError,
+    UntrustedKeyError,
+    WrongClassError,
+)
+
+# Tags: SUIT_Envelope_Tagged of the draft; RFC 9052, 2 (COSE_Sign1).
+_TAG_ENVELOPE = 107
+_TAG_SIGN1 = 18
+# RFC 9052, 3.1 (alg); RFC 9864, 2.2 (Ed25519, fully specified); RFC 9054, 2.1 (SHA-256).
+_HEADER_ALG = 1
+_HEADER_KID = 4
+_ALG_ED25519 = -19
+_ALG_SHA256 = -16
+# draft-ietf-suit-manifest, Appendix A: labels.
+_AUTHENTICATION_WRAPPER = 2
+_MANIFEST = 3
+_VERSION = 1
+_SEQUENCE_NUMBER = 2
+_COMMON = 3
+_SET_VERSION = 6  # draft-ietf-suit-update-management
+_VALIDATE = 7
+_COMPONENTS = 2
+_SHARED_SEQUENCE = 4
+_CONDITION_VENDOR = 1
+_CONDITION_CLASS = 2
+_CONDITION_IMAGE_MATCH = 3
+_DIRECTIVE_OVERRIDE_PARAMETERS = 20
+_PARAMETER_VENDOR = 1
+_PARAMETER_CLASS = 2
+_PARAMETER_DIGEST = 3
+_PARAMETER_SIZE = 14
+_REPORT_ALL = 15  # SUIT_Rep_Policy: record success and failure, with system information
+
+_MANIFEST_VERSION = 1
+_MAX_SEQUENCE = 2**31 - 1  # the node keeps it in an NVS i32
+_MAX_SIGNATURES = 8
+_VERSION_TEXT = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One thing a release installs.
+
+    Attributes:
+        digest: SHA-256 of its plain contents.
+        size_bytes: size of its plain contents.
+    """
+
+    name: str
+    digest: bytes
+    size_bytes: int
+
+    @classmethod
+    def of_bundle(cls, bundle: bytes) -> "Component":
+        """Describe the bytes of a bundle."""
+        return cls(COMPONENT_BUNDLE.decode(), hashlib.sha256(bundle).digest(), len(bundle))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a release says about itself.
+
+    Attributes:
+        sequence: monotonic; a node takes only a higher one than its own.
+        version: three numbers, for people, for example `1.4.0`.
+        board_profile: kind of board, a key of `nodelink.release_format.CLASS_IDS`.
+        bundle: the node application.
+    """
+
+    sequence: int
+    version: str
+    board_profile: str
+    bundle: Component
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Encode the part that is signed.
+
+    Raises:
+        MalformedError: version or sequence is not of the allowed form.
+        WrongClassError: the board profile is unknown.
+        TooBigError: the bundle is bigger than a node takes.
+    """
+    if not _VERSION_TEXT.fullmatch(manifest.version):
+        raise MalformedError(f"version {manifest.version!r} is not of the form 1.2.3")
+    if not 0 < manifest.sequence <= _MAX_SEQUENCE:
+        raise MalformedError(f"sequence {manifest.sequence} is not between 1 and {_MAX_SEQUENCE}")
+    if manifest.board_profile not in CLASS_IDS:
+        raise WrongClassError(
+            f"board profile {manifest.board_profile!r} is unknown; known: {', '.join(CLASS_IDS)}"
+        )
+    if not 0 < manifest.bundle.size_bytes <= BUNDLE_MAX_BYTES:
+        raise TooBigError(
+            f"a bundle of {manifest.bundle.size_bytes} bytes; a node takes 1 to {BUNDLE_MAX_BYTES}"
+        )
+    digest = cbor2.dumps([_ALG_SHA256, manifest.bundle.digest])
+    shared_sequence = [
+        _DIRECTIVE_OVERRIDE_PARAMETERS,
+        {
+            _PARAMETER_VENDOR: VENDOR_ID,
+            _PARAMETER_CLASS: CLASS_IDS[manifest.board_profile],
+            _PARAMETER_DIGEST: digest,
+            _PARAMETER_SIZE: manifest.bundle.size_bytes,
+        },
+        _CONDITION_VENDOR, _REPORT_ALL,
+        _CONDITION_CLASS, _REPORT_ALL,
+    ]  # fmt: skip
+    common = {
+        _COMPONENTS: [[manifest.bundle.name.encode()]],
+        _SHARED_SEQUENCE: cbor2.dumps(shared_sequence),
+    }
+    return cbor2.dumps(
+        {
+            _VERSION: _MANIFEST_VERSION,
+            _SEQUENCE_NUMBER: manifest.sequence,
+            _COMMON: cbor2.dumps(common),
+            _SET_VERSION: cbor2.dumps([int(number) for number in manifest.version.split(".")]),
+            _VALIDATE: cbor2.dumps([_CONDITION_IMAGE_MATCH, _REPORT_ALL]),
+        }
+    )
+
+
+def sign(manifest: Manifest, keys: Sequence[Ed25519PrivateKey]) -> bytes:
+    """Make an envelope of a manifest, signed with every key given, in that order.
+
+    With no key the envelope carries no signature; `add_signature` adds them one by one where each
+    key lives on a machine of its own.
+
+    Raises:
+        EnvelopeError: see `encode_manifest`.
+    """
+    encoded = encode_manifest(manifest)
+    digest = cbor2.dumps([_ALG_SHA256, _manifest_digest(encoded)])
+    blocks = [_signature_block(digest, key) for key in keys]
+    return _envelope([digest, *blocks], encoded)
+
+
+def add_signature(envelope: bytes, key: Ed25519PrivateKey) -> bytes:
+    """Add one more signature to an envelope; a signature of the same key is replaced.
+
+    Raises:
+        EnvelopeError: the envelope is not sound, see `read`.
+    """
+    parsed = _parse(envelope)
+    kid = _key_id(key.public_key().public_bytes_raw())
+    kept = [block.encoded for block in parsed.blocks if block.kid != kid]
+    return _envelope([parsed.digest, *kept, _signature_block(parsed.digest, key)], parsed.manifest)
+
+
+def read(envelope: bytes) -> Manifest:
+    """Read an envelope WITHOUT checking who signed it: for showing, never for deciding.
+
+    Raises:
+        EnvelopeError: not sound; any of its classes but the two about keys.
+    """
+    return _read_manifest(_parse(envelope).manifest)
+
+
+def signers(envelope: bytes) -> tuple[bytes, ...]:
+    """List the key ids (8 bytes of SHA-256 of the public key) an envelope claims, unchecked.
+
+    Raises:
+        MalformedError, DigestMismatchError: the envelope is not sound.
+    """
+    return tuple(block.kid for block in _parse(envelope).blocks)
+
+
+def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -> Manifest:
+    """Read an envelope after checking that enough trusted keys signed it.
+
+    Args:
+        envelope: the bytes as published.
+        trusted_keys: Ed25519 public keys, 32 bytes each.
+        threshold: how many distinct trusted keys must have signed.
+
+    Raises:
+        MalformedError: not an envelope of our form; build it again.
+        DigestMismatchError: the manifest was altered after its digest was taken.
+        BadSignatureError: a signature by a trusted key does not fit the manifest.
+        UntrustedKeyError: fewer than `threshold` trusted keys signed; sign it or trust the key.
+        WrongClassError, TooBigError: the manifest is sound but no node would take it.
+    """
+    parsed = _parse(envelope)
+    keys = {_key_id(key): key for key in trusted_keys}
+    valid = set()
+    for block in parsed.blocks:
+        key = keys.get(block.kid)
+        if key is None:
+            continue
+        try:
+            Ed25519PublicKey.from_public_bytes(key).verify(
+                block.signature, _signed_bytes(block.protected, parsed.digest)
+            )
+        except InvalidSignature:
+            raise BadSignatureError(
+                f"the signature of key {block.kid.hex()} does not fit the manifest; it was altered "
+                "or the signature is of another release: sign the release again"
+            ) from None
+        valid.add(block.kid)
+    if len(valid) < max(1, threshold):
+        claimed = ", ".join(block.kid.hex() for block in parsed.blocks) or "nobody"
+        raise UntrustedKeyError(
+            f"{len(valid)} of {max(1, threshold)} needed trusted keys signed "
+            f"(signed by {claimed}); sign it with a trusted release key, or have its key trusted"
+        )
+    return _read_manifest(parsed.manifest)
+
+
+def check_bundle(manifest: Manifest, bundle: bytes) -> None:
+    """Check that a bundle is the one the manifest names.
+
+    Raises:
+        DigestMismatchError: it is another; build or fetch it again.
+    """
+    found = Component.of_bundle(bundle)
+    if found != manifest.bundle:
+        raise DigestMismatchError(
+            f"the bundle has {found.size_bytes} bytes and SHA-256 {found.digest.hex()}, release "
+            f"{manifest.version} names {manifest.bundle.size_bytes} bytes and "
+            f"{manifest.bundle.digest.hex()}; fetch it again"
+        )
+
+
+def envelope_digest(envelope: bytes) -> bytes:
+    """Name an envelope: the SHA-256 under which it is published and fetched."""
+    return hashlib.sha256(envelope).digest()
+
+
+def key_id(public_key: bytes) -> bytes:
+    """Give the short name of a release key: the first 8 bytes of SHA-256 of its 32 bytes."""
+    return _key_id(public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class _SignatureBlock:
+    encoded: bytes
+    protected: bytes
+    kid: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    digest: bytes
+    blocks: tuple[_SignatureBlock, ...]
+    manifest: bytes
+
+
+def _key_id(public_key: bytes) -> bytes:
+    return hashlib.sha256(public_key).digest()[:8]
+
+
+def _manifest_digest(manifest: bytes) -> bytes:
+    # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
+    return hashlib.sha256(cbor2.dumps(manifest)).digest()
+
+
+def _signed_bytes(protected: bytes, digest: bytes) -> bytes:
+    """RFC 9052, 4.4; the detached payload is the encoded SUIT_Digest."""
+    return cbor2.dumps(["Signature1", protected, b"", digest])
+
+
+def _signature_block(digest: bytes, key: Ed25519PrivateKey) -> bytes:
+    protected = cbor2.dumps({_HEADER_ALG: _ALG_ED25519})
+    kid = _key_id(key.public_key().public_bytes_raw())
+    signature = key.sign(_signed_bytes(protected, digest))
+    return cbor2.dumps(cbor2.CBORTag(_TAG_SIGN1, [protected, {_HEADER_KID: kid}, None, signature]))
+
+
+def _envelope(authentication: list[bytes], manifest: bytes) -> bytes:
+    # The authentication wrapper must come first, draft-ietf-suit-manifest, 8.3.
+    return cbor2.dumps(
+        cbor2.CBORTag(
+            _TAG_ENVELOPE,
+            {_AUTHENTICATION_WRAPPER: cbor2.dumps(authentication), _MANIFEST: manifest},
+        )
+    )
+
+
+def _load(encoded: object, what: str) -> Any:
+    """Decode one CBOR item that must fill its bytes and be in shortest form."""
+    if not isinstance(encoded, bytes):
+        raise MalformedError(f"{what} is missing or not a byte string")
+    try:
+        item = cbor2.loads(encoded)
+        canonical = cbor2.dumps(item) == encoded
+    except (cbor2.CBORError, EOFError, ValueError, TypeError, RecursionError) as error:
+        raise MalformedError(f"{what} is cut or not CBOR; fetch or build it again") from error
+    if not canonical:
+        raise MalformedError(f"{what} is not in its one canonical form; build it again")
+    return item
+
+
+def _members(item: object, labels: Iterable[int], what: str) -> Mapping[int, Any]:
+    # cbor2 makes what stands inside a tag immutable: a frozendict, a tuple.
+    if not isinstance(item, Mapping) or list(item) != list(labels):
+        raise MalformedError(f"{what} does not have exactly the members a node understands")
+    return item
+
+
+def _parse(envelope: bytes) -> _Parsed:
+    """Take an envelope apart and check everything that needs no key and no meaning."""
+    if len(envelope) > ENVELOPE_MAX_BYTES:
+        raise TooBigError(
+            f"the envelope has {len(envelope)} bytes, a node takes {ENVELOPE_MAX_BYTES}; "
+            "remove signatures"
+        )
+    tagged = _load(envelope, "the envelope")
+    if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != _TAG_ENVELOPE:
+        raise MalformedError("not a SUIT envelope: tag 107 is missing")
+    members = _members(tagged.value, (_AUTHENTICATION_WRAPPER, _MANIFEST), "the envelope")
+    authentication = _load(members[_AUTHENTICATION_WRAPPER], "the authentication wrapper")
+    manifest = members[_MANIFEST]
+    if not isinstance(authentication, list) or not 1 <= len(authentication) <= 1 + _MAX_SIGNATURES:
+        raise MalformedError(
+            f"the authentication wrapper is not a digest and 0 to {_MAX_SIGNATURES} signatures"
+        )
+    if not isinstance(manifest, bytes):
+        raise MalformedError("the manifest is not a byte string")
+    if _read_digest(authentication[0], "the manifest's digest") != _manifest_digest(manifest):
+        raise DigestMismatchError(
+            "the manifest was altered: it does not have the digest that is signed"
+        )
+    blocks = tuple(_read_block(encoded) for encoded in authentication[1:])
+    return _Parsed(authentication[0], blocks, manifest)
+
+
+def _read_digest(encoded: object, what: str) -> bytes:
+    item = _load(encoded, what)
+    if not isinstance(item, list) or len(item) != 2 or item[0] != _ALG_SHA256:
+        raise MalformedError(f"{what} is not a SHA-256 digest")
+    digest = item[1]
+    if not isinstance(digest, bytes) or len(digest) != 32:
+        raise MalformedError(f"{what} does not have 32 bytes")
+    return digest
+
+
+def _read_block(encoded: object) -> _SignatureBlock:
+    tagged = _load(encoded, "a signature")
+    if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != _TAG_SIGN1:
+        raise MalformedError("a signature is not a COSE_Sign1 (tag 18)")
+    if not isinstance(tagged.value, (list, tuple)) or len(tagged.value) != 4:
+        raise MalformedError("a signature is not a COSE_Sign1 array of four")
+    protected, unprotected, payload, signature = tagged.value
+    header = _members(_load(protected, "a signature's header"), (_HEADER_ALG,), "a header")
+    if header[_HEADER_ALG] != _ALG_ED25519:
+        raise MalformedError(
+            f"a signature's algorithm is {header[_HEADER_ALG]!r}, not Ed25519 (-19)"
+        )
+    kid = _members(unprotected, (_HEADER_KID,), "a signature's header")[_HEADER_KID]
+    if payload is not None:
+        raise MalformedError("a signature carries a payload; it must be detached")
+    if not isinstance(kid, bytes) or not isinstance(signature, bytes) or len(signature) != 64:
+        raise MalformedError("a signature does not have a key id and 64 bytes")
+    assert isinstance(encoded, bytes)
+    return _SignatureBlock(encoded, protected, kid, signature)
+
+
+def _read_manifest(encoded: bytes) -> Manifest:
+    manifest = _members(
+        _load(encoded, "the manifest"),
+        (_VERSION, _SEQUENCE_NUMBER, _COMMON, _SET_VERSION, _VALIDATE),
+        "the manifest",
+    )
+    common = _members(
+        _load(manifest[_COMMON], "the common part"),
+        (_COMPONENTS, _SHARED_SEQUENCE),
+        "the common part",
+    )
+    sequence = _load(common[_SHARED_SEQUENCE], "the shared sequence")
+    version = _load(manifest[_SET_VERSION], "the version")
+    if not isinstance(version, list):
+        raise MalformedError("the version is not a list of numbers")
+    if not isinstance(sequence, list) or len(sequence) != 6:
+        raise MalformedError("the shared sequence is not one override and two conditions")
+    parameters = _members(
+        sequence[1],
+        (_PARAMETER_VENDOR, _PARAMETER_CLASS, _PARAMETER_DIGEST, _PARAMETER_SIZE),
+        "the parameters",
+    )
+    read_back = Manifest(
+        sequence=_integer(manifest[_SEQUENCE_NUMBER], "the sequence number"),
+        version=".".join(str(_integer(number, "the version")) for number in version),
+        board_profile=_board_profile(parameters[_PARAMETER_VENDOR], parameters[_PARAMETER_CLASS]),
+        bundle=Component(
+            COMPONENT_BUNDLE.decode(),
+            _read_digest(parameters[_PARAMETER_DIGEST], "the bundle's digest"),
+            _integer(parameters[_PARAMETER_SIZE], "the bundle's size"),
+        ),
+    )
+    # One form only: whatever reads the same must also be written the same.
+    if encode_manifest(read_back) != encoded:
+        raise MalformedError(
+            "the manifest says something a node does not understand; build it again"
+        )
+    return read_back
+
+
+def _integer(item: object, what: str) -> int:
+    if not isinstance(item, int) or isinstance(item, bool):
+        raise MalformedError(f"{what} is not a number")
+    return item
+
+
+def _board_profile(vendor_id: object, class_id: object) -> str:
+    if vendor_id != VENDOR_ID:
+        shown = vendor_id.hex() if isinstance(vendor_id, bytes) else repr(vendor_id)
+        raise WrongClassError(
+            f"the release is of another vendor ({shown}); it is not for our nodes"
+        )
+    for profile, known in CLASS_IDS.items():
+        if class_id == known:
+            return profile
+    shown = class_id.hex() if isinstance(class_id, bytes) else repr(class_id)
+    raise WrongClassError(f"the release is for boards of class {shown}, which we do not have")
