@@ -1,0 +1,50 @@
+"""Many requests over a network that loses, doubles and reorders; on both Pythons."""
+
+from vm.fake_network import CountingRandom, Started, run_until_done
+from vm.two_endpoints import Pair
+
+from node.coap.client import RequestTimeout
+from node.coap.message import CHANGED, POST, Response
+
+
+def test_under_a_bad_network_every_request_is_served_at_most_once():
+    async def test(pair):
+        noise = CountingRandom(11)
+
+        def bad(source, destination, datagram):
+            chance = noise(1)[0]
+            if chance < 64:
+                return []  # a quarter is lost
+            if chance < 96:
+                return [0, noise(1)[0] * 20]  # some come again, up to 5 s later
+            return [noise(1)[0] * 4]  # the others overtake each other
+
+        pair.network.rule = bad
+        pair.network.log = None
+        served = {}
+
+        async def serve(request):
+            number = request.payload[0]
+            served[number] = served.get(number, 0) + 1
+            return Response(CHANGED, request.payload)
+
+        pair.handler = serve
+        answered = 0
+        for number in range(0, 60, 3):
+            pair.requests.clear()
+            requests = [
+                Started(pair.request(POST, ("dp",), payload=bytes((number + each,))))
+                for each in range(3)
+            ]
+            for each, started in enumerate(requests):
+                try:
+                    response = await run_until_done(pair.network, started)
+                except RequestTimeout:
+                    continue
+                assert response.payload == bytes((number + each,))
+                assert served[number + each] == 1
+                answered += 1
+        assert answered >= 55
+        assert set(served.values()) == {1}
+
+    Pair().run(test)
