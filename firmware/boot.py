@@ -1,1 +1,100 @@
-"""Chooses the slot that runs; never replaced over the air."""
+"""Chooses the slot that runs; never replaced over the air.
+
+Not a judge of releases: what is in a slot was verified when it was written, and whether it works
+shows in its trial. The keys in NVS are described in node/ota/slots.py.
+"""
+
+import gc
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+_NAMES = ("slot_a", "slot_b")
+_TRIES = 1  # boots a slot on trial gets to have itself confirmed
+# Collecting this often keeps what stays in one part of the heap. Without it, what the application
+# loads while garbage piles up leaves no 4 KiB in one piece for an update's DEFLATE window.
+_GC_THRESHOLD_BYTES = 16384
+# A release on trial starts its own, shorter watchdog within this time or is reset.
+_TRIAL_WATCHDOG_MS = 120000
+_RESULT_FAILED = 8  # 5/0/5, OMA LwM2M TS Core 1.1, E.6
+
+
+def choose_slot(nvs: "Any", is_whole: "Callable[[int], bool]") -> int:
+    """Choose 0 or 1, counting boots and ending a trial that was not confirmed.
+
+    Args:
+        nvs: namespace "boot".
+        is_whole: tells of a slot whether everything is written.
+    """
+
+    def get(key: str) -> int:
+        return read_integer(nvs, key)
+
+    def put(key: str, value: int) -> None:
+        nvs.set_i32(key, value)
+        nvs.commit()
+
+    put("count", (get("count") + 1) & 0x7FFFFFFF)
+    slot = get("slot") & 1
+    trial = get("trial")
+    if trial and (trial - 1 == slot or trial not in (1, 2)):
+        put("trial", 0)  # power failed between the two writes of a confirmation, or nonsense
+    elif trial:
+        tries = get("tries")
+        if tries < _TRIES and is_whole(trial - 1):
+            put("tries", tries + 1)
+            return trial - 1
+        put("result", _RESULT_FAILED)
+        put("trial", 0)
+    return slot if is_whole(slot) or not is_whole(1 - slot) else 1 - slot
+
+
+def read_integer(nvs: "Any", key: str) -> int:
+    """Read a number, 0 when there is none."""
+    try:
+        return int(nvs.get_i32(key))
+    except OSError:
+        return 0
+
+
+def is_whole(slot: int) -> bool:
+    """Tell whether everything is in a slot: its envelope is the last file written into it."""
+    try:
+        os.stat(_NAMES[slot] + "/release.cbor")
+    except OSError:
+        return False
+    return True
+
+
+def start_watchdog() -> None:
+    """See that a release on trial that hangs before it watches itself is reset."""
+    try:
+        from machine import WDT
+    except ImportError:
+        return  # a simulated node: its host ends what hangs
+    WDT(timeout=_TRIAL_WATCHDOG_MS)
+
+
+def start() -> None:
+    """Put the chosen slot first on the path; without NVS that is the one that is whole."""
+    gc.threshold(_GC_THRESHOLD_BYTES)
+    try:
+        from esp32 import NVS
+
+        nvs = NVS("boot")
+        slot = choose_slot(nvs, is_whole)
+        if read_integer(nvs, "trial"):
+            start_watchdog()
+    except Exception as error:
+        print("boot:", repr(error))
+        slot = 0 if is_whole(0) else 1
+    sys.path.insert(0, _NAMES[slot])
+
+
+if __name__ == "__main__":
+    start()
+    # main.py shares these names; the heap behind them is the application's now.
+    del choose_slot, is_whole, read_integer, start, start_watchdog

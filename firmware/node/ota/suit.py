@@ -1,0 +1,144 @@
+"""Reading a release envelope and deciding whether this node may install it.
+
+Not a SUIT command processor: a manifest has one form (docs/ota.md), all else is refused.
+"""
+
+import hashlib
+
+from node.codec import cbor
+from node.codec.cbor import CborError, Tagged
+from node.ota import ed25519
+from node.ota.errors import UpdateError
+from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH, RESULT_UNSUPPORTED_PACKAGE
+from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
+from nodelink.release_format import COMPONENT_BUNDLE, VENDOR_ID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SHA256 = -16  # RFC 9054, 2.1
+# RFC 9052, 4.4: ["Signature1", {1: -19}, h'', detached payload of 2 + 34 + 1 bytes]; the header is
+# compared as bytes, so no other algorithm passes (-19: Ed25519, RFC 9864, 2.2).
+_PROTECTED = b"\xa1\x01\x32"
+_SIGNED_HEAD = b"\x84\x6aSignature1\x43" + _PROTECTED + b"\x40"
+
+
+class Release:
+    """What an envelope that passed says."""
+
+    def __init__(self, sequence: int, version: str, digest: bytes, size_bytes: int) -> None:
+        self.sequence = sequence
+        self.version = version
+        self.digest = digest
+        self.size_bytes = size_bytes
+
+
+async def verify(
+    envelope: bytes, trusted_keys: bytes, class_id: bytes, sequence: int, threshold: int = 1
+) -> Release:
+    """Check signatures, vendor, class, sequence and size, in that order.
+
+    Args:
+        envelope: as fetched.
+        trusted_keys: Ed25519 public keys one after the other, 32 bytes each.
+        class_id: of this board.
+        sequence: of the running release; the new one must be higher.
+        threshold: how many distinct trusted keys must have signed.
+
+    Raises:
+        UpdateError: the release is refused; `result` and `reason` say why.
+    """
+    if len(envelope) > ENVELOPE_MAX_BYTES:
+        raise UpdateError(RESULT_NO_FLASH, "envelope is too big")
+    try:
+        members = _tagged(_load(envelope), 107)
+        authentication = _load(members[2])
+        manifest = members[3]
+        digest = _digest(_load(authentication[0]))
+        # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
+        if digest != hashlib.sha256(_head(0x40, len(manifest)) + manifest).digest():
+            raise UpdateError(RESULT_INTEGRITY, "manifest was altered")
+        await _check_signatures(authentication, trusted_keys, threshold)
+        return _read(_load(manifest), class_id, sequence)
+    except (CborError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+        # Whatever is missing or of another type: the envelope is not of our form.
+        raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "envelope is malformed")
+
+
+async def _check_signatures(authentication: "Any", trusted_keys: bytes, threshold: int) -> None:
+    payload = authentication[0]
+    message = _SIGNED_HEAD + _head(0x40, len(payload)) + payload
+    trusted = {}
+    for at in range(0, len(trusted_keys) - 31, 32):
+        key = trusted_keys[at : at + 32]
+        trusted[hashlib.sha256(key).digest()[:8]] = key
+    valid = set()
+    for block in authentication[1:]:
+        protected, unprotected, detached, signature = _tagged(_load(block), 18)
+        kid = unprotected[4]
+        if kid not in trusted or kid in valid:
+            continue
+        if protected != _PROTECTED or detached is not None:
+            raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "signature is not Ed25519")
+        if not await ed25519.verify(trusted[kid], message, signature):
+            raise UpdateError(RESULT_INTEGRITY, "signature is wrong")
+        valid.add(kid)
+    if len(valid) < max(1, threshold):
+        raise UpdateError(RESULT_INTEGRITY, "not signed by enough trusted keys")
+
+
+def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:
+    """Read the signed part; from here on everything is what the signer said."""
+    common = _load(manifest[3])
+    commands = _load(common[4])
+    parameters = commands[1]
+    if (
+        manifest[1] != 1
+        or len(manifest) != 5
+        or common[2] != [[COMPONENT_BUNDLE]]
+        or commands != [20, parameters, 1, 15, 2, 15]
+        or len(parameters) != 4
+        or _load(manifest[7]) != [3, 15]
+    ):
+        raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "manifest asks for what this node cannot do")
+    if parameters[1] != VENDOR_ID:
+        raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "release is of another vendor")
+    if parameters[2] != class_id:
+        raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "release is for another board class")
+    sequence = manifest[2]
+    if sequence <= own_sequence:
+        raise UpdateError(
+            RESULT_UNSUPPORTED_PACKAGE, "sequence %d is not above %d" % (sequence, own_sequence)
+        )
+    size_bytes = parameters[14]
+    if not 0 < size_bytes <= BUNDLE_MAX_BYTES:
+        raise UpdateError(RESULT_NO_FLASH, "bundle of %d bytes is too big" % size_bytes)
+    version = ".".join([str(number) for number in _load(manifest[6])])
+    return Release(sequence, version, _digest(_load(parameters[3])), size_bytes)
+
+
+def _load(encoded: bytes) -> "Any":
+    return cbor.loads(encoded)
+
+
+def _tagged(item: object, tag: int) -> "Any":
+    if not isinstance(item, Tagged) or item.tag != tag:
+        raise ValueError
+    return item.value
+
+
+def _digest(item: "Any") -> bytes:
+    algorithm, digest = item
+    if algorithm != _SHA256 or len(digest) != 32:
+        raise ValueError
+    return digest  # type: ignore[no-any-return]
+
+
+def _head(major: int, count: int) -> bytes:
+    """Encode the head of a byte string of less than 64 KiB (RFC 8949, 3)."""
+    if count < 24:
+        return bytes((major | count,))
+    if count < 256:
+        return bytes((major | 24, count))
+    return bytes((major | 25, count >> 8, count & 255))

@@ -1,0 +1,286 @@
+"""An update from its URI to the restart: what object 5 (Firmware Update) drives.
+
+Not the transfer, which is injected, and not the health check, which is the application's.
+
+What verifies and installs is imported for one update and dropped after it, to give back its heap.
+"""
+
+import gc
+import hashlib
+import os
+import sys
+
+from node.ota.errors import UpdateError
+from node.ota.slots import NAMES, Slots
+from nodelink import firmware_update
+from nodelink.limits import BLOCK_SZX_LAN, ENVELOPE_MAX_BYTES
+from nodelink.release_format import ENCODING_DEFLATE, PATH_ARTIFACTS, PATH_RELEASES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_URI_START = "coap:///" + PATH_RELEASES + "/"
+_DATA = "data"
+_ARCHIVE_START = "update-"
+_BLOCK_BYTES = 16 << BLOCK_SZX_LAN
+_BLOCKS_PER_FLUSH = 8
+_PASSING_MODULES = ("suit", "ed25519", "installer")
+
+
+class Updater:
+    """One update at a time (OMA LwM2M TS Core 1.1, E.6).
+
+    - On a write of 5/0/1: `start(uri)`, then have a task `await download()`.
+    - On an execute of 5/0/2: `await install()`, answer, reset the board.
+    - Whether a release on trial stays is said to `Slots`, not here.
+    - `state`, `result` and `package_version` are 5/0/3, 5/0/5 and 5/0/7; `slots.failure` says why.
+
+    Args:
+        slots: `node.ota.slots.Slots`.
+        fetch: `async fetch(path, sink, *, start_block)`: GET `path` (a tuple of segments) from the
+            gateway in blocks of 1024 bytes from that block on, each to `sink.write(view)`.
+            It may raise anything, and lets through what `write` raises.
+        trusted_keys: Ed25519 public keys one after the other, 32 bytes each.
+        class_id: of this board, 16 bytes.
+        sequence: of the running release.
+        on_change: called without arguments after each change of `state` or `result`.
+        root: what holds the slots and `data`: empty for the working directory, or ending in "/".
+    """
+
+    def __init__(
+        self,
+        slots: "Slots",
+        fetch: "Any",
+        *,
+        trusted_keys: bytes,
+        class_id: bytes,
+        sequence: int,
+        on_change: "Any" = None,
+        root: str = "",
+    ) -> None:
+        self._slots = slots
+        self._fetch = fetch
+        self._trusted_keys = trusted_keys
+        self._class_id = class_id
+        self._sequence = sequence
+        self._on_change = on_change
+        self._root = root
+        self._digest = b""
+        self._envelope = b""
+        self._release: Any = None
+        self.state = firmware_update.STATE_IDLE
+        if slots.is_on_trial:
+            self.state = firmware_update.STATE_UPDATING
+        self.result = slots.result
+        self.package_version = ""
+
+    def start(self, uri: str) -> None:
+        """Take a package URI, 5/0/1; an empty one gives up what is under way.
+
+        The same URI again changes nothing; another one replaces it.
+
+        Raises:
+            UpdateError: not `coap:///r/<64 hex digits>`, or an update is being installed or tried.
+        """
+        if self.state == firmware_update.STATE_UPDATING:
+            raise UpdateError(firmware_update.RESULT_FAILED, "an update is being tried")
+        if not uri:
+            self._digest = b""
+            self._end(firmware_update.RESULT_INITIAL, "")
+            return
+        try:
+            digest = bytes.fromhex(uri[len(_URI_START) :])
+        except ValueError:
+            digest = b""
+        if not uri.startswith(_URI_START) or len(digest) != 32:
+            self._digest = b""
+            self._end(firmware_update.RESULT_BAD_URI, "URI is not coap:///r/<digest>")
+            raise UpdateError(firmware_update.RESULT_BAD_URI, "URI is not coap:///r/<digest>")
+        if digest == self._digest and self.state != firmware_update.STATE_IDLE:
+            return
+        self._digest = digest
+        if self.result != firmware_update.RESULT_INITIAL:
+            self._slots.record(firmware_update.RESULT_INITIAL)
+        self._set(firmware_update.STATE_DOWNLOADING, firmware_update.RESULT_INITIAL)
+
+    async def download(self) -> None:
+        """Fetch and verify what `start` named; ends DOWNLOADED, or IDLE with a result.
+
+        What has arrived of a bundle is kept: the next try goes on where this one ended.
+        """
+        while self.state == firmware_update.STATE_DOWNLOADING:
+            digest = self._digest
+            result = firmware_update.RESULT_INITIAL
+            reason = ""
+            try:
+                await self._download(digest)
+            except UpdateError as error:
+                result, reason = error.result, error.reason
+            except MemoryError:
+                result, reason = firmware_update.RESULT_NO_RAM, "heap is full"
+            except Exception as error:
+                result = firmware_update.RESULT_LINK_LOST
+                reason = "download: %r" % error
+            finally:
+                _drop_passing_modules()
+            if digest != self._digest:
+                continue  # replaced or given up meanwhile
+            if result:
+                self._end(result, reason)
+            else:
+                self._set(firmware_update.STATE_DOWNLOADED, firmware_update.RESULT_INITIAL)
+
+    async def install(self) -> None:
+        """Write the downloaded bundle to the other slot and put it on trial; the caller resets.
+
+        Raises:
+            UpdateError: nothing is downloaded, or installing failed; the running slot stays.
+        """
+        if self.state != firmware_update.STATE_DOWNLOADED:
+            raise UpdateError(firmware_update.RESULT_FAILED, "nothing is downloaded")
+        self._set(firmware_update.STATE_UPDATING, firmware_update.RESULT_INITIAL)
+        from node.ota import installer
+
+        slot = self._root + NAMES[self._slots.other]
+        try:
+            await installer.install(self._archive(), self._release, self._envelope, slot)
+            self._slots.begin_trial()
+        except UpdateError as error:
+            self._end(error.result, error.reason)
+            raise
+        except Exception as error:
+            self._end(firmware_update.RESULT_FAILED, "install: %r" % error)
+            raise UpdateError(firmware_update.RESULT_FAILED, "install: %r" % error)
+        finally:
+            _drop_passing_modules()
+        try:
+            self._remove_archives("")
+        except OSError:
+            pass  # the next download removes it; nothing may keep the caller from the reset now
+
+    async def _download(self, digest: bytes) -> None:
+        from node.ota import suit
+
+        sink = _Envelope()
+        await self._fetch((PATH_RELEASES, digest.hex()), sink, start_block=0)
+        envelope = bytes(sink.contents)
+        if hashlib.sha256(envelope).digest() != digest:
+            raise UpdateError(firmware_update.RESULT_INTEGRITY, "envelope is not the one named")
+        release = await suit.verify(envelope, self._trusted_keys, self._class_id, self._sequence)
+        # Verifying needs its heap before, installing after: never both at once.
+        _drop_passing_modules()
+        from node.ota import installer
+
+        self._envelope = envelope
+        self._release = release
+        self.package_version = release.version
+        installer.check_room(self._root, release.size_bytes, self._root + NAMES[self._slots.other])
+        _make_data(self._root + _DATA)
+        archive = self._archive()
+        self._remove_archives(archive)
+        # The last block again: it may be half there.
+        start_block = max(0, _size_bytes(archive) - 1) // _BLOCK_BYTES
+        while True:
+            with open(archive, "r+b" if start_block else "wb") as file:
+                file.seek(start_block * _BLOCK_BYTES)
+                await self._fetch(
+                    (PATH_ARTIFACTS, ENCODING_DEFLATE, release.digest.hex()),
+                    _Archive(self, digest, file, start_block, release.size_bytes),
+                    start_block=start_block,
+                )
+            try:
+                return await installer.check(archive, release)
+            except UpdateError:
+                os.remove(archive)
+                if not start_block:
+                    raise
+                start_block = 0  # what was there from before was bad: once more from the start
+
+    def is_wanted(self, digest: bytes) -> bool:
+        """Tell whether a download under way is still the one that was asked for."""
+        return digest == self._digest
+
+    def _archive(self) -> str:
+        return "%s%s/%s%s" % (self._root, _DATA, _ARCHIVE_START, self._release.digest[:8].hex())
+
+    def _remove_archives(self, kept: str) -> None:
+        directory = self._root + _DATA
+        for name in os.listdir(directory):
+            path = directory + "/" + name
+            if name.startswith(_ARCHIVE_START) and path != kept:
+                os.remove(path)
+
+    def _end(self, result: int, reason: str) -> None:
+        self._slots.record(result, reason)
+        self._set(firmware_update.STATE_IDLE, result)
+
+    def _set(self, state: int, result: int) -> None:
+        self.state = state
+        self.result = result
+        if self._on_change:
+            self._on_change()
+
+
+class _Envelope:
+    """Takes an envelope into RAM."""
+
+    def __init__(self) -> None:
+        self.contents = bytearray()
+
+    def write(self, view: memoryview) -> None:
+        """Append a block."""
+        if len(self.contents) + len(view) > ENVELOPE_MAX_BYTES:
+            raise UpdateError(firmware_update.RESULT_NO_FLASH, "envelope is too big")
+        self.contents.extend(view)
+
+
+class _Archive:
+    """Takes a compressed bundle into a file and sees that enough of it is durable."""
+
+    def __init__(
+        self, updater: Updater, digest: bytes, file: "Any", start_block: int, size_bytes: int
+    ) -> None:
+        self._updater = updater
+        self._digest = digest
+        self._file = file
+        self._blocks = 0
+        # DEFLATE adds at most 5 bytes per stored block of 64 KiB, RFC 1951, 3.2.4.
+        self._left_bytes = size_bytes + size_bytes // 1024 + 64 - start_block * _BLOCK_BYTES
+
+    def write(self, view: memoryview) -> None:
+        """Append a block."""
+        if not self._updater.is_wanted(self._digest):
+            raise UpdateError(firmware_update.RESULT_CANCELLED, "replaced")
+        self._left_bytes -= len(view)
+        if self._left_bytes < 0:
+            raise UpdateError(firmware_update.RESULT_NO_FLASH, "archive is bigger than its bundle")
+        if self._file.write(view) != len(view):
+            raise UpdateError(firmware_update.RESULT_NO_FLASH, "flash is full")
+        self._blocks += 1
+        if self._blocks % _BLOCKS_PER_FLUSH == 0:
+            self._file.flush()
+
+
+def _make_data(path: str) -> None:
+    try:
+        os.stat(path)
+    except OSError:
+        os.mkdir(path)
+
+
+def _size_bytes(path: str) -> int:
+    try:
+        return os.stat(path)[6]
+    except OSError:
+        return 0
+
+
+def _drop_passing_modules() -> None:
+    """Forget the modules that only an update needs."""
+    package = sys.modules["node.ota"]
+    for name in _PASSING_MODULES:
+        sys.modules.pop("node.ota." + name, None)
+        if hasattr(package, name):
+            delattr(package, name)
+    gc.collect()

@@ -1,0 +1,21 @@
+"""Makes the folder's own modules importable and undoes what a node in RAM changed in node.ota."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _real_flash_afterwards() -> Iterator[None]:
+    from node.ota import ed25519, installer, updater
+
+    changed = (ed25519, installer, updater)
+    before = [dict(vars(module)) for module in changed]
+    yield
+    for module, names in zip(changed, before, strict=True):
+        vars(module).clear()
+        vars(module).update(names)

@@ -1,0 +1,140 @@
+"""A node with the old release of the golden vectors, and a gateway that has the new one.
+
+Not the real flash and link: both are in RAM.
+"""
+
+import hashlib
+
+from fake_flash import Flash
+from vm import vectors
+
+from node.codec import cbor
+from node.ota import ed25519, installer, slots, updater
+
+_BLOCK_BYTES = 1024
+
+
+def _load():
+    loaded = vectors.load("release")
+    for name in ("old", "new"):
+        for part in ("envelope", "bundle", "archive"):
+            loaded[name][part] = bytes.fromhex(loaded[name][part])
+    return loaded
+
+
+VECTORS = _load()
+NEW_URI = "coap:///r/" + hashlib.sha256(VECTORS["new"]["envelope"]).digest().hex()
+
+
+def files_of(bundle):
+    """Split a bundle; through a reader that is not the installer's own."""
+    reader = cbor.Reader(bundle)
+    files = {}
+    while reader.position < reader.end:
+        path = reader.item()
+        files[path] = reader.item()
+    return files
+
+
+def run(coroutine):
+    """Drive a coroutine that never really waits."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration:
+        return
+
+
+class _Asyncio:
+    async def sleep(self, seconds):
+        pass
+
+
+class Gateway:
+    """Serves the new release, block by block.
+
+    `lose_at` is the number of blocks after which the link is lost once, None for never.
+    """
+
+    def __init__(self):
+        new = VECTORS["new"]
+        self.resources = {
+            ("r", NEW_URI[-64:]): new["envelope"],
+            ("a", "d", hashlib.sha256(new["bundle"]).digest().hex()): new["archive"],
+        }
+        self.lose_at = None
+        self.served_blocks = []
+
+    async def fetch(self, path, sink, *, start_block):
+        contents = self.resources[path]
+        for at in range(start_block * _BLOCK_BYTES, len(contents), _BLOCK_BYTES):
+            if self.lose_at == 0:
+                self.lose_at = None
+                raise OSError(110)
+            if self.lose_at:
+                self.lose_at -= 1
+            self.served_blocks.append((path[0], at // _BLOCK_BYTES))
+            sink.write(memoryview(contents)[at : at + _BLOCK_BYTES])
+
+
+class Node:
+    """A node on a flash of RAM; `boot` is a power-up."""
+
+    def __init__(self, is_torn=False):
+        self.flash = Flash(is_torn)
+        self.flash.directories = {"slot_a", "slot_a/node", "slot_b", "data"}
+        for path, contents in files_of(VECTORS["old"]["bundle"]).items():
+            parts = path.split("/")
+            for end in range(1, len(parts)):
+                self.flash.directories.add("slot_a/" + "/".join(parts[:end]))
+            self.flash.files["slot_a/" + path] = contents
+        self.flash.files["slot_a/release.cbor"] = VECTORS["old"]["envelope"]
+        self.gateway = Gateway()
+        self.changes = []
+        for module in (installer, updater):
+            module.os = self.flash
+            module.open = self.flash.open
+        installer.asyncio = ed25519.asyncio = _Asyncio()
+        # The stand-ins above would be dropped with their modules.
+        updater._drop_passing_modules = lambda: None
+        self.start_on(0)
+
+    def start_on(self, running):
+        """Start the application of a slot."""
+        self.slots = slots.Slots(self.flash, running)
+        self.updater = updater.Updater(
+            self.slots,
+            self.gateway.fetch,
+            trusted_keys=bytes.fromhex(VECTORS["trusted_keys"]),
+            class_id=bytes.fromhex(VECTORS["class_id"]),
+            sequence=VECTORS["new" if running else "old"]["sequence"],
+            on_change=self._on_change,
+        )
+
+    def _on_change(self):
+        self.changes.append((self.updater.state, self.updater.result))
+
+    def is_whole(self, slot):
+        """Answer boot.py: the slot has its mark."""
+        return slots.NAMES[slot] + "/release.cbor" in self.flash.files
+
+    def release_in(self, slot):
+        """Tell which release is in a slot, completely and with nothing else; None otherwise."""
+        start = slots.NAMES[slot] + "/"
+        found = {
+            path[len(start) :]: contents
+            for path, contents in self.flash.files.items()
+            if path.startswith(start)
+        }
+        envelope = found.pop("release.cbor", None)
+        for name in ("old", "new"):
+            release = VECTORS[name]
+            if envelope == release["envelope"] and found == files_of(release["bundle"]):
+                return name
+        return None
+
+    def update(self):
+        """Do a whole update up to the reset."""
+        self.updater.start(NEW_URI)
+        run(self.updater.download())
+        run(self.updater.install())

@@ -1,0 +1,58 @@
+"""The node's reader of envelopes against the golden vectors, on both Pythons."""
+
+import asyncio
+
+from refusals import refusal_of
+from vm import vectors
+
+from node.ota import suit
+from node.ota.errors import UpdateError
+
+
+def _verify(case, class_id: bytes) -> "suit.Release":  # type: ignore[no-untyped-def]
+    return asyncio.run(
+        suit.verify(
+            bytes.fromhex(case["envelope"]),
+            bytes.fromhex(case["trusted_keys"]),
+            class_id,
+            case["own_sequence"],
+            case["threshold"],
+        )
+    )
+
+
+def test_vectors_are_accepted_or_refused_as_written():
+    golden = vectors.load("envelope")
+    class_id = bytes.fromhex(golden["class_id"])
+    wrong = []
+    for case in golden["cases"]:
+        try:
+            release = _verify(case, class_id)
+            result = 0
+            assert (release.sequence, release.version) == (4, "1.4.0")
+            assert release.size_bytes == golden["bundle_bytes"]
+        except UpdateError as error:
+            result = error.result if error.reason else "no reason"
+        if result != case["result"]:
+            wrong.append((case["name"], result))
+    assert not wrong, wrong
+
+
+def test_board_of_another_class_refuses_the_release():
+    golden = vectors.load("envelope")
+    refusal = refusal_of(_verify, golden["cases"][0], bytes(16))
+    assert refusal.reason == "release is for another board class"
+
+
+def test_every_altered_byte_is_refused_without_another_error():
+    golden = vectors.load("envelope")
+    class_id = bytes.fromhex(golden["class_id"])
+    case = dict(golden["cases"][0])
+    envelope = bytes.fromhex(case["envelope"])
+    del golden
+    # Every seventh: a signature takes its time in plain Python.
+    for at in range(0, len(envelope), 7):
+        altered = bytearray(envelope)
+        altered[at] ^= 1 << (at & 7)
+        case["envelope"] = bytes(altered).hex()
+        refusal_of(_verify, case, class_id)
