@@ -1,0 +1,157 @@
+"""The ESP32 board: Wi-Fi, PWM lamp, an SHT3x on I2C; the chip's own storage, clock and watchdog.
+
+Not for other ports: only here are the chip's modules imported. What this board has no part for
+reads as None. Contract: `node.board`.
+"""
+
+import asyncio
+import os
+import socket
+import time
+
+import esp32
+import machine
+import network
+
+from node.board.udp import Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LAMP_PIN = 18
+_LAMP_HZ = 1000
+_SDA_PIN = 21
+_SCL_PIN = 22
+_SHT3X = 0x44
+_SHT3X_MEASURE = b"\x24\x00"  # SHT3x data sheet, table 9: high repeatability, no clock stretching
+_SHT3X_READY_MS = 16
+_EPOCH_2000_S = 946684800
+_CLOCK_IS_SET_S = 700000000  # any time before 2022 (counted from 2000) means: never set
+_CONNECT_TRY_MS = 15000
+
+
+class Board:
+    """A pole's node on an ESP32; see `node.board` for the contract."""
+
+    NAME = "esp32"
+
+    def __init__(self) -> None:
+        self._started_ms = time.ticks_ms()
+        self._counted_ms = self._started_ms
+        self._whole_s = 0
+        self._wlan = network.WLAN(network.STA_IF)
+        self._lamp = machine.PWM(machine.Pin(_LAMP_PIN), freq=_LAMP_HZ, duty_u16=0)
+        self._i2c = machine.I2C(0, scl=machine.Pin(_SCL_PIN), sda=machine.Pin(_SDA_PIN))
+        self._watchdog: machine.WDT | None = None
+
+    def open_nvs(self, namespace: str) -> "esp32.NVS":
+        """Open a namespace of non-volatile storage."""
+        return esp32.NVS(namespace)
+
+    def ticks_ms(self) -> int:
+        """Give wrapping milliseconds."""
+        return time.ticks_ms()  # type: ignore[return-value]
+
+    def ticks_diff(self, later: int, earlier: int) -> int:
+        """Subtract two values of ticks_ms()."""
+        return time.ticks_diff(later, earlier)
+
+    def monotonic_s(self) -> int:
+        """Give the seconds since boot; called at least once in six days, before ticks wrap."""
+        whole = time.ticks_diff(time.ticks_ms(), self._counted_ms) // 1000
+        self._counted_ms = time.ticks_add(self._counted_ms, whole * 1000)
+        self._whole_s += whole
+        return self._whole_s
+
+    def unix_s(self) -> int:
+        """Give Unix time, 0 while it is unknown."""
+        now = int(time.time())  # the chip counts from 2000
+        return now + _EPOCH_2000_S if now > _CLOCK_IS_SET_S else 0
+
+    def set_unix_s(self, now: int) -> None:
+        """Set the clock."""
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime(now - _EPOCH_2000_S)
+        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+    def random_bytes(self, count: int) -> bytes:
+        """Give bytes fit for keys and nonces."""
+        return os.urandom(count)
+
+    async def connect(self) -> None:
+        """Join the Wi-Fi network named in NVS (namespace "network", keys "ssid" and "key").
+
+        Raises:
+            OSError: The network is not named or not joined; try again later.
+        """
+        if self._wlan.isconnected():
+            return
+        storage = esp32.NVS("network")
+        buffer = bytearray(64)
+        ssid = bytes(buffer[: storage.get_blob("ssid", buffer)]).decode()
+        key = bytes(buffer[: storage.get_blob("key", buffer)]).decode()
+        self._wlan.active(True)
+        self._wlan.connect(ssid, key)
+        started = time.ticks_ms()
+        while not self._wlan.isconnected():
+            if time.ticks_diff(time.ticks_ms(), started) > _CONNECT_TRY_MS:
+                self._wlan.disconnect()
+                raise OSError(110)  # ETIMEDOUT
+            await asyncio.sleep_ms(100)
+
+    def open_transport(self, host: str, port: int) -> "tuple[Transport, Any]":
+        """Open a socket that reaches the host.
+
+        Raises:
+            OSError: The name does not resolve or there is no socket; try again later.
+        """
+        family, _, _, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0]
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        return Transport(sock), address
+
+    def set_lamp(self, level_permille: int) -> None:
+        """Drive the lamp."""
+        self._lamp.duty_u16(level_permille * 65535 // 1000)
+
+    def read_meter(self) -> "tuple[Any, Any, Any, Any]":
+        """Measure voltage, current, power and power factor: this board has no meter."""
+        return None, None, None, None
+
+    def energy_mwh(self) -> "int | None":
+        """Give the energy drawn since power came on: this board has no meter."""
+        return None
+
+    def read_air(self) -> "tuple[Any, Any, Any]":
+        """Measure temperature and humidity in thousandths; this board has no particle sensor.
+
+        Raises:
+            OSError: The sensor does not answer; check its wiring.
+        """
+        self._i2c.writeto(_SHT3X, _SHT3X_MEASURE)
+        time.sleep_ms(_SHT3X_READY_MS)
+        raw = self._i2c.readfrom(_SHT3X, 6)
+        # SHT3x data sheet, 4.13: T = -45 + 175 * S / 65535, RH = 100 * S / 65535.
+        temperature_mc = 175000 * (raw[0] << 8 | raw[1]) // 65535 - 45000
+        humidity_mpercent = 100000 * (raw[3] << 8 | raw[4]) // 65535
+        return temperature_mc, humidity_mpercent, None
+
+    def start_watchdog(self, timeout_ms: int) -> None:
+        """Start the chip's watchdog; it cannot be stopped."""
+        self._watchdog = machine.WDT(timeout=timeout_ms)
+
+    def feed_watchdog(self) -> None:
+        """Tell the watchdog that all is well."""
+        if self._watchdog:
+            self._watchdog.feed()
+
+    def reset_cause(self) -> str:
+        """Tell why the node booted."""
+        cause = machine.reset_cause()
+        if cause == machine.PWRON_RESET:
+            return "power_on"
+        return "watchdog" if cause == machine.WDT_RESET else "reset"
+
+    def reset(self) -> None:
+        """Reset the chip."""
+        machine.reset()

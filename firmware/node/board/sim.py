@@ -1,0 +1,184 @@
+"""The simulated board: the unix port of MicroPython, sockets of the host, models for peripherals.
+
+Not a model of the chip's memory or flash: the heap size is the interpreter's, the file system is
+the working directory. The models take their parameters from `sim.json` beside that directory.
+Contract: `node.board`.
+"""
+
+import json
+import os
+import random
+import socket
+import struct
+import sys
+import time
+
+import esp32
+
+from node.board.udp import Transport
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SETTINGS = "../sim.json"
+_SOCKADDR_IN6_BYTES = 28  # struct sockaddr_in6; struct sockaddr_in has 16
+_FAMILY_INET6 = 10
+_DATAGRAM = 2
+_STANDBY_MW = 400
+_AIR_HEADER = "<4sHI"
+_AIR_RECORD = "<hHH"
+_AIR_HEADER_BYTES = 10
+_AIR_RECORD_BYTES = 6
+
+
+class Board:
+    """A pole's node in a process; see `node.board` for the contract."""
+
+    NAME = "sim"
+
+    def __init__(self) -> None:
+        settings = {}
+        try:
+            with open(_SETTINGS) as file:
+                settings = json.load(file)
+        except OSError:
+            pass
+        self._started_ms = time.ticks_ms()
+        self._unix_offset_s = 0
+        self._level_permille = 0
+        self._nominal_mw = int(settings.get("lamp_nominal_w", 60) * 1000)
+        self._energy_muj = 0  # thousandths of a joule: mW times s
+        self._metered_at_s = 0
+        self._watchdog = None
+        self._lamp_is_broken = settings.get("lamp_is_broken", False)
+        self._air_path = "../" + settings.get("air_series", "air.bin")
+        self._air_seconds_per_hour = settings.get("air_seconds_per_hour", 3600)
+        seed = settings.get("seed", 0)
+        random.seed(seed)
+        # Neighbouring seeds stand at unrelated hours of the series.
+        self._air_offset_records = (seed * 2654435761) & 0xFFFF
+
+    def open_nvs(self, namespace: str) -> "esp32.NVS":
+        """Open a namespace of non-volatile storage."""
+        return esp32.NVS(namespace)
+
+    def ticks_ms(self) -> int:
+        """Give wrapping milliseconds."""
+        return time.ticks_ms()  # type: ignore[return-value]
+
+    def ticks_diff(self, later: int, earlier: int) -> int:
+        """Subtract two values of ticks_ms()."""
+        return time.ticks_diff(later, earlier)
+
+    def monotonic_s(self) -> int:
+        """Give the seconds since boot."""
+        return time.ticks_diff(time.ticks_ms(), self._started_ms) // 1000
+
+    def unix_s(self) -> int:
+        """Give Unix time, 0 while it is unknown."""
+        return self.monotonic_s() + self._unix_offset_s if self._unix_offset_s else 0
+
+    def set_unix_s(self, now: int) -> None:
+        """Set the clock."""
+        self._unix_offset_s = now - self.monotonic_s()
+
+    def random_bytes(self, count: int) -> bytes:
+        """Give bytes fit for keys and nonces."""
+        return os.urandom(count)
+
+    async def connect(self) -> None:
+        """Join the network: the host is on it."""
+
+    def open_transport(self, host: str, port: int) -> "tuple[Transport, Any]":
+        """Open a socket that reaches the host.
+
+        Raises:
+            OSError: The name does not resolve or there is no socket; try again later.
+        """
+        address = bytes(socket.getaddrinfo(host, port, 0, _DATAGRAM)[0][-1])  # type: ignore[arg-type]
+        is_inet6 = len(address) == _SOCKADDR_IN6_BYTES
+        sock = socket.socket(_FAMILY_INET6 if is_inet6 else socket.AF_INET, _DATAGRAM)
+        sock.setblocking(False)
+        # Bound, so that the port is the same from the first datagram on.
+        any_host = "::" if is_inet6 else "0.0.0.0"  # noqa: S104
+        sock.bind(socket.getaddrinfo(any_host, 0, 0, _DATAGRAM)[0][-1])
+        return Transport(sock), address
+
+    def set_lamp(self, level_permille: int) -> None:
+        """Drive the lamp."""
+        self._meter()
+        self._level_permille = level_permille
+
+    def read_meter(self) -> "tuple[Any, Any, Any, Any]":
+        """Measure voltage (mV), current (mA), active power (mW) and power factor (thousandths)."""
+        self._meter()
+        voltage_mv = 230000 + random.randint(-1500, 1500)
+        power_mw = self._power_mw()
+        power_mw += power_mw * random.randint(-4, 4) // 1000
+        # A driver's power factor falls off at low dimming levels, and is poor on standby.
+        missing = 1000 - self._level_permille
+        power_factor_permille = 980 - missing * missing // 2500 if power_mw > _STANDBY_MW else 450
+        current_ma = power_mw * 1000000 // (voltage_mv * power_factor_permille)
+        return voltage_mv, current_ma, power_mw, power_factor_permille
+
+    def energy_mwh(self) -> "int | None":
+        """Give the energy drawn since power came on."""
+        self._meter()
+        return self._energy_muj // 3600
+
+    def read_air(self) -> "tuple[Any, Any, Any]":
+        """Measure temperature, humidity and PM2.5 in thousandths; the real series between hours.
+
+        Raises:
+            OSError: There is no series; write `air.bin` into the node's folder.
+        """
+        with open(self._air_path, "rb") as file:
+            magic, _, count = struct.unpack(_AIR_HEADER, file.read(_AIR_HEADER_BYTES))
+            if magic != b"PWAS" or not count:
+                raise OSError(22)
+            step_s = self._air_seconds_per_hour
+            now_s = self.unix_s() or self.monotonic_s()
+            first = (now_s // step_s + self._air_offset_records) % count
+            file.seek(_AIR_HEADER_BYTES + first * _AIR_RECORD_BYTES)
+            before = struct.unpack(_AIR_RECORD, file.read(_AIR_RECORD_BYTES))
+            after = file.read(_AIR_RECORD_BYTES)
+            after = struct.unpack(_AIR_RECORD, after) if after else before
+        done = now_s % step_s
+        temperature, humidity, pm25 = (
+            before[i] + (after[i] - before[i]) * done // step_s for i in range(3)
+        )
+        return (
+            temperature * 10 + random.randint(-50, 50),
+            min(100000, max(0, humidity * 10 + random.randint(-200, 200))),
+            max(0, pm25 * 100 + random.randint(-500, 500)),
+        )
+
+    def start_watchdog(self, timeout_ms: int) -> None:
+        """Start the watchdog: the board host's, when it gave this process a pipe to feed."""
+        descriptor = os.getenv("POLEWARD_WATCHDOG_FD")
+        self._watchdog = open(int(descriptor), "wb") if descriptor else None
+
+    def feed_watchdog(self) -> None:
+        """Tell the watchdog that all is well."""
+        if self._watchdog:
+            self._watchdog.write(b"\n")
+
+    def reset_cause(self) -> str:
+        """Tell why the node booted, as the board host said it."""
+        return sys.argv[2] if len(sys.argv) > 2 else "power_on"
+
+    def reset(self) -> None:
+        """Leave with the code that makes the board host boot the node again."""
+        sys.exit(3)
+
+    def _power_mw(self) -> int:
+        if self._lamp_is_broken or not self._level_permille:
+            return _STANDBY_MW
+        # The driver itself takes about 3 % whatever the level.
+        return self._nominal_mw * (30 + 97 * self._level_permille // 100) // 1000
+
+    def _meter(self) -> None:
+        now = self.monotonic_s()
+        self._energy_muj += self._power_mw() * (now - self._metered_at_s)
+        self._metered_at_s = now

@@ -1,0 +1,89 @@
+"""Object 3416, Outdoor lamp controller 2.0: commands to the lamp and what it does.
+
+Not the lamp's behaviour, which the injected controller decides.
+"""
+
+from node.lwm2m.refusal import VALUE, RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_COMMAND = 1
+_COMMAND_IN_ACTION = 2
+_LEVEL = 3
+_DEFAULT = 4
+_OPERATING_HOURS = 15
+_SWITCH_COUNT = 18
+_NOMINAL_W = 36
+_OVERRIDE_END = 51
+_OVERRIDE_ACTIVE = 54
+
+
+class Lamp:
+    """The lamp of this pole.
+
+    Args:
+        controller: A `node.lighting` controller.
+        storage: NVS namespace that keeps the nominal wattage.
+    """
+
+    ID = 3416
+    TABLE = {
+        1: "RWi", 2: "Ri", 3: "Ri", 4: "RWi", 5: "Rb", 15: "Rf", 18: "Ri", 36: "RWi", 51: "RWt",
+        54: "Rb",
+    }  # fmt: skip
+    ACTUATORS = (_COMMAND, _OVERRIDE_END)
+
+    def __init__(self, controller: "Any", storage: "Any") -> None:
+        self._controller = controller
+        self._storage = storage
+        try:
+            self.nominal_w = storage.get_i32("nominal_w")
+        except OSError:
+            self.nominal_w = 0
+
+    def read(self, resource: int) -> "Any":
+        """Give a value, None for one that there is not now."""
+        controller = self._controller
+        # First, since reports read it: the tuple below would be an object on the heap.
+        if resource == _LEVEL:
+            return (controller.level_permille + 5) // 10
+        if resource in (_COMMAND, _COMMAND_IN_ACTION):
+            return controller.command_percent
+        if resource == _DEFAULT:
+            return controller.default_percent
+        if resource == _OPERATING_HOURS:
+            return controller.burned_s * 10 // 36
+        if resource == _SWITCH_COUNT:
+            return controller.switch_count
+        if resource == _NOMINAL_W:
+            return self.nominal_w or None
+        if resource == _OVERRIDE_END:
+            return controller.override_ends_at if controller.is_overridden else None
+        # Resource 5, Lamp failure, is absent until the node can judge it.
+        return controller.is_overridden if resource == _OVERRIDE_ACTIVE else None
+
+    def write(self, values: "dict[int, Any]") -> None:
+        """Take a command with its end, the default level, the nominal wattage.
+
+        A command without an end lasts until the next; an end alone moves the end of the override
+        that is active. An end in the past ends the override.
+        """
+        for resource in (_COMMAND, _DEFAULT):
+            if not 0 <= values.get(resource, 0) <= 100:
+                raise RefusedError(VALUE, "level: 0 to 100 %")
+        if not 0 < values.get(_NOMINAL_W, 1) <= 2000:
+            raise RefusedError(VALUE, "nominal wattage: 1 to 2000 W")
+        if not 0 <= values.get(_OVERRIDE_END, 0) < 0x7FFFFFFF:
+            raise RefusedError(VALUE, "override end: Unix seconds")
+        if _NOMINAL_W in values and values[_NOMINAL_W] != self.nominal_w:
+            self.nominal_w = values[_NOMINAL_W]
+            self._storage.set_i32("nominal_w", self.nominal_w)
+            self._storage.commit()
+        if _DEFAULT in values:
+            self._controller.set_default(values[_DEFAULT])
+        if _COMMAND in values:
+            self._controller.override(values[_COMMAND], values.get(_OVERRIDE_END, 0))
+        elif _OVERRIDE_END in values:
+            self._controller.move_end(values[_OVERRIDE_END])

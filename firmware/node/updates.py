@@ -1,0 +1,176 @@
+"""Runs updates for object 5 and judges a release on trial.
+
+Not verifying and installing: `node.ota.updater` does, loaded for one update and dropped after it.
+"""
+
+import asyncio
+import gc
+import sys
+
+from node.ota.errors import UpdateError
+from nodelink import firmware_update
+from nodelink.release_format import CLASS_IDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+# The answer to the execute leaves, and may be repeated, before the node is busy installing.
+_ANSWER_MS = 1000
+_CHECK_MS = 500
+# A release on trial must be healthy for so long without a break, and become so within the limit.
+_SOAK_MS = 5000
+_TRIAL_LIMIT_MS = 120000
+_HEAP_FREE_MIN_BYTES = 40 * 1024
+
+
+class Updates:
+    """One update at a time.
+
+    Args:
+        slots: A `node.ota.slots.Slots`.
+        fetch: Downloads from the gateway; see `node.ota.updater.Updater`.
+        trusted_keys: Ed25519 public keys one after the other.
+        profile: Board profile, decides the class id.
+        sequence: Of the running release.
+        on_change: Called after each change of `state` or `result`.
+        reset: Keeps what must be kept, then resets the node.
+    """
+
+    def __init__(
+        self,
+        slots: "Any",
+        fetch: "Any",
+        trusted_keys: bytes,
+        profile: str,
+        sequence: int,
+        on_change: "Callable[[], None]",
+        reset: "Callable[[], None]",
+    ) -> None:
+        self._slots = slots
+        self._fetch = fetch
+        self._trusted_keys = trusted_keys
+        self._profile = profile
+        self._sequence = sequence
+        self._on_change = on_change
+        self._reset = reset
+        self._updater: Any = None
+        self._is_install_wanted = False
+        self._wake = asyncio.Event()
+        self.uri = ""
+        self.package_version = ""
+        self.state = firmware_update.STATE_IDLE
+        if slots.is_on_trial:
+            self.state = firmware_update.STATE_UPDATING
+        self.result = slots.result
+
+    def start(self, uri: str) -> None:
+        """Take a package URI; an empty one cancels.
+
+        Raises:
+            ValueError: The URI or the state does not fit; the text says which.
+        """
+        if self._updater is None:
+            from node.ota.updater import Updater
+
+            self._updater = Updater(
+                self._slots,
+                self._fetch,
+                trusted_keys=self._trusted_keys,
+                class_id=CLASS_IDS[self._profile],
+                sequence=self._sequence,
+                on_change=self._follow,
+            )
+        try:
+            self._updater.start(uri)
+        except UpdateError as error:
+            raise ValueError(error.reason)
+        finally:
+            self._wake.set()
+        self.uri = uri
+
+    def install(self) -> None:
+        """Install what was downloaded, soon.
+
+        Raises:
+            ValueError: Nothing is downloaded.
+        """
+        if self.state != firmware_update.STATE_DOWNLOADED:
+            raise ValueError("nothing is downloaded")
+        self._is_install_wanted = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Download and install what was asked for, until cancelled or the node resets."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            updater = self._updater
+            if updater is None:
+                continue
+            if self._is_install_wanted:
+                self._is_install_wanted = False
+                await asyncio.sleep_ms(_ANSWER_MS)
+                try:
+                    await updater.install()
+                    self._reset()
+                except UpdateError as error:
+                    print("update not installed:", error.reason)
+            elif updater.state == firmware_update.STATE_DOWNLOADING:
+                await updater.download()
+            if updater.state == firmware_update.STATE_IDLE and not self._wake.is_set():
+                self._drop()
+
+    async def run_trial(self, is_healthy: "Callable[[], str]", ticks_ms: "Any") -> None:
+        """Judge a release on trial: confirm it, or note why not and reset.
+
+        Args:
+            is_healthy: Gives an empty string, or what is missing.
+            ticks_ms: The board's `(ticks_ms, ticks_diff)`.
+        """
+        if not self._slots.is_on_trial:
+            return
+        now, difference = ticks_ms
+        started = healthy_since = now()
+        missing = "never checked"
+        while difference(now(), started) < _TRIAL_LIMIT_MS:
+            missing = is_healthy() or _missing_heap()
+            if missing:
+                healthy_since = now()
+            elif difference(now(), healthy_since) >= _SOAK_MS:
+                self._slots.confirm()
+                self.state = firmware_update.STATE_IDLE
+                self.result = firmware_update.RESULT_SUCCESS
+                self._on_change()
+                print("release confirmed")
+                return
+            await asyncio.sleep_ms(_CHECK_MS)
+        print("release given up:", missing)
+        self._slots.reject(missing)
+        self._reset()
+
+    def _follow(self) -> None:
+        updater = self._updater
+        self.state = updater.state
+        self.result = updater.result
+        self.package_version = updater.package_version
+        self._on_change()
+
+    def _drop(self) -> None:
+        self._updater = None
+        package = sys.modules["node.ota"]
+        sys.modules.pop("node.ota.updater", None)
+        if hasattr(package, "updater"):
+            delattr(package, "updater")
+        gc.collect()
+
+
+def heap_free_bytes() -> int:
+    """Collect, then give what is free."""
+    gc.collect()
+    return gc.mem_free()
+
+
+def _missing_heap() -> str:
+    free = heap_free_bytes()
+    return "" if free >= _HEAP_FREE_MIN_BYTES else "only %d bytes of heap free" % free

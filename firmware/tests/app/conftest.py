@@ -1,0 +1,79 @@
+"""The node under test: built once as a release, started for each test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware.tests.app.fake_gateway import FakeGateway
+from firmware.tests.app.simulated_node import SimulatedNode
+from poleward_manifest.envelope import sign
+from poleward_tools.releases.build import BuiltRelease, build_release
+from poleward_tools.virtual_board.air_series import write_air_series
+from poleward_tools.virtual_board.node_folder import (
+    Factory,
+    NodeIdentity,
+    Surroundings,
+    make_node_folder,
+)
+
+MAC = bytes.fromhex("02000000000a")
+SECRET = bytes.fromhex("0102030405060708090a0b0c0d0e0f10")
+SALT = bytes.fromhex("9e7ca92223786340")
+
+
+@pytest.fixture(scope="session")
+def release() -> BuiltRelease:
+    return build_release("1.0.0", 1)
+
+
+@pytest.fixture(scope="session")
+def release_key() -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture(scope="session")
+def air(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("air") / "air.bin"
+    write_air_series(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def gateway_host() -> str:
+    return "127.0.0.1"
+
+
+@pytest.fixture
+async def gateway(gateway_host: str) -> AsyncIterator[FakeGateway]:
+    fake = FakeGateway(MAC, SECRET, SALT, gateway_host)
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+@pytest.fixture
+def node(
+    tmp_path: Path,
+    release: BuiltRelease,
+    release_key: Ed25519PrivateKey,
+    air: bytes,
+    gateway: FakeGateway,
+) -> Iterator[SimulatedNode]:
+    """A node that runs, and is to bootstrap at the gateway."""
+    factory = Factory(
+        gateway_uri=gateway.uri,
+        release_keys=(release_key.public_key().public_bytes_raw(),),
+        boot_files=release.root_files,
+        bundle_files=release.files,
+        envelope=sign(release.manifest, [release_key]),
+        air_series=air,
+    )
+    identity = NodeIdentity(MAC, SECRET, SALT, claim_code="23456789ABCD")
+    surroundings = Surroundings(1, 51.45, -2.58, lamp_nominal_w=60)
+    node = SimulatedNode(make_node_folder(tmp_path, identity, surroundings, factory))
+    node.start()
+    yield node
+    node.kill()
+    print(node.console)  # shown when the test failed
