@@ -1,0 +1,224 @@
+"""The border between the gateway's values and the messages of poleward.v1.
+
+Not the stream: link.py. Each function has a round-trip test.
+"""
+
+from collections.abc import Sequence
+
+from poleward.v1 import gateway_link_service_pb2 as pb
+from poleward.v1 import telemetry_types_pb2 as types_pb
+from poleward_gateway.domain.commands import (
+    Command,
+    CommandResult,
+    CommandStatus,
+    Reboot,
+    SetLamp,
+)
+from poleward_gateway.domain.nodes import (
+    DesiredChange,
+    DesiredNode,
+    LinkState,
+    NodeNumber,
+    NodeState,
+    OscoreKeys,
+)
+from poleward_gateway.domain.telemetry import Report, Series, Severity
+from poleward_gateway.domain.updates import UpdateState
+from poleward_gateway.ports import EventBatch, ReportBatch
+
+_LINK_STATES = {
+    LinkState.BOOTSTRAPPED: pb.NODE_LINK_STATE_BOOTSTRAPPED,
+    LinkState.ONLINE: pb.NODE_LINK_STATE_ONLINE,
+    LinkState.SILENT: pb.NODE_LINK_STATE_SILENT,
+    LinkState.OFFLINE: pb.NODE_LINK_STATE_OFFLINE,
+}
+_UPDATE_STATES = {
+    UpdateState.IDLE: pb.UPDATE_STATE_IDLE,
+    UpdateState.OFFERED: pb.UPDATE_STATE_OFFERED,
+    UpdateState.DOWNLOADING: pb.UPDATE_STATE_DOWNLOADING,
+    UpdateState.DOWNLOADED: pb.UPDATE_STATE_DOWNLOADED,
+    UpdateState.TRIAL: pb.UPDATE_STATE_TRIAL,
+    UpdateState.CONFIRMED: pb.UPDATE_STATE_CONFIRMED,
+    UpdateState.RETURNED: pb.UPDATE_STATE_RETURNED,
+    UpdateState.REJECTED: pb.UPDATE_STATE_REJECTED,
+    UpdateState.FAILED: pb.UPDATE_STATE_FAILED,
+}
+_COMMAND_STATUSES = {
+    CommandStatus.DONE: pb.COMMAND_STATUS_DONE,
+    CommandStatus.EXPIRED: pb.COMMAND_STATUS_EXPIRED,
+    CommandStatus.REFUSED: pb.COMMAND_STATUS_REFUSED,
+    CommandStatus.UNREACHABLE: pb.COMMAND_STATUS_UNREACHABLE,
+}
+_SEVERITIES = {
+    Severity.INFO: types_pb.EVENT_SEVERITY_INFO,
+    Severity.WARNING: types_pb.EVENT_SEVERITY_WARNING,
+    Severity.CRITICAL: types_pb.EVENT_SEVERITY_CRITICAL,
+}
+
+
+def report_batch_to_message(batch: ReportBatch) -> pb.ConnectRequest:
+    """Put reports into packed columns: row i of each column belongs to report i."""
+    layouts: dict[tuple[Series, ...], int] = {}
+    columns = types_pb.ReportColumns()
+    before_ms = 0
+    for report in batch.reports:
+        index = layouts.get(report.layout)
+        if index is None:
+            index = layouts[report.layout] = len(layouts)
+            columns.layouts.append(
+                types_pb.ReportLayout(
+                    series=[
+                        types_pb.SeriesKey(metric=s.metric, instance=s.instance)
+                        for s in report.layout
+                    ]
+                )
+            )
+        columns.layout.append(index)
+        columns.time_delta_ms.append(report.time_ms - before_ms)
+        before_ms = report.time_ms
+        columns.value.extend(report.values)
+    columns.node_number.extend(report.node for report in batch.reports)
+    columns.boot.extend(report.boot for report in batch.reports)
+    columns.sequence.extend(report.sequence for report in batch.reports)
+    return pb.ConnectRequest(
+        report_batch=pb.ReportBatch(batch_number=batch.number, reports=columns)
+    )
+
+
+def reports_from_message(message: pb.ReportBatch) -> tuple[Report, ...]:
+    """Take packed columns apart; the inverse of `report_batch_to_message`."""
+    columns = message.reports
+    layouts = [
+        tuple(Series(key.metric, key.instance) for key in layout.series)
+        for layout in columns.layouts
+    ]
+    reports = []
+    time_ms = 0
+    offset = 0
+    for row, node in enumerate(columns.node_number):
+        layout = layouts[columns.layout[row]]
+        time_ms += columns.time_delta_ms[row]
+        values = tuple(columns.value[offset : offset + len(layout)])
+        offset += len(layout)
+        reports.append(
+            Report(
+                node=NodeNumber(node),
+                boot=columns.boot[row],
+                sequence=columns.sequence[row],
+                time_ms=time_ms,
+                layout=layout,
+                values=values,
+            )
+        )
+    return tuple(reports)
+
+
+def event_batch_to_message(batch: EventBatch) -> pb.ConnectRequest:
+    """Make the message of an event batch."""
+    events = [
+        types_pb.NodeEvent(
+            node_number=event.node,
+            boot=event.boot,
+            sequence=event.sequence,
+            occurred_at_ms=event.occurred_at_ms,
+            kind=event.kind,
+            severity=_SEVERITIES[event.severity],
+            detail=dict(event.detail),
+        )
+        for event in batch.events
+    ]
+    return pb.ConnectRequest(event_batch=pb.EventBatch(batch_number=batch.number, events=events))
+
+
+def states_to_message(states: Sequence[NodeState]) -> pb.ConnectRequest:
+    """Make the message of reported states."""
+    return pb.ConnectRequest(
+        reported_state=pb.ReportedState(nodes=[_state_to_message(state) for state in states])
+    )
+
+
+def _state_to_message(state: NodeState) -> pb.NodeState:
+    """Make the message of one node's state; what is not known is not set."""
+    message = pb.NodeState(
+        node_number=state.number,
+        link_state=_LINK_STATES[state.link_state],
+        heard_at_ms=state.heard_at_ms,
+        boot=state.boot,
+    )
+    if state.device is not None:
+        if not state.device.on_trial:
+            # A release on trial may yet be left: it is told when the node has confirmed it.
+            message.bundle_version = state.device.bundle_version
+            message.release_sequence = state.device.release_sequence
+        message.device["manufacturer"] = state.device.manufacturer
+        message.device["model"] = state.device.model
+        message.device["hardware_version"] = state.device.hardware_version
+    if state.update is not None:
+        message.update.release_digest = state.update.release_digest
+        message.update.state = _UPDATE_STATES[state.update.state]
+        message.update.reason = state.update.reason
+    return message
+
+
+def result_to_message(result: CommandResult) -> pb.ConnectRequest:
+    """Make the message of a command's outcome."""
+    return pb.ConnectRequest(
+        command_result=pb.CommandResult(
+            command_id=result.command_id,
+            status=_COMMAND_STATUSES[result.status],
+            detail=result.detail,
+            finished_at_ms=result.finished_at_ms,
+        )
+    )
+
+
+def command_from_message(message: pb.Command) -> Command | None:
+    """Read a command; None for an action that this gateway does not know."""
+    action: SetLamp | Reboot
+    kind = message.WhichOneof("action")
+    if kind == "set_lamp":
+        lamp = message.set_lamp
+        action = SetLamp(lamp.instance, lamp.level_percent, lamp.duration_s)
+    elif kind == "reboot":
+        action = Reboot()
+    else:
+        return None
+    return Command(
+        command_id=message.command_id,
+        node=NodeNumber(message.node_number),
+        deadline_ms=message.deadline_ms,
+        action=action,
+    )
+
+
+def desired_from_message(message: pb.DesiredState) -> DesiredChange:
+    """Read desired state."""
+    nodes = [node for node in message.nodes if not node.removed]
+    return DesiredChange(
+        revision=message.revision,
+        complete=message.complete,
+        nodes=tuple(_desired_node(node) for node in nodes),
+        removed=tuple(NodeNumber(node.node_number) for node in message.nodes if node.removed),
+        release_keys=tuple(message.release_keys),
+    )
+
+
+def _desired_node(message: pb.DesiredNode) -> DesiredNode:
+    return DesiredNode(
+        number=NodeNumber(message.node_number),
+        endpoint_name=message.endpoint_name,
+        bootstrap=_keys(message.bootstrap),
+        operational=_keys(message.operational),
+        report_interval_s=message.report_interval_s,
+        release_digest=message.release_digest,
+        lamp_nominal_w=message.lamp_nominal_w,
+    )
+
+
+def _keys(message: pb.OscoreKeys) -> OscoreKeys:
+    return OscoreKeys(
+        master_secret=message.master_secret,
+        master_salt=message.master_salt,
+        node_id=message.node_id,
+        gateway_id=message.gateway_id,
+    )

@@ -1,0 +1,1 @@
+"""Counters for people who watch the gateway."""

@@ -1,0 +1,412 @@
+"""The gateway's CoAP endpoint: every request in and out under a node's security context.
+
+Not the resources (resources.py) and not what is asked of nodes (lwm2m_client.py).
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiocoap import error as coap_error
+from aiocoap import oscore
+from aiocoap.blockwise import Block1Spool
+from aiocoap.message import Message
+from aiocoap.numbers import codes
+from aiocoap.numbers.types import CON
+from aiocoap.pipe import Pipe
+
+from poleward_gateway.adapters.node_link.datagrams import DatagramInterface, NodeAddress
+from poleward_gateway.adapters.node_link.messages import BoundedMessages, NodeTokens
+from poleward_gateway.adapters.node_link.security import (
+    Context,
+    NodeContext,
+    PlainContext,
+    Purpose,
+    SecurityTable,
+)
+from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.ports import Tally
+
+_log = structlog.get_logger(__name__)
+
+REQUEST_MAX_BYTES = 16 * 1024
+"""A request in blocks may grow to this."""
+
+BLOCK_SIZE_EXPONENT = 6
+"""Blocks of 1024 bytes (RFC 7959, 2.2)."""
+
+ANSWER_TIMEOUT_S = 30.0
+"""Wait for an answer at most this long, unless the caller says otherwise."""
+
+KIDS_LOGGED_MAX = 256
+"""Unknown key ids that are logged once each; further ones are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, as its context proved, and where it came from."""
+
+    context: Context
+    address: NodeAddress
+
+    @property
+    def blockwise_key(self) -> tuple[Any, ...]:
+        """Blocks belong together by security context, whatever the address."""
+        return (self.context.context_id,)
+
+
+Handler = Callable[[Caller, Any], Awaitable[Any]]
+"""Takes the caller and an aiocoap request, returns an aiocoap response."""
+
+HeardListener = Callable[[NodeNumber, Purpose], None]
+
+
+@dataclass(slots=True)
+class Observation:
+    """A resource that a node watches for us (RFC 7641).
+
+    Args:
+        listener: Called with every notification.
+        stop: Ends it on this side; the node learns it by the Reset to its next notification.
+    """
+
+    listener: Callable[[Any], None]
+    stop: Callable[[], None] = lambda: None
+
+
+class NodeEndpoint:
+    """Serves nodes and asks nodes on one UDP socket.
+
+    Args:
+        table: Security contexts.
+        handler: Answers authenticated requests.
+        on_heard: Told of every authenticated message.
+        tally: Counters.
+        insecure_nosec: Hand requests without OSCORE to the handler too.
+    """
+
+    def __init__(
+        self,
+        table: SecurityTable,
+        handler: Handler,
+        on_heard: HeardListener,
+        tally: Tally,
+        *,
+        insecure_nosec: bool = False,
+    ) -> None:
+        self._table = table
+        self._handler = handler
+        self._on_heard = on_heard
+        self._tally = tally
+        self._insecure_nosec = insecure_nosec
+        self._answering: set[asyncio.Task[None]] = set()
+        self._unknown_kids: set[bytes] = set()
+        self._blocks = Block1Spool()
+        # What aiocoap's layers expect of their owner.
+        self.log = logging.getLogger("coap")
+        self.loop = asyncio.get_running_loop()
+        self.client_credentials = None
+        self._tokens = NodeTokens(self)
+        self._messages = BoundedMessages(self._tokens)
+        self._datagrams: DatagramInterface | None = None
+
+    def open(self, sock: socket.socket) -> None:
+        """Start to serve on a bound socket."""
+        self._datagrams = DatagramInterface(sock, self._messages, self._tally)
+        self._messages.message_interface = self._datagrams
+        self._tokens.token_interface = self._messages
+
+    @property
+    def port(self) -> int:
+        """UDP port that is served."""
+        assert self._datagrams is not None
+        return self._datagrams.port
+
+    def uri_towards(self, address: NodeAddress) -> str:
+        """Return the URI under which a node reaches this gateway."""
+        assert self._datagrams is not None
+        host = self._datagrams.local_host_towards(address)
+        return f"coap://[{host}]:{self.port}" if ":" in host else f"coap://{host}:{self.port}"
+
+    async def close(self) -> None:
+        """Stop serving and give up what is under way."""
+        for task in self._answering:
+            task.cancel()
+        await asyncio.gather(*self._answering, return_exceptions=True)
+        if self._datagrams is not None:
+            await self._tokens.shutdown()
+
+    # Requests from nodes
+
+    def render_to_pipe(self, pipe: Any) -> None:
+        """Answer a request; called by aiocoap's token layer."""
+        task = self.loop.create_task(self._answer(pipe))
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _answer(self, pipe: Any) -> None:
+        """Unprotect, handle, protect."""
+        request = pipe.request
+        if request.opt.oscore is None:
+            pipe.add_response(await self._answer_plain(request), is_last=True)
+            return
+        accepted = self._unprotect(request)
+        if not isinstance(accepted, tuple):
+            pipe.add_response(accepted, is_last=True)
+            return
+        context, inner, request_id = accepted
+        context.address = request.remote
+        self._on_heard(context.node, context.purpose)
+        response = await self._handle(Caller(context, request.remote), inner)
+        protected, _ = context.protect(response, request_id)
+        pipe.add_response(protected, is_last=True)
+
+    async def _answer_plain(self, request: Any) -> Any:
+        """Answer a request without OSCORE: discovery, or 4.01 with nothing else."""
+        if request.opt.uri_path == (".well-known", "core") and request.code == codes.GET:
+            return Message(code=codes.CONTENT, payload=b"", content_format=40)
+        context = self._plain_context(request) if self._insecure_nosec else None
+        if context is not None:
+            self._on_heard(context.node, context.purpose)
+            return await self._handle(Caller(context, request.remote), request.copy())
+        self._tally.count("requests_without_security")
+        return Message(code=codes.UNAUTHORIZED)
+
+    def _plain_context(self, request: Any) -> PlainContext | None:
+        """Find or begin the stand-in for a security context, by address and endpoint name."""
+        if request.opt.uri_path == ("rd",):
+            for part in request.opt.uri_query:
+                if part.startswith("ep="):
+                    return self._table.open_plain(part[3:], request.remote)
+        return self._table.plain(request.remote)
+
+    def _unprotect(self, request: Any) -> tuple[NodeContext, Any, Any] | Any:
+        """Return context, inner request and its id; or the response that says why not.
+
+        The responses are those of RFC 8613, 8.2.
+        """
+        try:
+            kid = oscore.verify_start(request).get(oscore.COSE_KID)
+            context = self._table.by_kid(kid) if kid is not None else None
+            if context is None:
+                self._note_unknown(kid, request.remote)
+                return _plain(codes.UNAUTHORIZED, b"Security context not found")
+            inner, request_id = context.unprotect(request)
+        except oscore.ReplayErrorWithEcho as challenge:
+            self._tally.count("echo_challenges")
+            return challenge.to_message()
+        except oscore.ReplayError:
+            self._tally.count("requests_replayed")
+            return _plain(codes.UNAUTHORIZED, b"Replay detected")
+        except oscore.DecodeError:
+            self._tally.count("requests_malformed")
+            return _plain(codes.BAD_OPTION, b"Failed to decode COSE")
+        except oscore.ProtectionInvalid:
+            self._tally.count("requests_not_authentic")
+            return _plain(codes.BAD_REQUEST, b"Decryption failed")
+        except Exception:  # noqa: BLE001 - a truncated OSCORE option makes aiocoap raise IndexError
+            self._tally.count("requests_malformed")
+            return _plain(codes.BAD_OPTION, b"Failed to decode COSE")
+        return context, inner, request_id
+
+    async def _handle(self, caller: Caller, request: Any) -> Any:
+        """Assemble blocks, call the handler, cut its response into blocks."""
+        request.remote = caller
+        block2 = request.opt.block2
+        try:
+            if request.opt.block1 is not None:
+                if request.opt.block1.start + len(request.payload) > REQUEST_MAX_BYTES:
+                    return Message(code=codes.REQUEST_ENTITY_TOO_LARGE)
+                request = self._blocks.feed_and_take(request)
+            response = await self._handler(caller, request)
+        except coap_error.RenderableError as refusal:
+            return refusal.to_message()
+        except Exception:  # noqa: BLE001 - logged; the node gets 5.00 and tries again
+            self._tally.count("requests_failed")
+            _log.exception("request_failed", path="/".join(request.opt.uri_path))
+            return Message(code=codes.INTERNAL_SERVER_ERROR)
+        if request.opt.block1 is not None:
+            response.opt.block1 = request.opt.block1
+        return _block_of(response, block2)
+
+    def _note_unknown(self, kid: bytes | None, peer: NodeAddress) -> None:
+        """Count a request with a key id that nobody has; log each key id once."""
+        self._tally.count("requests_with_unknown_key")
+        kid = kid or b""
+        if kid not in self._unknown_kids and len(self._unknown_kids) < KIDS_LOGGED_MAX:
+            self._unknown_kids.add(kid)
+            _log.warning("unknown_security_context", kid=kid.hex(), peer=str(peer))
+
+    # Requests to nodes
+
+    async def request(
+        self,
+        context: Context,
+        request: Any,
+        *,
+        timeout_s: float = ANSWER_TIMEOUT_S,
+        observation: Observation | None = None,
+    ) -> Any:
+        """Send a request to the address a node was last heard from; return its response.
+
+        A challenge with Echo (RFC 9175, 2.4) is answered once. A response in blocks is collected.
+
+        Args:
+            context: Security context of the node.
+            request: Request of aiocoap's, without an address.
+            timeout_s: Give up after this long, over all exchanges.
+            observation: With Observe, takes every notification after the response.
+
+        Raises:
+            NodeUnreachableError: No answer in time, or the node has not been heard yet.
+            NodeRefusedError: The node answered with an error.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._exchange(context, request, observation)
+                if response.code == codes.UNAUTHORIZED and response.opt.echo is not None:
+                    request = request.copy(echo=response.opt.echo)
+                    response = await self._exchange(context, request, observation)
+                response = await self._collect(context, request, response)
+        except TimeoutError as error:
+            raise NodeUnreachableError(
+                f"node {context.node} did not answer within {timeout_s:.0f} s"
+            ) from error
+        if not response.code.is_successful():
+            words = response.payload.decode("utf-8", "replace") or response.code.name
+            path = "/".join(request.opt.uri_path)
+            raise NodeRefusedError(
+                f"node {context.node} refused {request.code} /{path}: {words}",
+                code=response.code.dotted,
+            )
+        return response
+
+    async def _collect(self, context: Context, request: Any, response: Any) -> Any:
+        """Fetch the blocks that follow the first (RFC 7959, 2.4)."""
+        payload = response.payload
+        while response.opt.block2 is not None and response.opt.block2.more:
+            block = response.opt.block2
+            if len(payload) > REQUEST_MAX_BYTES:
+                raise NodeUnreachableError(f"node {context.node} answers without end")
+            following = request.copy(
+                observe=None,
+                payload=b"",
+                block2=(block.block_number + 1, False, block.size_exponent),
+            )
+            response = await self._exchange(context, following, None)
+            payload += response.payload
+        response.payload = payload
+        return response
+
+    async def _exchange(
+        self, context: Context, request: Any, observation: Observation | None
+    ) -> Any:
+        """Do one exchange; cancelling it stops the retransmissions."""
+        await self._table.ready_to_send(context)
+        if context.address is None:
+            raise NodeUnreachableError(
+                f"node {context.node} has not been heard since the gateway started"
+            )
+        protected, request_id = context.protect(request)
+        protected.remote = context.address
+        protected.mtype = CON
+        pipe = Pipe(protected, self.log)
+        first: asyncio.Future[Any] = self.loop.create_future()
+
+        def on_event(event: Any) -> bool:
+            if event.exception is not None:
+                if not first.done():
+                    first.set_exception(_as_unreachable(context, event.exception))
+                return False
+            # The answer may have come from elsewhere, or ahead of its acknowledgement.
+            self._messages.give_up(protected)
+            self._take(context, request_id, event.message, first, observation)
+            return not event.is_last
+
+        stop = pipe.on_event(on_event)
+        self._tokens.request(pipe)
+        if observation is not None:
+            observation.stop = stop
+        try:
+            return await first
+        except BaseException:
+            stop()
+            self._messages.give_up(protected)
+            raise
+
+    def _take(
+        self,
+        context: Context,
+        request_id: Any,
+        message: Any,
+        first: "asyncio.Future[Any]",
+        observation: Observation | None,
+    ) -> None:
+        """Take a response or a notification."""
+        address = message.remote
+        try:
+            response, _ = context.unprotect(message, request_id)
+        except oscore.NotAProtectedMessage:
+            # Not proved to be the node's: it forgot our keys, or somebody pretends it did.
+            if not first.done():
+                code = message.code.dotted
+                first.set_exception(
+                    NodeUnreachableError(
+                        f"node {context.node} answered {code} without security; "
+                        "it may have lost its keys and will bootstrap"
+                    )
+                )
+            return
+        except Exception as error:  # noqa: BLE001 - as in _unprotect
+            self._tally.count("responses_not_authentic")
+            if not first.done():
+                first.set_exception(
+                    NodeUnreachableError(f"answer of node {context.node} is not authentic: {error}")
+                )
+            return
+        context.address = address
+        self._on_heard(context.node, context.purpose)
+        if not first.done():
+            first.set_result(response)
+        elif observation is not None:
+            observation.listener(response)
+
+
+def _as_unreachable(context: Context, error: BaseException) -> NodeUnreachableError:
+    """Translate an error of aiocoap's."""
+    found = NodeUnreachableError(f"node {context.node} cannot be reached: {error!r}")
+    found.__cause__ = error
+    return found
+
+
+def _plain(code: Any, words: bytes) -> Any:
+    """Make an error response without OSCORE that no cache keeps (RFC 8613, 8.2)."""
+    return Message(code=code, payload=words, max_age=0)
+
+
+def _block_of(response: Any, wanted: Any) -> Any:
+    """Cut the block out of a response that was asked for (RFC 7959, 2.3); stateless."""
+    size_exponent = BLOCK_SIZE_EXPONENT if wanted is None else wanted.size_exponent
+    size_exponent = min(size_exponent, BLOCK_SIZE_EXPONENT)
+    size = 1 << size_exponent + 4
+    number = 0 if wanted is None else wanted.block_number
+    if wanted is None and len(response.payload) <= size:
+        return response
+    if not response.code.is_successful():
+        return response
+    total = len(response.payload)
+    start = number * size
+    if start >= total and number > 0:
+        return Message(code=codes.BAD_REQUEST, payload=b"block is out of bounds")
+    response.payload = response.payload[start : start + size]
+    response.opt.block2 = (number, start + size < total, size_exponent)
+    with contextlib.suppress(AttributeError):
+        if number == 0:
+            response.opt.size2 = total
+    return response

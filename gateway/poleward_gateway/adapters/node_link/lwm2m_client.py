@@ -1,0 +1,226 @@
+"""Asks nodes for things: LwM2M device management (OMA LwM2M TS Core 1.1, 6.3); port NodeLink.
+
+Not bootstrap (bootstrap_server.py) and not what nodes ask for (resources.py).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiocoap.message import Message
+from aiocoap.numbers import codes
+
+from nodelink import firmware_update
+from nodelink.release_format import PATH_RELEASES
+from poleward_gateway.adapters.node_link import senml
+from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint, Observation
+from poleward_gateway.adapters.node_link.security import Context, SecurityTable
+from poleward_gateway.adapters.node_link.senml import SENML_CBOR, Value
+from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
+from poleward_gateway.domain.nodes import DeviceFacts, NodeNumber
+from poleward_gateway.domain.updates import PackageResult, PackageState, UpdateReadout
+
+_NOT_FOUND = "4.04"
+_CANNOT_COMPOSITE = {"4.05", "5.01"}
+
+_PACKAGE_STATES = {
+    firmware_update.STATE_IDLE: PackageState.IDLE,
+    firmware_update.STATE_DOWNLOADING: PackageState.DOWNLOADING,
+    firmware_update.STATE_DOWNLOADED: PackageState.DOWNLOADED,
+    firmware_update.STATE_UPDATING: PackageState.UPDATING,
+}
+_PACKAGE_RESULTS = {
+    firmware_update.RESULT_INITIAL: PackageResult.NONE,
+    firmware_update.RESULT_SUCCESS: PackageResult.SUCCESS,
+    firmware_update.RESULT_LINK_LOST: PackageResult.LINK_LOST,
+    firmware_update.RESULT_INTEGRITY: PackageResult.REFUSED,
+    firmware_update.RESULT_UNSUPPORTED_PACKAGE: PackageResult.REFUSED,
+}
+
+
+class Lwm2mClient:
+    """Implements the port NodeLink over the node's operational context."""
+
+    def __init__(self, endpoint: NodeEndpoint, table: SecurityTable) -> None:
+        self._endpoint = endpoint
+        self._table = table
+        self._watches: dict[NodeNumber, list[Observation]] = {}
+
+    async def settle(
+        self, node: NodeNumber, *, report_interval_s: int, lamp_nominal_w: int, now_s: int
+    ) -> DeviceFacts:
+        """Make a node that just registered ready and read what it is."""
+        for watch in self._watches.pop(node, []):
+            watch.stop()
+        context = self._context(node)
+        # Mute Send first: absent or true, it keeps the node from reporting.
+        await self._write(context, [("/1/0/23", False), ("/3/0/13", now_s)])
+        await self._write(context, [("/26241/0/3", report_interval_s)])
+        if lamp_nominal_w:
+            await self._write(context, [("/3416/0/36", lamp_nominal_w)], absent_is_fine=True)
+        device = await self._read(context, "/3/0")
+        release = await self._read(context, "/26243/0")
+        return DeviceFacts(
+            manufacturer=_text(device.get("/3/0/0")),
+            model=_text(device.get("/3/0/1")),
+            hardware_version=_text(device.get("/3/0/18")),
+            bundle_version=_text(device.get("/3/0/3")),
+            release_sequence=_integer(release.get("/26243/0/0")),
+            on_trial=release.get("/26243/0/2") is True,
+            last_failure=_text(release.get("/26243/0/3")),
+        )
+
+    async def ask_to_register(self, node: NodeNumber) -> None:
+        """Execute Registration Update Trigger."""
+        await self._execute(self._context(node), ("1", "0", "8"))
+
+    async def write_time(self, node: NodeNumber, now_s: int) -> None:
+        """Set the node's clock."""
+        await self._write(self._context(node), [("/3/0/13", now_s)])
+
+    async def set_lamp(
+        self,
+        node: NodeNumber,
+        *,
+        instance: int,
+        level_percent: int,
+        override_until_s: int,
+        deadline_s: int,
+        give_up_after_s: float,
+    ) -> None:
+        """Override a lamp in one composite write that carries its own deadline."""
+        lamp = f"/3416/{instance}"
+        await self._composite(
+            self._context(node),
+            [
+                ("/26244/0/0", deadline_s),
+                (f"{lamp}/51", override_until_s),
+                (f"{lamp}/1", level_percent),
+            ],
+            timeout_s=give_up_after_s,
+        )
+
+    async def reboot(self, node: NodeNumber, *, deadline_s: int, give_up_after_s: float) -> None:
+        """Restart a node; the deadline is kept by giving up."""
+        await self._execute(self._context(node), ("3", "0", "4"), timeout_s=give_up_after_s)
+
+    async def read_update(self, node: NodeNumber) -> UpdateReadout:
+        """Read objects 5 and 26243."""
+        context = self._context(node)
+        package = await self._read(context, "/5/0")
+        release = await self._read(context, "/26243/0")
+        return UpdateReadout(
+            package_state=_PACKAGE_STATES.get(_integer(package.get("/5/0/3")), PackageState.IDLE),
+            package_result=_PACKAGE_RESULTS.get(
+                _integer(package.get("/5/0/5")), PackageResult.FAILED
+            ),
+            sequence=_integer(release.get("/26243/0/0")),
+            on_trial=release.get("/26243/0/2") is True,
+            explanation=_text(release.get("/26243/0/3")),
+        )
+
+    async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
+        """Write the package's URI; without an authority it is this gateway."""
+        uri = f"coap:///{PATH_RELEASES}/{envelope_digest.hex()}"
+        await self._write(self._context(node), [("/5/0/1", uri)])
+
+    async def install(self, node: NodeNumber) -> None:
+        """Execute the update."""
+        await self._execute(self._context(node), ("5", "0", "2"))
+
+    async def watch_update(self, node: NodeNumber, on_change: Callable[[], None]) -> None:
+        """Observe state and result of object 5 until the node registers again."""
+        context = self._context(node)
+        for watch in self._watches.pop(node, []):
+            watch.stop()
+        watches = self._watches[node] = []
+        for resource in ("3", "5"):
+            observation = Observation(lambda _: on_change())
+            request = Message(
+                code=codes.GET, uri_path=("5", "0", resource), accept=SENML_CBOR, observe=0
+            )
+            await self._endpoint.request(context, request, observation=observation)
+            watches.append(observation)
+
+    def _context(self, node: NodeNumber) -> Context:
+        """Return the context for a node.
+
+        Raises:
+            NodeUnreachableError: The gateway has no keys for it.
+        """
+        context = self._table.operational(node)
+        if context is None:
+            raise NodeUnreachableError(f"the gateway has no operational keys for node {node}")
+        return context
+
+    async def _read(self, context: Context, path: str) -> dict[str, Value]:
+        """Read an instance; return values by path."""
+        request = Message(code=codes.GET, uri_path=_segments(path), accept=SENML_CBOR)
+        response = await self._endpoint.request(context, request)
+        try:
+            records = senml.decode(response.payload)
+        except senml.SenmlError as error:
+            raise NodeRefusedError(
+                f"node {context.node} answered a read of {path} with something else: {error}",
+                code=response.code.dotted,
+            ) from error
+        return {record.path: record.value for record in records}
+
+    async def _write(
+        self,
+        context: Context,
+        records: Sequence[tuple[str, Value]],
+        *,
+        absent_is_fine: bool = False,
+    ) -> None:
+        """Write resources together, or one by one where the node cannot."""
+        try:
+            await self._composite(context, records)
+        except NodeRefusedError as error:
+            if absent_is_fine and error.code == _NOT_FOUND:
+                return
+            if error.code not in _CANNOT_COMPOSITE:
+                raise
+            for path, value in records:
+                await self._put(context, path, value)
+
+    async def _composite(
+        self,
+        context: Context,
+        records: Sequence[tuple[str, Value]],
+        *,
+        timeout_s: float = 30.0,
+    ) -> None:
+        """Write-Composite (OMA LwM2M TS Core 1.1, 6.3.10)."""
+        request = Message(
+            code=codes.iPATCH, content_format=SENML_CBOR, payload=senml.encode(records)
+        )
+        await self._endpoint.request(context, request, timeout_s=timeout_s)
+
+    async def _put(self, context: Context, path: str, value: Value) -> None:
+        """Write one resource."""
+        request = Message(
+            code=codes.PUT,
+            uri_path=_segments(path),
+            content_format=SENML_CBOR,
+            payload=senml.encode([("", value)], base_name=path),
+        )
+        await self._endpoint.request(context, request)
+
+    async def _execute(
+        self, context: Context, segments: tuple[str, ...], *, timeout_s: float = 30.0
+    ) -> None:
+        """Execute a resource."""
+        request: Any = Message(code=codes.POST, uri_path=segments)
+        await self._endpoint.request(context, request, timeout_s=timeout_s)
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(path.strip("/").split("/"))
+
+
+def _text(value: Value) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: Value) -> int:
+    return int(value) if isinstance(value, int | float) else 0

@@ -1,0 +1,169 @@
+"""The border between SenML packs and the gateway's reports and events; LwM2M ids end here.
+
+Not SenML itself (senml.py) and not what happens to a report.
+"""
+
+import json
+from collections.abc import Sequence
+
+from nodelink.objects import OBJECTS
+from poleward_gateway.adapters.node_link.senml import Record
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.telemetry import Event, Report, Series, Severity
+
+REPORT_OBJECT = 26241
+EVENT_OBJECT = 26242
+
+_UINT32_MAX = 0xFFFF_FFFF
+_RELATIVE_BELOW_S = 1 << 28
+"""RFC 8428, 4.5.3: a time below this is relative to now."""
+_EVENT_SEQUENCE_MAX = (1 << 31) - 1
+"""Sequence numbers above are the gateway's own (domain/telemetry.py)."""
+_TEXT_MAX = 200
+_PATHS_KEPT_MAX = 4096
+
+
+class PackError(ValueError):
+    """The pack is neither a report nor an event; the node must correct it."""
+
+
+# One entry for each path that occurs; paths that no board has are not kept.
+_series_of_path: dict[str, Series | None] = {}
+_layouts: dict[tuple[Series, ...], tuple[Series, ...]] = {}
+
+
+def is_event(records: Sequence[Record]) -> bool:
+    """Say whether a pack is an event."""
+    return any(record.path.startswith(f"/{EVENT_OBJECT}/") for record in records)
+
+
+def to_report(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Report:
+    """Make a report of a pack.
+
+    Readings of resources that feed no metric are left out; a value that is no number becomes NaN.
+
+    Raises:
+        PackError: Boot count or sequence number is missing or out of range.
+    """
+    keys: dict[int, object] = {}
+    series: list[Series] = []
+    values: list[float] = []
+    time_s: float | None = None
+    for record in records:
+        if record.path.startswith(f"/{REPORT_OBJECT}/0/"):
+            keys[_resource_id(record.path)] = record.value
+            continue
+        found = _series(record.path)
+        if found is None:
+            continue
+        if time_s is None:
+            time_s = record.time_s
+        series.append(found)
+        values.append(_as_float(record.value))
+    if time_s is None:
+        time_s = records[0].time_s
+    layout = tuple(series)
+    return Report(
+        node=node,
+        boot=_counter(keys.get(0), "boot count", _UINT32_MAX),
+        sequence=_counter(keys.get(1), "sequence number", _UINT32_MAX),
+        time_ms=_absolute_ms(time_s, now_ms),
+        layout=_layouts.setdefault(layout, layout) if len(_layouts) < _PATHS_KEPT_MAX else layout,
+        values=tuple(values),
+    )
+
+
+def dropped_reports(records: Sequence[Record]) -> int:
+    """Return how many reports the node says it had to drop."""
+    for record in records:
+        if record.path == f"/{REPORT_OBJECT}/0/2" and isinstance(record.value, int):
+            return max(record.value, 0)
+    return 0
+
+
+def to_event(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Event:
+    """Make an event of a pack.
+
+    The detail is a JSON object of texts, or one text, which then has the key "text".
+
+    Raises:
+        PackError: A field is missing or out of range.
+    """
+    fields = {
+        _resource_id(record.path): record.value
+        for record in records
+        if record.path.startswith(f"/{EVENT_OBJECT}/0/")
+    }
+    kind = fields.get(2)
+    if not isinstance(kind, str) or not kind or len(kind) > _TEXT_MAX:
+        raise PackError("the event has no kind")
+    try:
+        severity = Severity(fields.get(3, Severity.INFO.value))
+    except ValueError as error:
+        raise PackError(f"severity {fields.get(3)!r} is not one of 1, 2, 3") from error
+    detail = fields.get(4, "")
+    if not isinstance(detail, str):
+        raise PackError("the event's detail is not text")
+    return Event(
+        node=node,
+        boot=_counter(fields.get(0), "boot count", _UINT32_MAX),
+        sequence=_counter(fields.get(1), "sequence number", _EVENT_SEQUENCE_MAX),
+        occurred_at_ms=_absolute_ms(records[0].time_s, now_ms),
+        kind=kind,
+        severity=severity,
+        detail=_detail(detail),
+    )
+
+
+def _series(path: str) -> Series | None:
+    """Return the series that a resource feeds."""
+    if path in _series_of_path:
+        return _series_of_path[path]
+    found = None
+    parts = path.split("/")[1:]
+    if len(parts) == 3 and all(part.isdecimal() and len(part) <= 5 for part in parts):
+        object_id, instance, resource = (int(part) for part in parts)
+        entry = OBJECTS.get(object_id, ("", {}))[1].get(resource)
+        if entry is not None and entry[4] is not None:
+            found = Series(entry[4], instance)
+    if len(_series_of_path) < _PATHS_KEPT_MAX:
+        _series_of_path[path] = found
+    return found
+
+
+def _resource_id(path: str) -> int:
+    last = path.rsplit("/", 1)[1]
+    return int(last) if last.isdecimal() else -1
+
+
+def _counter(value: object, name: str, maximum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= maximum:
+        raise PackError(f"the {name} is {value!r}, not an integer from 0 to {maximum}")
+    return value
+
+
+def _as_float(value: object) -> float:
+    """Return a reading as a number; booleans count as 0 and 1."""
+    return float(value) if isinstance(value, bool | int | float) else float("nan")
+
+
+def _absolute_ms(time_s: float, now_ms: int) -> int:
+    """Return Unix milliseconds; a node without time sends a time relative to now."""
+    if not -_RELATIVE_BELOW_S <= time_s < 1 << 40:
+        raise PackError(f"time {time_s!r} is out of range")
+    if time_s < _RELATIVE_BELOW_S:
+        return now_ms + min(int(time_s * 1000), 0)
+    return int(time_s * 1000)
+
+
+def _detail(text: str) -> tuple[tuple[str, str], ...]:
+    """Take a detail apart."""
+    if not text:
+        return ()
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        fields = None
+    if not isinstance(fields, dict):
+        return (("text", text[:_TEXT_MAX]),)
+    return tuple((str(key)[:_TEXT_MAX], str(value)[:_TEXT_MAX]) for key, value in fields.items())

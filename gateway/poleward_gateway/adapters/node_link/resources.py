@@ -1,0 +1,190 @@
+"""What nodes ask the gateway for: bootstrap, registration, reports and events, release content.
+
+Not the transport or its security: a request that comes here was authenticated.
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+import structlog
+from aiocoap.message import Message
+from aiocoap.numbers import codes
+
+from nodelink.limits import LIFETIME_S
+from nodelink.release_format import ENCODING_DEFLATE, PATH_ARTIFACTS, PATH_RELEASES
+from poleward_gateway.adapters.node_link import bootstrap_server, report_mapping, senml
+from poleward_gateway.adapters.node_link.endpoint import Caller, NodeEndpoint
+from poleward_gateway.adapters.node_link.security import Context, Purpose
+from poleward_gateway.adapters.node_link.senml import SENML_CBOR
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.ports import Clock, Tally
+from poleward_gateway.services.artifacts import Artifacts
+from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.registry import Registry
+from poleward_gateway.services.telemetry import Receipt, Telemetry
+from poleward_gateway.services.upkeep import Upkeep
+
+_log = structlog.get_logger(__name__)
+
+RETRY_AFTER_S = 10
+"""Max-Age of a 5.03: a node tries again after this."""
+LIFETIME_MAX_S = 7 * 24 * 3600
+_OCTETS = 42
+"""Content format application/octet-stream (RFC 7252, 12.3)."""
+
+
+class NodeResources:
+    """The gateway's CoAP resources."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        telemetry: Telemetry,
+        upkeep: Upkeep,
+        artifacts: Artifacts,
+        endpoint: NodeEndpoint,
+        jobs: JobPool,
+        clock: Clock,
+        tally: Tally,
+    ) -> None:
+        self._registry = registry
+        self._telemetry = telemetry
+        self._upkeep = upkeep
+        self._artifacts = artifacts
+        self._endpoint = endpoint
+        self._jobs = jobs
+        self._clock = clock
+        self._tally = tally
+
+    def heard(self, node: NodeNumber, purpose: Purpose) -> None:
+        """Note an authenticated message."""
+        if purpose is Purpose.OPERATIONAL:
+            self._registry.heard(node)
+            self._upkeep.heard(node)
+
+    async def handle(self, caller: Caller, request: Any) -> Any:
+        """Answer a request."""
+        path = request.opt.uri_path
+        post = request.code == codes.POST
+        context = caller.context
+        if path == ("bs",) and post:
+            return self._bootstrap(caller, context, request)
+        if context.purpose is not Purpose.OPERATIONAL:
+            return _refusal(codes.UNAUTHORIZED, "this context is for bootstrap only")
+        if path == ("dp",) and post:
+            return await self._take_pack(context.node, request)
+        if path == ("rd",) and post:
+            return self._register(context.node, request)
+        if len(path) == 2 and path[0] == "rd":
+            return self._change_registration(context.node, path[1], request)
+        if request.code == codes.GET and path[:1] == (PATH_RELEASES,) and len(path) == 2:
+            return _content(self._artifacts.envelope(_digest(path[1])))
+        if request.code == codes.GET and path[:2] == (PATH_ARTIFACTS, ENCODING_DEFLATE):
+            return _content(self._artifacts.transfer(_digest(path[-1])))
+        return _refusal(codes.NOT_FOUND, "")
+
+    def _bootstrap(self, caller: Caller, context: Context, request: Any) -> Any:
+        """Answer a bootstrap request, then give the node its keys."""
+        desired = self._registry.desired(context.node)
+        if desired is None or context.purpose is not Purpose.BOOTSTRAP:
+            return _refusal(codes.BAD_REQUEST, "bootstrap needs the bootstrap context")
+        if _query(request).get("ep", desired.endpoint_name) != desired.endpoint_name:
+            return _refusal(codes.BAD_REQUEST, "the endpoint name is not this node's")
+        endpoint = self._endpoint
+        uri = endpoint.uri_towards(caller.address)
+
+        async def give_keys() -> None:
+            if await bootstrap_server.bootstrap(endpoint, context, desired, uri):
+                self._tally.count("bootstraps")
+                self._registry.note_bootstrapped(context.node)
+
+        self._jobs.add(("bootstrap", context.node), give_keys)
+        return Message(code=codes.CHANGED)
+
+    def _register(self, node: NodeNumber, request: Any) -> Any:
+        """Register a node (OMA LwM2M TS Core 1.1, 6.2.1)."""
+        query = _query(request)
+        desired = self._registry.desired(node)
+        if desired is None:
+            return _refusal(codes.FORBIDDEN, "not a node of this gateway")
+        if query.get("ep") != desired.endpoint_name:
+            return _refusal(codes.BAD_REQUEST, "the endpoint name is not this node's")
+        lifetime_s = _lifetime_s(query, LIFETIME_S)
+        if lifetime_s is None:
+            return _refusal(codes.BAD_REQUEST, f"lt must be 1 to {LIFETIME_MAX_S}")
+        self._registry.register(node, lifetime_s)
+        self._upkeep.registered(node)
+        return Message(code=codes.CREATED, location_path=("rd", str(node)))
+
+    def _change_registration(self, node: NodeNumber, location: str, request: Any) -> Any:
+        """Update or end a registration; anybody else's is not found."""
+        if location != str(node):
+            return _refusal(codes.NOT_FOUND, "")
+        if request.code == codes.DELETE:
+            known = self._registry.deregister(node)
+            return Message(code=codes.DELETED) if known else _refusal(codes.NOT_FOUND, "")
+        if request.code != codes.POST:
+            return _refusal(codes.METHOD_NOT_ALLOWED, "")
+        lifetime_s = _lifetime_s(_query(request), LIFETIME_S)
+        if lifetime_s is None:
+            return _refusal(codes.BAD_REQUEST, f"lt must be 1 to {LIFETIME_MAX_S}")
+        if not self._registry.renew(node, lifetime_s):
+            return _refusal(codes.NOT_FOUND, "register again")
+        return Message(code=codes.CHANGED)
+
+    async def _take_pack(self, node: NodeNumber, request: Any) -> Any:
+        """Take a report or an event; 2.04 says that it is on disk."""
+        if request.opt.content_format not in (None, SENML_CBOR):
+            return _refusal(codes.UNSUPPORTED_CONTENT_FORMAT, "send SenML-CBOR (112)")
+        now_ms = self._clock.now_ms()
+        try:
+            records = senml.decode(request.payload)
+            if report_mapping.is_event(records):
+                event = report_mapping.to_event(node, records, now_ms)
+                receipt = await self._telemetry.take_event(event)
+            else:
+                report = report_mapping.to_report(node, records, now_ms)
+                self._tally.count(
+                    "reports_dropped_by_nodes", report_mapping.dropped_reports(records)
+                )
+                receipt = await self._telemetry.take_report(report)
+        except (senml.SenmlError, report_mapping.PackError) as error:
+            self._tally.count("packs_malformed")
+            _log.warning("pack_malformed", node=node, error=str(error))
+            return _refusal(codes.BAD_REQUEST, str(error))
+        if receipt is Receipt.OVERLOADED:
+            return Message(code=codes.SERVICE_UNAVAILABLE, max_age=RETRY_AFTER_S)
+        return Message(code=codes.CHANGED)
+
+
+def _refusal(code: Any, words: str) -> Any:
+    return Message(code=code, payload=words.encode())
+
+
+def _content(content: bytes | None) -> Any:
+    """Answer with release content; the endpoint cuts it into blocks."""
+    if content is None:
+        return _refusal(codes.NOT_FOUND, "")
+    return Message(code=codes.CONTENT, payload=content, content_format=_OCTETS)
+
+
+def _digest(text: str) -> bytes:
+    """Read a digest; anything else is the digest of nothing."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _query(request: Any) -> dict[str, str]:
+    """Return the query's parameters; one without a value has an empty one."""
+    parameters = (part.partition("=") for part in request.opt.uri_query)
+    return {name: unquote(value) for name, _, value in parameters}
+
+
+def _lifetime_s(query: dict[str, str], default: int) -> int | None:
+    """Return the lifetime asked for; None when it is not acceptable."""
+    text = query.get("lt", str(default))
+    if not text.isdecimal() or not 1 <= int(text) <= LIFETIME_MAX_S:
+        return None
+    return int(text)

@@ -1,0 +1,162 @@
+"""What the gateway remembers about its nodes: desired state, progress of updates.
+
+Not their reports (spool.py) and not their sequence numbers (sequence_numbers.py).
+"""
+
+import json
+import sqlite3
+from typing import Any
+
+from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, OscoreKeys
+from poleward_gateway.domain.updates import NodeUpdate, UpdateState
+
+
+class SqliteDesiredStore:
+    """Implements the port DesiredStore; reads are answered from memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._nodes, self._revision, self._release_keys = database.read_now(_load_desired)
+
+    def revision(self) -> int:
+        """Return the revision that is stored; 0 for none."""
+        return self._revision
+
+    def nodes(self) -> list[DesiredNode]:
+        """Return every node."""
+        return list(self._nodes.values())
+
+    def release_keys(self) -> tuple[bytes, ...]:
+        """Return the public keys that may sign releases."""
+        return self._release_keys
+
+    async def apply(self, change: DesiredChange) -> None:
+        """Store a change; returns after the commit.
+
+        Raises:
+            StorageError: It is not stored; nothing changed.
+        """
+        nodes = {} if change.complete else dict(self._nodes)
+        for node in change.nodes:
+            nodes[node.number] = node
+        for number in change.removed:
+            nodes.pop(number, None)
+        rows = [(node.number, _node_to_text(node)) for node in change.nodes]
+        gone = [(number,) for number in self._nodes if number not in nodes]
+        header = json.dumps(
+            {
+                "revision": change.revision,
+                "release_keys": [key.hex() for key in change.release_keys],
+            }
+        )
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM desired_node WHERE number = ?", gone)
+            connection.executemany(
+                "INSERT INTO desired_node (number, body) VALUES (?, ?)"
+                " ON CONFLICT (number) DO UPDATE SET body = excluded.body",
+                rows,
+            )
+            connection.execute(
+                "INSERT INTO meta (name, value) VALUES ('desired', ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (header,),
+            )
+
+        await self._database.run(write)
+        self._nodes = nodes
+        self._revision = change.revision
+        self._release_keys = change.release_keys
+
+
+class SqliteUpdateStore:
+    """Implements the port UpdateStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._progress = database.read_now(_load_updates)
+
+    def progress(self) -> dict[NodeNumber, NodeUpdate]:
+        """Return the progress of every node that has any."""
+        return dict(self._progress)
+
+    async def save(self, node: NodeNumber, update: NodeUpdate | None) -> None:
+        """Store or forget the progress of a node."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            if update is None:
+                connection.execute("DELETE FROM node_update WHERE node = ?", (node,))
+                return
+            connection.execute(
+                "INSERT OR REPLACE INTO node_update (node, release_digest, state, reason)"
+                " VALUES (?, ?, ?, ?)",
+                (node, update.release_digest, update.state.value, update.reason),
+            )
+
+        await self._database.run(write)
+        if update is None:
+            self._progress.pop(node, None)
+        else:
+            self._progress[node] = update
+
+
+def _load_desired(
+    connection: sqlite3.Connection,
+) -> tuple[dict[NodeNumber, DesiredNode], int, tuple[bytes, ...]]:
+    """Read the whole desired state."""
+    nodes = {}
+    for number, body in connection.execute("SELECT number, body FROM desired_node"):
+        nodes[NodeNumber(number)] = _node_from_text(NodeNumber(number), body)
+    row = connection.execute("SELECT value FROM meta WHERE name = 'desired'").fetchone()
+    if row is None:
+        return nodes, 0, ()
+    header = json.loads(row[0])
+    return nodes, header["revision"], tuple(bytes.fromhex(key) for key in header["release_keys"])
+
+
+def _load_updates(connection: sqlite3.Connection) -> dict[NodeNumber, NodeUpdate]:
+    """Read the progress of updates."""
+    rows = connection.execute("SELECT node, release_digest, state, reason FROM node_update")
+    return {
+        NodeNumber(node): NodeUpdate(digest, UpdateState(state), reason)
+        for node, digest, state, reason in rows
+    }
+
+
+def _node_to_text(node: DesiredNode) -> str:
+    """Encode a node as JSON; the inverse of `_node_from_text`."""
+    return json.dumps(
+        {
+            "endpoint_name": node.endpoint_name,
+            "bootstrap": _keys_to_fields(node.bootstrap),
+            "operational": _keys_to_fields(node.operational),
+            "report_interval_s": node.report_interval_s,
+            "release_digest": node.release_digest.hex(),
+            "lamp_nominal_w": node.lamp_nominal_w,
+        }
+    )
+
+
+def _node_from_text(number: NodeNumber, text: str) -> DesiredNode:
+    """Decode a node from JSON; the inverse of `_node_to_text`."""
+    fields: dict[str, Any] = json.loads(text)
+    return DesiredNode(
+        number=number,
+        endpoint_name=fields["endpoint_name"],
+        bootstrap=_keys_from_fields(fields["bootstrap"]),
+        operational=_keys_from_fields(fields["operational"]),
+        report_interval_s=fields["report_interval_s"],
+        release_digest=bytes.fromhex(fields["release_digest"]),
+        lamp_nominal_w=fields["lamp_nominal_w"],
+    )
+
+
+def _keys_to_fields(keys: OscoreKeys) -> list[str]:
+    parts = (keys.master_secret, keys.master_salt, keys.node_id, keys.gateway_id)
+    return [part.hex() for part in parts]
+
+
+def _keys_from_fields(fields: list[str]) -> OscoreKeys:
+    secret, salt, node_id, gateway_id = (bytes.fromhex(field) for field in fields)
+    return OscoreKeys(secret, salt, node_id, gateway_id)

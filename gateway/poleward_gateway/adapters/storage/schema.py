@@ -1,0 +1,85 @@
+"""Tables of the gateway's database and how an older file becomes a current one.
+
+Not the queries: each store has its own.
+"""
+
+import sqlite3
+
+SCHEMA_VERSION = 1
+
+# The spool is append-only with rowid keys: a clustered (node, boot, sequence) key was three times
+# slower, because every batch dirtied hundreds of pages. AUTOINCREMENT never uses an id again, so
+# a batch can name its rows by their last id.
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE layout (id INTEGER PRIMARY KEY, series TEXT NOT NULL UNIQUE);
+CREATE TABLE report (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    layout INTEGER NOT NULL,
+    readings BLOB NOT NULL
+);
+CREATE TABLE event (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    node INTEGER NOT NULL,
+    boot INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    occurred_at_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    severity INTEGER NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE TABLE report_batch (number INTEGER PRIMARY KEY, first_id INTEGER, last_id INTEGER);
+CREATE TABLE event_batch (number INTEGER PRIMARY KEY, first_id INTEGER, last_id INTEGER);
+CREATE TABLE mark (
+    node INTEGER PRIMARY KEY,
+    boot INTEGER NOT NULL,
+    highest INTEGER NOT NULL,
+    window INTEGER NOT NULL
+);
+CREATE TABLE desired_node (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
+CREATE TABLE security_context (
+    context_id BLOB PRIMARY KEY,
+    sender_reserved INTEGER NOT NULL,
+    replay_index INTEGER,
+    replay_bits INTEGER
+) WITHOUT ROWID;
+CREATE TABLE command (
+    command_id BLOB PRIMARY KEY,
+    deadline_ms INTEGER NOT NULL,
+    status TEXT,
+    detail TEXT,
+    finished_at_ms INTEGER,
+    delivered INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE node_update (
+    node INTEGER PRIMARY KEY,
+    release_digest BLOB NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL
+);
+"""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Set what every connection needs and make the tables of a new file.
+
+    Raises:
+        sqlite3.DatabaseError: The file is not ours or was made by a newer gateway.
+    """
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == SCHEMA_VERSION:
+        return
+    if version != 0:
+        raise sqlite3.DatabaseError(
+            f"its schema is version {version}, this gateway knows {SCHEMA_VERSION}"
+        )
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )

@@ -1,0 +1,298 @@
+"""The spool: reports and events from the commit that precedes their 2.04 to the fleet's ack.
+
+Not the decision what is a duplicate or a gap: domain/telemetry.py.
+"""
+
+import array
+import json
+import secrets
+import sqlite3
+from collections.abc import Sequence
+
+from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report, Series, Severity
+from poleward_gateway.ports import EventBatch, ReportBatch
+
+_REPORT = "report"
+_EVENT = "event"
+
+
+class SqliteSpool:
+    """Implements the port Spool; see there for what is promised.
+
+    `_marks` is written on the writing thread only, after the commit that makes it true, and read
+    on the event loop; `_new_marks` belongs to the transaction under way.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._layouts: dict[tuple[Series, ...], int] = {}
+        self._layout_of: dict[int, tuple[Series, ...]] = {}
+        self._new_layouts: list[tuple[Series, ...]] = []
+        self._marks: dict[int, ReceivedMark] = {}
+        self._new_marks: dict[int, ReceivedMark] = {}
+        self._waiting = 0
+        self._waiting_change = 0
+        self._spool_id = database.read_now(self._load)
+        database.watch(on_commit=self._committed, on_rollback=self._rolled_back)
+
+    @property
+    def spool_id(self) -> str:
+        """Random id of this spool."""
+        return self._spool_id
+
+    def mark(self, node: NodeNumber) -> ReceivedMark | None:
+        """Return which reports of a node are or were on disk."""
+        return self._marks.get(node)
+
+    def waiting_reports(self) -> int:
+        """Say how many reports wait for the fleet."""
+        return self._waiting
+
+    async def add_report(self, report: Report) -> None:
+        """Store a report; returns after the commit.
+
+        Raises:
+            StorageError: It is not stored.
+        """
+        await self._database.run(lambda c: self._insert_report(c, report), can_wait=True)
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        """Store events; returns after the commit.
+
+        Raises:
+            StorageError: They are not stored.
+        """
+        rows = [
+            (e.node, e.boot, e.sequence, e.occurred_at_ms, e.kind, e.severity.value,
+             json.dumps(e.detail)) for e in events
+        ]  # fmt: skip
+        await self._database.run(
+            lambda c: c.executemany(
+                "INSERT INTO event (node, boot, sequence, occurred_at_ms, kind, severity, detail)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+        )
+
+    async def report_batch_after(self, number: int, limit: int) -> ReportBatch | None:
+        """Return the report batch that follows `number`."""
+        return await self._database.run(lambda c: self._report_batch(c, number, limit))
+
+    async def event_batch_after(self, number: int, limit: int) -> EventBatch | None:
+        """Return the event batch that follows `number`."""
+        return await self._database.run(lambda c: _event_batch(c, number, limit))
+
+    async def acknowledge_reports(self, number: int) -> None:
+        """Forget report batches up to and including `number`."""
+
+        def acknowledge(connection: sqlite3.Connection) -> None:
+            self._waiting_change -= _acknowledge(connection, _REPORT, number)
+
+        await self._database.run(acknowledge)
+
+    async def acknowledge_events(self, number: int) -> None:
+        """Forget event batches up to and including `number`."""
+        await self._database.run(lambda c: _acknowledge(c, _EVENT, number))
+
+    async def can_go_on_after(self, report_number: int, event_number: int) -> bool:
+        """Say whether these numbers were assigned and what follows them is still here."""
+        return await self._database.run(
+            lambda c: _follows(c, _REPORT, report_number) and _follows(c, _EVENT, event_number)
+        )
+
+    async def restart_numbering(self) -> str:
+        """Take a new spool id and number what is spooled from 1."""
+
+        def restart(connection: sqlite3.Connection) -> str:
+            for table in (_REPORT, _EVENT):
+                (first,) = connection.execute(f"SELECT min(id) FROM {table}").fetchone()  # noqa: S608
+                if first is None:
+                    first = _assigned(connection, table)[1] + 1
+                connection.execute(f"DELETE FROM {table}_batch")  # noqa: S608
+                _set_meta(connection, f"{table}_assigned", f"0 {first - 1}")
+            spool_id = secrets.token_hex(16)
+            _set_meta(connection, "spool_id", spool_id)
+            return spool_id
+
+        self._spool_id = await self._database.run(restart)
+        return self._spool_id
+
+    def _load(self, connection: sqlite3.Connection) -> str:
+        """Read what stays in memory; make the spool's id the first time."""
+        for layout_id, series in connection.execute("SELECT id, series FROM layout"):
+            layout = tuple(Series(metric, instance) for metric, instance in json.loads(series))
+            self._layouts[layout] = layout_id
+            self._layout_of[layout_id] = layout
+        for node, boot, highest, window in connection.execute("SELECT * FROM mark"):
+            self._marks[node] = ReceivedMark(boot, highest, window)
+        (self._waiting,) = connection.execute("SELECT count(*) FROM report").fetchone()
+        found = _meta(connection, "spool_id")
+        if found is None:
+            found = secrets.token_hex(16)
+            _set_meta(connection, "spool_id", found)
+        return found
+
+    def _insert_report(self, connection: sqlite3.Connection, report: Report) -> None:
+        """Insert a report and its node's mark."""
+        layout_id = self._layouts.get(report.layout) or self._add_layout(connection, report.layout)
+        connection.execute(
+            "INSERT INTO report (node, boot, sequence, time_ms, layout, readings)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (report.node, report.boot, report.sequence, report.time_ms, layout_id,
+             array.array("d", report.values).tobytes()),
+        )  # fmt: skip
+        before = self._new_marks.get(report.node) or self._marks.get(report.node)
+        mark = (
+            ReceivedMark.first(report.boot, report.sequence)
+            if before is None
+            else before.after(report.boot, report.sequence)
+        )
+        if mark is not before:
+            connection.execute(
+                "INSERT INTO mark (node, boot, highest, window) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (node) DO UPDATE SET boot = excluded.boot,"
+                " highest = excluded.highest, window = excluded.window",
+                (report.node, mark.boot, mark.highest, mark.window),
+            )
+            self._new_marks[report.node] = mark
+        self._waiting_change += 1
+
+    def _add_layout(self, connection: sqlite3.Connection, layout: tuple[Series, ...]) -> int:
+        """Insert a layout that was not seen before."""
+        series = json.dumps([(one.metric, one.instance) for one in layout])
+        layout_id = connection.execute(
+            "INSERT INTO layout (series) VALUES (?)", (series,)
+        ).lastrowid
+        assert layout_id is not None
+        self._layouts[layout] = layout_id
+        self._layout_of[layout_id] = layout
+        self._new_layouts.append(layout)
+        return layout_id
+
+    def _committed(self) -> None:
+        """Make the transaction's marks the marks."""
+        self._marks.update(self._new_marks)
+        self._new_marks.clear()
+        self._new_layouts.clear()
+        self._waiting += self._waiting_change
+        self._waiting_change = 0
+
+    def _rolled_back(self) -> None:
+        """Forget what the failed transaction would have made."""
+        for layout in self._new_layouts:
+            self._layout_of.pop(self._layouts.pop(layout))
+        self._new_layouts.clear()
+        self._new_marks.clear()
+        self._waiting_change = 0
+
+    def _report_batch(
+        self, connection: sqlite3.Connection, number: int, limit: int
+    ) -> ReportBatch | None:
+        """Load or assign a batch of reports."""
+        bounds = _bounds(connection, _REPORT, number + 1, limit)
+        if bounds is None:
+            return None
+        rows = connection.execute(
+            "SELECT node, boot, sequence, time_ms, layout, readings FROM report"
+            " WHERE id BETWEEN ? AND ? ORDER BY id",
+            bounds,
+        )
+        reports = tuple(
+            Report(NodeNumber(node), boot, sequence, time_ms, self._layout_of[layout],
+                   tuple(array.array("d", readings)))
+            for node, boot, sequence, time_ms, layout, readings in rows
+        )  # fmt: skip
+        return ReportBatch(number + 1, reports)
+
+
+def _event_batch(connection: sqlite3.Connection, number: int, limit: int) -> EventBatch | None:
+    """Load or assign a batch of events."""
+    bounds = _bounds(connection, _EVENT, number + 1, limit)
+    if bounds is None:
+        return None
+    rows = connection.execute(
+        "SELECT node, boot, sequence, occurred_at_ms, kind, severity, detail FROM event"
+        " WHERE id BETWEEN ? AND ? ORDER BY id",
+        bounds,
+    )
+    events = tuple(
+        Event(NodeNumber(node), boot, sequence, occurred_at_ms, kind, Severity(severity),
+              tuple((key, value) for key, value in json.loads(detail)))
+        for node, boot, sequence, occurred_at_ms, kind, severity, detail in rows
+    )  # fmt: skip
+    return EventBatch(number + 1, events)
+
+
+def _bounds(
+    connection: sqlite3.Connection, table: str, number: int, limit: int
+) -> tuple[int, int] | None:
+    """Return the row ids of a batch; a new batch takes the oldest rows not in any."""
+    known: tuple[int, int] | None = connection.execute(
+        f"SELECT first_id, last_id FROM {table}_batch WHERE number = ?",  # noqa: S608
+        (number,),
+    ).fetchone()
+    if known is not None:
+        return known
+    assigned, last_id = _assigned(connection, table)
+    if number != assigned + 1:
+        return None
+    first, last = connection.execute(
+        f"SELECT min(id), max(id) FROM"  # noqa: S608
+        f" (SELECT id FROM {table} WHERE id > ? ORDER BY id LIMIT ?)",
+        (last_id, limit),
+    ).fetchone()
+    if first is None:
+        return None
+    connection.execute(
+        f"INSERT INTO {table}_batch (number, first_id, last_id) VALUES (?, ?, ?)",  # noqa: S608
+        (number, first, last),
+    )
+    _set_meta(connection, f"{table}_assigned", f"{number} {last}")
+    return first, last
+
+
+def _acknowledge(connection: sqlite3.Connection, table: str, number: int) -> int:
+    """Delete the rows of batches up to and including `number`; return how many."""
+    (last_id,) = connection.execute(
+        f"SELECT max(last_id) FROM {table}_batch WHERE number <= ?",  # noqa: S608
+        (number,),
+    ).fetchone()
+    if last_id is None:
+        return 0
+    connection.execute(f"DELETE FROM {table}_batch WHERE number <= ?", (number,))  # noqa: S608
+    return connection.execute(
+        f"DELETE FROM {table} WHERE id <= ?",  # noqa: S608
+        (last_id,),
+    ).rowcount
+
+
+def _follows(connection: sqlite3.Connection, table: str, number: int) -> bool:
+    """Say whether batch `number + 1` is here, or would be the next to be assigned."""
+    if number == _assigned(connection, table)[0]:
+        return True
+    query = f"SELECT 1 FROM {table}_batch WHERE number = ?"  # noqa: S608
+    return connection.execute(query, (number + 1,)).fetchone() is not None
+
+
+def _assigned(connection: sqlite3.Connection, table: str) -> tuple[int, int]:
+    """Return the highest batch number assigned and the last row id in it."""
+    found = _meta(connection, f"{table}_assigned")
+    if found is None:
+        return 0, 0
+    number, last_id = found.split()
+    return int(number), int(last_id)
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
+    connection.execute(
+        "INSERT INTO meta (name, value) VALUES (?, ?)"
+        " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        (name, value),
+    )

@@ -1,0 +1,264 @@
+"""Puts a gateway together; the only place that knows concrete classes.
+
+No behaviour of its own: each part is in services and adapters.
+"""
+
+import asyncio
+import contextlib
+import gc
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from importlib import metadata
+from pathlib import Path
+
+import structlog
+
+from poleward_gateway.adapters.clock import SystemClock
+from poleward_gateway.adapters.fleet_link import enrollment, identity
+from poleward_gateway.adapters.fleet_link.link import FleetLink
+from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsServer
+from poleward_gateway.adapters.node_link.datagrams import open_socket
+from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
+from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
+from poleward_gateway.adapters.node_link.resources import NodeResources
+from poleward_gateway.adapters.node_link.security import SecurityTable
+from poleward_gateway.adapters.releases.verifier import ManifestVerifier
+from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
+from poleward_gateway.adapters.storage.commands import SqliteCommandStore
+from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore, SqliteUpdateStore
+from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
+from poleward_gateway.adapters.storage.spool import SqliteSpool
+from poleward_gateway.config import GatewayConfig
+from poleward_gateway.domain.errors import ConfigurationError
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.services.artifacts import Artifacts
+from poleward_gateway.services.commands import Commands
+from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.registry import Registry
+from poleward_gateway.services.telemetry import Telemetry
+from poleward_gateway.services.updates import Updates
+from poleward_gateway.services.upkeep import Upkeep
+from poleward_gateway.services.uplink import Uplink
+
+_log = structlog.get_logger(__name__)
+
+JOB_WORKERS = 64
+"""Nodes that the gateway talks to at the same time, besides answering them."""
+
+
+async def enroll(data_dir: Path, fleet_url: str, token: str) -> str:
+    """Redeem a one-time token for a certificate and store it.
+
+    Args:
+        data_dir: Folder of the gateway.
+        fleet_url: Address of the fleet's web server, e.g. "http://127.0.0.1:8080".
+        token: Token from the fleet; its second half pins the fleet's CA.
+
+    Returns:
+        The name that the fleet gave the gateway.
+
+    Raises:
+        ConfigurationError: The token or address is malformed; correct it.
+        PeerUnreachableError: The fleet does not answer; try again.
+        RefusedError: The fleet or its certificate is not what the token says; get a new token.
+    """
+    _make_private(data_dir)
+    enrolled = await enrollment.enroll(fleet_url, token)
+    identity.save(GatewayConfig(data_dir).identity_dir, enrolled)
+    return enrolled.name
+
+
+async def serve(config: GatewayConfig) -> int:
+    """Serve nodes until SIGINT or SIGTERM.
+
+    Returns:
+        Exit code: 0 after an orderly stop, 1 when a part of the gateway ended by itself.
+
+    Raises:
+        ConfigurationError: The gateway cannot start as configured; the message says why.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with running(config) as gateway:
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait([stopped, *gateway.tasks], return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                return 0
+            stopped.cancel()
+            for task in gateway.tasks:
+                if task.done():
+                    _log.error("part_ended", part=task.get_name(), exc_info=task.exception())
+            return 1
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
+    """Run a gateway inside a block.
+
+    Raises:
+        ConfigurationError: The gateway cannot start as configured; the message says why.
+    """
+    _make_private(config.data_dir)
+    known = identity.load(config.identity_dir)
+    if config.insecure_nosec:
+        _log.warning("insecure_nosec", meaning="nodes are answered that prove nothing")
+    async with contextlib.AsyncExitStack() as stack:
+        sock = open_socket(config.coap_host, config.coap_port)
+        stack.callback(sock.close)
+        database = Database(config.database_path)
+        stack.callback(database.close)
+        gateway = Gateway(config, known, database)
+        if config.metrics_port is not None:
+            metrics = MetricsServer(gateway.tally, config.metrics_port)
+            stack.callback(metrics.close)
+            _log.info("metrics", port=metrics.port)
+        await gateway.start()
+        stack.push_async_callback(gateway.close)
+        gateway.endpoint.open(sock)
+        stack.push_async_callback(gateway.endpoint.close)
+        # What is there now stays: collecting it again and again would only stop the loop.
+        gc.collect()
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        gateway.run()
+        stack.push_async_callback(gateway.stop)
+        _write_run_file(config, gateway, known.name)
+        stack.callback(lambda: config.run_file.unlink(missing_ok=True))
+        _log.info("serving", name=known.name, port=gateway.endpoint.port)
+        yield gateway
+
+
+class Gateway:
+    """The parts of one gateway, wired."""
+
+    def __init__(self, config: GatewayConfig, known: identity.Identity, database: Database) -> None:
+        clock = SystemClock()
+        self.tasks: list[asyncio.Task[None]] = []
+        self.tally = MemoryTally()
+        self.database = database
+        self.spool = SqliteSpool(database)
+        desired = SqliteDesiredStore(database)
+        command_store = SqliteCommandStore(database)
+        self.table = SecurityTable(SqliteSequenceNumbers(database), self.tally)
+        self.table.load_now(desired.nodes())
+        self.registry = Registry(clock, self.tally)
+        self.registry.replace_nodes(desired.nodes())
+        self.jobs = JobPool(JOB_WORKERS)
+        # Nodes that cannot be reached may hold every worker of the other; a command must not wait.
+        self.command_jobs = JobPool(JOB_WORKERS)
+        self.telemetry = Telemetry(
+            self.spool, self.registry, clock, self.tally, on_spooled=lambda: self.uplink.wake()
+        )
+        self.artifacts = Artifacts(
+            DiskArtifactStore(config.artifacts_dir),
+            _LateSource(lambda: self.fleet_link),
+            ManifestVerifier(),
+            desired.release_keys,
+        )
+        self.endpoint = NodeEndpoint(
+            self.table,
+            handler=lambda caller, request: self.resources.handle(caller, request),
+            on_heard=lambda node, purpose: self.resources.heard(node, purpose),
+            tally=self.tally,
+            insecure_nosec=config.insecure_nosec,
+        )
+        link = Lwm2mClient(self.endpoint, self.table)
+        self.updates = Updates(
+            SqliteUpdateStore(database), self.registry, self.artifacts, link, self.jobs, clock,
+            on_change=lambda: self.uplink.wake(),
+        )  # fmt: skip
+        self.commands = Commands(
+            command_store, self.registry, link, self.command_jobs, clock,
+            on_result=lambda: self.uplink.wake(),
+        )  # fmt: skip
+        self.upkeep = Upkeep(
+            self.registry, desired, self.table, link, self.jobs, clock,
+            on_settled=self._settled,
+            on_desired=self.updates.reconcile,
+            tick_listeners=(self.updates.tick, self.commands.tick, lambda: self.uplink.wake()),
+        )  # fmt: skip
+        self.uplink = Uplink(
+            self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
+            self.tally,
+        )  # fmt: skip
+        self.resources = NodeResources(
+            self.registry, self.telemetry, self.upkeep, self.artifacts, self.endpoint, self.jobs,
+            clock, self.tally,
+        )  # fmt: skip
+        self.fleet_link = FleetLink(
+            known,
+            lambda renewed: identity.save(config.identity_dir, renewed),
+            self.uplink,
+            self.tally,
+            software_version=metadata.version("poleward"),
+            coap_port=lambda: self.endpoint.port,
+        )
+
+    async def start(self) -> None:
+        """Begin to write, and settle what a crash left open."""
+        self.database.start()
+        await self.commands.recover()
+        self.updates.reconcile()
+
+    def run(self) -> None:
+        """Start what runs until the gateway stops."""
+        for part in (self.jobs.run, self.command_jobs.run, self.upkeep.run, self.fleet_link.run):
+            self.tasks.append(asyncio.create_task(part(), name=part.__qualname__))
+
+    async def stop(self) -> None:
+        """Stop what `run` started."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Keep sequence numbers and replay windows for the next start."""
+        await self.table.close()
+
+    def _settled(self, node: NodeNumber) -> None:
+        """Go on with what waited for a node."""
+        self.commands.node_settled(node)
+        self.updates.node_settled(node)
+
+
+class _LateSource:
+    """Implements the port ArtifactSource for the fleet link, which is made after its user."""
+
+    def __init__(self, link: Callable[[], FleetLink]) -> None:
+        self._link = link
+
+    def download(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        return self._link().download(digest, offset)
+
+
+def _make_private(folder: Path) -> None:
+    """Make the gateway's folder, for its owner only."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"cannot use the folder {folder}: {error}") from error
+
+
+def _write_run_file(config: GatewayConfig, gateway: Gateway, name: str) -> None:
+    """Say how the running gateway can be reached."""
+    host = f"[{config.coap_host}]" if ":" in config.coap_host else config.coap_host
+    path = config.run_file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "coap": f"coap://{host}:{gateway.endpoint.port}",
+        "name": name,
+        "pid": os.getpid(),
+    }
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    unfinished.replace(path)

@@ -1,0 +1,117 @@
+"""Nodes as the gateway sees them: what they should be, what they say they are, whether they live.
+
+Not how any of it travels: the mapping to LwM2M and to gRPC is in the adapters.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NewType
+
+from poleward_gateway.domain.updates import NodeUpdate
+
+NodeNumber = NewType("NodeNumber", int)
+"""Number of a node, assigned by the fleet, from 1."""
+
+SILENT_AFTER_INTERVALS = 3
+"""Report intervals without a message after which a node counts as silent (docs: product)."""
+
+
+@dataclass(frozen=True, slots=True)
+class OscoreKeys:
+    """Parameters of one OSCORE security context (RFC 8613, 3.2)."""
+
+    master_secret: bytes = field(repr=False)
+    master_salt: bytes = field(repr=False)
+    node_id: bytes
+    gateway_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNode:
+    """What the fleet wants one node to be."""
+
+    number: NodeNumber
+    endpoint_name: str
+    bootstrap: OscoreKeys
+    operational: OscoreKeys
+    report_interval_s: int
+    release_digest: bytes
+    lamp_nominal_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredChange:
+    """One message of desired state.
+
+    Args:
+        revision: Revision after applying it.
+        complete: It holds every node; nodes not in it are to be forgotten.
+        nodes: Nodes that are new or changed.
+        removed: Nodes whose keys are to be forgotten.
+        release_keys: Ed25519 public keys that may sign releases, 32 bytes each.
+    """
+
+    revision: int
+    complete: bool
+    nodes: tuple[DesiredNode, ...]
+    removed: tuple[NodeNumber, ...]
+    release_keys: tuple[bytes, ...]
+
+
+class LinkState(Enum):
+    """Whether a node can be reached."""
+
+    BOOTSTRAPPED = "bootstrapped"
+    ONLINE = "online"
+    SILENT = "silent"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a node says about itself after it registered."""
+
+    manufacturer: str
+    model: str
+    hardware_version: str
+    bundle_version: str
+    release_sequence: int
+    on_trial: bool
+    last_failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """Reported state of one node; None where it is not known or did not change."""
+
+    number: NodeNumber
+    link_state: LinkState
+    heard_at_ms: int
+    boot: int | None = None
+    device: DeviceFacts | None = None
+    update: NodeUpdate | None = None
+
+
+def link_state_after(
+    *,
+    registered: bool,
+    ever_registered: bool,
+    heard_at_ms: int,
+    now_ms: int,
+    report_interval_s: int,
+) -> LinkState:
+    """Say whether a node is online, by the rule "silent after three report intervals".
+
+    Args:
+        registered: Its registration has not expired and it did not de-register.
+        ever_registered: It registered since it got its keys.
+        heard_at_ms: Last authenticated message, Unix milliseconds.
+        now_ms: Unix milliseconds.
+        report_interval_s: Seconds between two reports.
+    """
+    if not registered:
+        return LinkState.OFFLINE if ever_registered else LinkState.BOOTSTRAPPED
+    silent_for_ms = now_ms - heard_at_ms
+    if silent_for_ms > SILENT_AFTER_INTERVALS * report_interval_s * 1000:
+        return LinkState.SILENT
+    return LinkState.ONLINE

@@ -1,0 +1,138 @@
+"""Reports and events as the gateway keeps them, and how it recognises one it already has.
+
+Not how a node encodes them (adapters/node_link) nor where they are kept (adapters/storage).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from poleward_gateway.domain.nodes import NodeNumber
+
+GAP_EVENT = "reports.gap"
+GATEWAY_EVENT_BASE = 1 << 31
+"""Sequence numbers from here on belong to events that the gateway makes about a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One measured quantity of a node."""
+
+    metric: str
+    instance: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of a node; (node, boot, sequence) is its idempotency key.
+
+    Args:
+        values: One per series of the layout; NaN where the node had no value.
+    """
+
+    node: NodeNumber
+    boot: int
+    sequence: int
+    time_ms: int
+    layout: tuple[Series, ...]
+    values: tuple[float, ...]
+
+
+class Severity(Enum):
+    """How much an event matters."""
+
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened on or to a node; (node, boot, sequence) is its idempotency key."""
+
+    node: NodeNumber
+    boot: int
+    sequence: int
+    occurred_at_ms: int
+    kind: str
+    severity: Severity
+    detail: tuple[tuple[str, str], ...] = ()
+
+
+class Arrival(Enum):
+    """How a report relates to those before it."""
+
+    NEXT = "next"
+    AFTER_GAP = "after a gap"
+    LATE = "late"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedMark:
+    """Which reports of a node's current boot were spooled: the highest, and a window below it.
+
+    Only what is certainly known counts as a duplicate. A report from below the window or from an
+    earlier boot is passed on: the fleet's unique key settles those.
+
+    Args:
+        boot: Boot count that `highest` belongs to.
+        highest: Highest sequence number seen.
+        window: Bit i is set when `highest - i` was seen; 63 bits, as SQLite integers are signed.
+    """
+
+    boot: int
+    highest: int
+    window: int
+
+    WINDOW_BITS = 63
+
+    @classmethod
+    def first(cls, boot: int, sequence: int) -> "ReceivedMark":
+        """Make the mark after the first report of a boot."""
+        return cls(boot=boot, highest=sequence, window=1)
+
+    def judge(self, boot: int, sequence: int) -> Arrival:
+        """Say how a report relates to those seen."""
+        if boot < self.boot:
+            return Arrival.LATE
+        if boot > self.boot:
+            return Arrival.NEXT if sequence == 0 else Arrival.AFTER_GAP
+        if sequence > self.highest:
+            return Arrival.NEXT if sequence == self.highest + 1 else Arrival.AFTER_GAP
+        distance = self.highest - sequence
+        if distance < self.WINDOW_BITS and self.window >> distance & 1:
+            return Arrival.DUPLICATE
+        return Arrival.LATE
+
+    def missing_before(self, boot: int, sequence: int) -> range:
+        """List the sequence numbers between the mark and a report that came after a gap."""
+        first = self.highest + 1 if boot == self.boot else 0
+        return range(first, sequence)
+
+    def after(self, boot: int, sequence: int) -> "ReceivedMark":
+        """Return the mark once a report is spooled."""
+        if boot < self.boot:
+            return self
+        if boot > self.boot:
+            return ReceivedMark.first(boot, sequence)
+        if sequence > self.highest:
+            moved = sequence - self.highest
+            window = (self.window << moved | 1) if moved < self.WINDOW_BITS else 1
+            return ReceivedMark(boot, sequence, window & ((1 << self.WINDOW_BITS) - 1))
+        distance = self.highest - sequence
+        if distance >= self.WINDOW_BITS:
+            return self
+        return ReceivedMark(boot, self.highest, self.window | 1 << distance)
+
+
+def gap_event(node: NodeNumber, boot: int, missing: range, now_ms: int) -> Event:
+    """Describe reports that a node made but never delivered; the same gap gives the same key."""
+    return Event(
+        node=node,
+        boot=boot,
+        sequence=GATEWAY_EVENT_BASE + missing.start,
+        occurred_at_ms=now_ms,
+        kind=GAP_EVENT,
+        severity=Severity.INFO,
+        detail=(("first", str(missing.start)), ("last", str(missing.stop - 1))),
+    )

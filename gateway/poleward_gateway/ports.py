@@ -1,0 +1,281 @@
+"""What the services need from the world, as protocols.
+
+Implementations are in adapters; tests have fakes of their own. Nothing here guarantees that a
+call returns quickly: each await on a peer has a deadline inside the adapter.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poleward_gateway.domain.commands import CommandResult
+from poleward_gateway.domain.nodes import (
+    DesiredChange,
+    DesiredNode,
+    DeviceFacts,
+    NodeNumber,
+    NodeState,
+)
+from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report
+from poleward_gateway.domain.updates import NodeUpdate, UpdateReadout
+
+
+class Clock(Protocol):
+    """Time; tests bring their own."""
+
+    def now_ms(self) -> int:
+        """Unix time in milliseconds."""
+
+    def monotonic_s(self) -> float:
+        """Seconds since an arbitrary moment; never jumps."""
+
+
+class Tally(Protocol):
+    """Counters for people who watch the gateway."""
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add to a counter, e.g. "reports_spooled"."""
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a level, e.g. "reports_waiting"."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBatch:
+    """Reports that travel together; a number always stands for the same content."""
+
+    number: int
+    reports: tuple[Report, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events that travel together; a number always stands for the same content."""
+
+    number: int
+    events: tuple[Event, ...]
+
+
+class Spool(Protocol):
+    """Durable queue of reports and of events between the nodes and the fleet.
+
+    Nothing is ever dropped here. Batch numbers count from 1 without gaps, apart for reports and
+    for events. Not guaranteed: the order of reports of different nodes.
+    """
+
+    @property
+    def spool_id(self) -> str:
+        """Random id of this spool; batch numbers count within it."""
+
+    async def add_report(self, report: Report) -> None:
+        """Store a report and its node's mark; returns after both are on disk."""
+
+    async def add_events(self, events: Sequence[Event]) -> None:
+        """Store events; returns after they are on disk, without waiting for company."""
+
+    async def report_batch_after(self, number: int, limit: int) -> ReportBatch | None:
+        """Return the batch that follows `number`, assigning it durably if it is new."""
+
+    async def event_batch_after(self, number: int, limit: int) -> EventBatch | None:
+        """Return the batch that follows `number`, assigning it durably if it is new."""
+
+    async def acknowledge_reports(self, number: int) -> None:
+        """Forget every report batch up to and including `number`."""
+
+    async def acknowledge_events(self, number: int) -> None:
+        """Forget every event batch up to and including `number`."""
+
+    async def can_go_on_after(self, report_number: int, event_number: int) -> bool:
+        """Say whether these numbers were assigned and what follows them is still here."""
+
+    async def restart_numbering(self) -> str:
+        """Take a new spool id and number what is here from 1; unique keys sort out the rest."""
+
+    def mark(self, node: NodeNumber) -> ReceivedMark | None:
+        """Return which reports of a node are on disk or were; None before the first."""
+
+    def waiting_reports(self) -> int:
+        """Say how many reports wait for the fleet."""
+
+
+class DesiredStore(Protocol):
+    """Desired state, as received; survives restarts."""
+
+    def revision(self) -> int:
+        """Return the revision that is stored; 0 for none."""
+
+    def nodes(self) -> list[DesiredNode]:
+        """Return every node."""
+
+    def release_keys(self) -> tuple[bytes, ...]:
+        """Return the public keys that may sign releases."""
+
+    async def apply(self, change: DesiredChange) -> None:
+        """Store a change; returns after it is on disk."""
+
+
+class CommandStore(Protocol):
+    """Which commands were begun and how they ended; survives restarts."""
+
+    async def begin(self, command_id: bytes, deadline_ms: int) -> bool:
+        """Note that a command is about to be sent to its node; False when it was noted before."""
+
+    async def finish(self, result: CommandResult) -> None:
+        """Note how a command ended."""
+
+    async def result(self, command_id: bytes) -> CommandResult | None:
+        """Return how a command ended, if it did."""
+
+    async def undelivered(self) -> list[CommandResult]:
+        """Return the outcomes that the fleet has not been told, oldest first."""
+
+    async def unfinished(self) -> list[bytes]:
+        """Return commands that were begun and have no outcome: the gateway stopped in between."""
+
+    async def delivered(self, command_id: bytes) -> None:
+        """Note that the fleet was told."""
+
+    async def undeliver(self, command_id: bytes) -> None:
+        """Have the fleet told once more."""
+
+    async def forget_before(self, deadline_ms: int) -> None:
+        """Drop delivered commands whose deadline is long past."""
+
+
+class UpdateStore(Protocol):
+    """Progress of updates; survives restarts."""
+
+    def progress(self) -> dict[NodeNumber, NodeUpdate]:
+        """Return the progress of every node that has any."""
+
+    async def save(self, node: NodeNumber, update: NodeUpdate | None) -> None:
+        """Store or forget the progress of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedRelease:
+    """A release whose signature and content were checked.
+
+    Args:
+        digest: SHA-256 of the envelope.
+        sequence: Monotonic sequence number.
+        version: For people.
+        component_digest: SHA-256 of the bundle.
+    """
+
+    digest: bytes
+    sequence: int
+    version: str
+    component_digest: bytes
+
+
+class ReleaseVerifier(Protocol):
+    """Checks signed releases."""
+
+    def verify(self, envelope: bytes, trusted_keys: Iterable[bytes]) -> VerifiedRelease:
+        """Check an envelope.
+
+        Raises:
+            ArtifactRejectedError: The signature or the content is not acceptable; never serve it.
+        """
+
+    def encode_for_transfer(self, component: bytes) -> bytes:
+        """Compress a component the way nodes expect it."""
+
+
+class ArtifactStore(Protocol):
+    """Release content on disk, by digest."""
+
+    def read(self, kind: str, digest: bytes) -> bytes | None:
+        """Return whole content; None when it is not there. `kind` is "envelope" or "transfer"."""
+
+    def write(self, kind: str, digest: bytes, content: bytes) -> None:
+        """Store whole content; either all of it is there afterwards or nothing."""
+
+    def partial(self, digest: bytes) -> bytes:
+        """Return what an interrupted download left."""
+
+    def append_partial(self, digest: bytes, offset: int, content: bytes) -> None:
+        """Keep a piece of a download."""
+
+    def drop_partial(self, digest: bytes) -> None:
+        """Forget a download."""
+
+
+class ArtifactSource(Protocol):
+    """Where release content comes from."""
+
+    def download(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        """Stream content from an offset.
+
+        Raises:
+            ArtifactUnavailableError: It cannot be had now; try again later.
+        """
+
+
+class NodeLink(Protocol):
+    """Requests to nodes. All raise NodeUnreachableError and NodeRefusedError."""
+
+    async def settle(
+        self, node: NodeNumber, *, report_interval_s: int, lamp_nominal_w: int, now_s: int
+    ) -> DeviceFacts:
+        """Make a node that just registered ready: Send on, time, interval, wattage; read facts."""
+
+    async def ask_to_register(self, node: NodeNumber) -> None:
+        """Have a node send a registration update; one that has no registration here registers."""
+
+    async def write_time(self, node: NodeNumber, now_s: int) -> None:
+        """Set the node's clock."""
+
+    async def set_lamp(
+        self,
+        node: NodeNumber,
+        *,
+        instance: int,
+        level_percent: int,
+        override_until_s: int,
+        deadline_s: int,
+        give_up_after_s: float,
+    ) -> None:
+        """Override a lamp; times are Unix seconds, `override_until_s` 0 is until the next."""
+
+    async def reboot(self, node: NodeNumber, *, deadline_s: int, give_up_after_s: float) -> None:
+        """Restart a node."""
+
+    async def read_update(self, node: NodeNumber) -> UpdateReadout:
+        """Read where the node's updater stands and which release runs."""
+
+    async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
+        """Tell a node to fetch a release from this gateway."""
+
+    async def install(self, node: NodeNumber) -> None:
+        """Tell a node to install what it downloaded."""
+
+    async def watch_update(self, node: NodeNumber, on_change: Callable[[], None]) -> None:
+        """Have the node say when its updater's state changes; ends with its registration."""
+
+
+class SecurityContexts(Protocol):
+    """Security contexts of the node link."""
+
+    async def replace(self, nodes: Sequence[DesiredNode], *, removed: Sequence[NodeNumber]) -> None:
+        """Use the keys of these nodes; forget those of the removed."""
+
+
+class FleetStream(Protocol):
+    """The open stream to the fleet, for sending; nothing here waits for an answer.
+
+    Raises PeerUnreachableError when the stream is gone; the caller ends and is run again.
+    """
+
+    async def send_reports(self, batch: ReportBatch) -> None:
+        """Send a batch of reports."""
+
+    async def send_events(self, batch: EventBatch) -> None:
+        """Send a batch of events."""
+
+    async def send_states(self, states: Sequence[NodeState]) -> None:
+        """Send the reported state of nodes."""
+
+    async def send_result(self, result: CommandResult) -> None:
+        """Send the outcome of a command."""

@@ -1,0 +1,198 @@
+"""Brings each node to the release that the fleet wants it to run, at the gateway's own pace.
+
+Not the rollout: who should run what is decided in the fleet.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from poleward_gateway.domain.errors import (
+    ArtifactRejectedError,
+    ArtifactUnavailableError,
+    NodeError,
+)
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.updates import (
+    FINAL_STATES,
+    NodeUpdate,
+    Step,
+    UpdateState,
+    next_step,
+)
+from poleward_gateway.ports import Clock, NodeLink, UpdateStore
+from poleward_gateway.services.artifacts import Artifacts
+from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.registry import Registry
+
+_log = structlog.get_logger(__name__)
+
+NODES_AT_ONCE = 16
+"""Nodes that download or try a release at the same time; the rest wait their turn."""
+LOOK_AGAIN_S = 5.0
+"""Between two looks at a node under update, besides what it says by itself."""
+OFFER_FRESH_S = 20.0
+"""What was asked of a node this recently is not asked again, whatever its updater says."""
+UNREACHABLE_GIVES_WAY_S = 300.0
+"""A node not reached for so long gives its turn to another; it goes on when it is heard."""
+
+
+@dataclass(slots=True)
+class _Course:
+    """One node on its way to a release."""
+
+    update: NodeUpdate
+    begun: bool = False
+    restarted: bool = False
+    watched: bool = False
+    look_at_s: float = 0.0
+    asked_at_s: float = float("-inf")
+    reached_at_s: float = 0.0
+
+
+class Updates:
+    """Nodes under update: at most NODES_AT_ONCE are offered a release at a time.
+
+    Progress is on disk; a node is never offered again what it refused, and a final state stays
+    until the fleet desires another release (or none).
+    """
+
+    def __init__(
+        self,
+        store: UpdateStore,
+        registry: Registry,
+        artifacts: Artifacts,
+        link: NodeLink,
+        jobs: JobPool,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._artifacts = artifacts
+        self._link = link
+        self._jobs = jobs
+        self._clock = clock
+        self._on_change = on_change
+        self._courses: dict[NodeNumber, _Course] = {}
+        for node, update in store.progress().items():
+            self._courses[node] = _Course(update)
+
+    def reconcile(self) -> None:
+        """Begin or drop updates after desired state changed."""
+        for node in list(self._courses):
+            desired = self._registry.desired(node)
+            if (
+                desired is None
+                or desired.release_digest != self._courses[node].update.release_digest
+            ):
+                del self._courses[node]
+                self._registry.note_update(node, None)
+                self._jobs.add(("forget update", node), functools.partial(self._forget, node))
+        for node in self._registry.numbers():
+            desired = self._registry.desired(node)
+            if desired is None or not desired.release_digest:
+                continue
+            course = self._courses.get(node)
+            if course is None:
+                update = NodeUpdate(desired.release_digest, UpdateState.IDLE)
+                course = self._courses[node] = _Course(update)
+            self._registry.note_update(node, course.update)
+        self.tick()
+
+    def node_settled(self, node: NodeNumber) -> None:
+        """Look at a node that registered: it may have restarted into another release."""
+        course = self._courses.get(node)
+        if course is not None:
+            course.watched = False
+            course.restarted = True
+            course.look_at_s = 0.0
+            self.tick()
+
+    def tick(self) -> None:
+        """Look at the nodes whose turn it is."""
+        now_s = self._clock.monotonic_s()
+        active = sum(self._takes_a_place(course, now_s) for course in self._courses.values())
+        for node, course in self._courses.items():
+            if course.look_at_s > now_s or not self._registry.is_registered(node):
+                continue
+            if course.update.state in FINAL_STATES:
+                # One that was given up is looked at once more after it registered: it may run
+                # the release after all.
+                if course.update.state is UpdateState.CONFIRMED or not course.restarted:
+                    continue
+            elif not self._takes_a_place(course, now_s):
+                if active >= NODES_AT_ONCE:
+                    continue
+                active += 1
+                course.begun = True
+                course.reached_at_s = now_s
+            # Not taken while a look is under way: what happened meanwhile deserves another.
+            if self._jobs.add(("update", node), functools.partial(self._look, node)):
+                course.restarted = False
+                course.look_at_s = now_s + LOOK_AGAIN_S
+
+    def _takes_a_place(self, course: _Course, now_s: float) -> bool:
+        """Say whether a node takes one of the places."""
+        if course.update.state in FINAL_STATES or not course.begun:
+            return False
+        return now_s - course.reached_at_s < UNREACHABLE_GIVES_WAY_S
+
+    async def _look(self, node: NodeNumber) -> None:
+        """Read where a node stands and do the next step."""
+        course = self._courses.get(node)
+        if course is None:
+            return
+        digest = course.update.release_digest
+        try:
+            release = await self._artifacts.release(digest)
+        except ArtifactRejectedError as error:
+            await self._move(node, course, NodeUpdate(digest, UpdateState.REJECTED, str(error)))
+            return
+        except ArtifactUnavailableError as error:
+            _log.warning("release_unavailable", digest=digest.hex(), error=str(error))
+            return
+        try:
+            readout = await self._link.read_update(node)
+            course.reached_at_s = self._clock.monotonic_s()
+            fresh = course.reached_at_s - course.asked_at_s < OFFER_FRESH_S
+            step, update = next_step(course.update, release.sequence, readout, offer_is_fresh=fresh)
+            if step is not Step.FINISH and not course.watched:
+                await self._link.watch_update(node, lambda: self._on_notified(node))
+                course.watched = True
+            if step is Step.OFFER:
+                course.asked_at_s = self._clock.monotonic_s()
+                await self._link.offer_release(node, digest)
+            elif step is Step.INSTALL:
+                course.asked_at_s = self._clock.monotonic_s()
+                await self._link.install(node)
+        except NodeError as error:
+            _log.info("node_not_updated_now", node=node, error=str(error))
+            return
+        if not readout.on_trial:
+            self._registry.note_confirmed(node, readout.sequence)
+        await self._move(node, course, update)
+
+    def _on_notified(self, node: NodeNumber) -> None:
+        """Look at a node again at once, because it said that something changed."""
+        course = self._courses.get(node)
+        if course is not None:
+            course.look_at_s = min(course.look_at_s, self._clock.monotonic_s())
+            self.tick()
+
+    async def _move(self, node: NodeNumber, course: _Course, update: NodeUpdate) -> None:
+        """Note where a node stands now."""
+        if update == course.update or self._courses.get(node) is not course:
+            return
+        _log.info("update", node=node, state=update.state.value, reason=update.reason)
+        course.update = update
+        await self._store.save(node, update)
+        self._registry.note_update(node, update)
+        self._on_change()
+
+    async def _forget(self, node: NodeNumber) -> None:
+        """Drop the stored progress of a node, unless a new update began meanwhile."""
+        course = self._courses.get(node)
+        await self._store.save(node, None if course is None else course.update)

@@ -1,0 +1,1 @@
+"""Fakes of the gateway's surroundings, shared by its tests."""

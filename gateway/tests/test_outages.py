@@ -1,0 +1,236 @@
+"""Restarts, cuts and moves: nothing acknowledged is lost, nothing is done twice."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from aiocoap.numbers import codes
+from gateway_fakes.desired import desired_node
+from gateway_fakes.fleet import FakeFleet
+from gateway_fakes.node import FakeNode, MakeNode, until
+
+from poleward.v1 import gateway_link_service_pb2 as pb
+from poleward_gateway import bootstrap
+from poleward_gateway.config import GatewayConfig
+from poleward_gateway.domain.nodes import LinkState, NodeNumber
+
+
+async def test_a_node_behind_a_nat_that_forgot_is_reached_where_it_was_heard_last(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    await node.move()
+    assert (await node.report(1, 0, {"/3418/0/4": 1.0})).code == codes.CHANGED
+    fleet.send(
+        command=pb.Command(
+            command_id=uuid.uuid4().bytes, node_number=1, set_lamp=pb.SetLamp(level_percent=5)
+        )
+    )
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_DONE
+    assert ("/3416/0/1", 5) in node.writes
+
+
+async def test_unacknowledged_batches_are_sent_again_with_the_same_content(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    fleet.acknowledging = False
+    for sequence in range(5):
+        await node.report(1, sequence, {"/3418/0/4": float(sequence)})
+    await until(lambda: len(fleet.reports) == 5)
+    port = fleet.link_port
+    await fleet.stop()
+    for sequence in range(5, 8):
+        assert (await node.report(1, sequence, {"/3418/0/4": 1.0})).code == codes.CHANGED
+    assert gateway.spool.waiting_reports() == 8
+    fleet.acknowledging = True
+    await fleet.start(port)
+    # The fake fleet asserts that a batch number always has the same content.
+    await until(lambda: len(fleet.reports) == 8, timeout_s=15)
+    await until(lambda: gateway.spool.waiting_reports() == 0)
+
+
+async def test_a_fleet_that_lost_batches_gets_a_new_spool_id(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    await node.report(1, 0, {"/3418/0/4": 1.0})
+    await until(lambda: gateway.spool.waiting_reports() == 0)
+    port, before = fleet.link_port, gateway.spool.spool_id
+    await fleet.stop()
+    fleet.stored_report_batch = 99
+    await fleet.start(port)
+    await until(lambda: gateway.spool.spool_id != before, timeout_s=15)
+    fleet.batches.clear()
+    await node.report(1, 1, {"/3418/0/4": 2.0})
+    await until(lambda: (1, 1, 1) in fleet.reports, timeout_s=15)
+
+
+async def test_a_duplicate_report_is_acknowledged_and_stored_once(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    for _ in range(2):
+        assert (await node.report(1, 7, {"/3418/0/4": 1.0})).code == codes.CHANGED
+    assert gateway.tally.counts["reports_duplicate"] == 1
+    await until(lambda: len(fleet.reports) == 1)
+    assert sum(len(batch) > 0 for batch in fleet.batches.values()) == 1
+
+
+async def test_a_gap_is_reported_as_a_gap(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    for sequence in (0, 1, 4):
+        await node.report(1, sequence, {"/3418/0/4": 1.0})
+    await until(lambda: bool(fleet.events))
+    (event,) = fleet.events
+    assert event.kind == "reports.gap"
+    assert dict(event.detail) == {"first": "2", "last": "3"}
+    assert event.sequence == (1 << 31) + 2
+
+
+async def test_a_command_for_an_absent_node_expires(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    clock = gateway.registry._clock
+    fleet.send(
+        command=pb.Command(
+            command_id=b"1" * 16, node_number=2, deadline_ms=clock.now_ms() + 200,
+            set_lamp=pb.SetLamp(level_percent=5),
+        )
+    )  # fmt: skip
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_EXPIRED
+    assert "did not register" in fleet.results[0].detail
+
+
+async def test_a_command_is_executed_once_and_its_result_told_again(
+    fleet: FakeFleet, node: FakeNode
+) -> None:
+    command = pb.Command(command_id=b"2" * 16, node_number=1, set_lamp=pb.SetLamp(level_percent=5))
+    for count in (1, 2):
+        fleet.send(command=command)
+        await until(lambda expected=count: len(fleet.results) == expected)  # type: ignore[misc]
+    assert [name for name, _ in node.writes].count("/3416/0/1") == 1
+
+
+async def test_a_node_that_finds_a_command_late_makes_it_expired(
+    fleet: FakeFleet, node: FakeNode
+) -> None:
+    node.deadline_code = codes.FORBIDDEN
+    fleet.send(
+        command=pb.Command(
+            command_id=b"3" * 16, node_number=1, set_lamp=pb.SetLamp(level_percent=5)
+        )
+    )
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_EXPIRED
+
+
+async def test_a_command_for_a_foreign_node_is_refused(
+    gateway: bootstrap.Gateway, fleet: FakeFleet
+) -> None:
+    await until(fleet.connected.is_set)
+    fleet.send(
+        command=pb.Command(
+            command_id=b"4" * 16, node_number=77, set_lamp=pb.SetLamp(level_percent=5)
+        )
+    )
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_REFUSED
+
+
+async def test_keys_of_a_removed_node_are_forgotten_at_once(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    fleet.desire([desired_node(2), desired_node(3)], revision=2)
+    await until(lambda: len(gateway.table) == 4)
+    response = await node.request(node.operational_context, codes.POST, ("dp",))
+    assert response.code == codes.UNAUTHORIZED
+    assert gateway.registry.state(NodeNumber(1)) is None
+
+
+async def test_an_orderly_restart_keeps_windows_and_asks_nodes_to_register(
+    config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
+) -> None:
+    fleet.desire([desired_node(1)], revision=1)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: len(gateway.table) == 2)
+        port = gateway.endpoint.port
+        node = await make_node(port)
+        await node.bootstrap()
+        await node.register()
+        await node.report(1, 0, {"/3418/0/4": 1.0})
+        used = gateway.table.by_kid(b"\x01").sender_sequence_number  # type: ignore[union-attr]
+    async with bootstrap.running(dataclasses.replace(config, coap_port=port)) as gateway:
+        context = gateway.table.by_kid(b"\x01")
+        assert context is not None
+        assert context.sender_sequence_number >= used
+        assert (await node.report(1, 1, {"/3418/0/4": 1.0})).code == codes.CHANGED
+        assert node.challenges == 0
+        state = gateway.registry.state(NodeNumber(1))
+        assert state is not None
+        assert state.link_state is LinkState.BOOTSTRAPPED
+        gateway.upkeep._ask_at_s[NodeNumber(1)] = 0
+        await node.report(1, 2, {"/3418/0/4": 1.0})
+        await until(lambda: "/1/0/8" in node.executed)
+
+
+@contextlib.contextmanager
+def gateway_process(config: GatewayConfig, port: int = 0) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "poleward_gateway", "--data-dir", str(config.data_dir)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen(
+        [*command, "serve", "--coap-port", str(port)], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in {0, -signal.SIGKILL}
+
+
+async def patiently_bootstrapped(node: FakeNode) -> None:
+    """Bootstrap at a gateway that may not know the node's keys yet."""
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(AssertionError):
+                await node.bootstrap()
+                return
+
+
+@pytest.mark.system
+async def test_a_killed_gateway_loses_nothing_it_acknowledged_and_challenges_once(
+    config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
+) -> None:
+    fleet.acknowledging = False
+    fleet.desire([desired_node(1)], revision=1)
+    run_file = config.run_file
+    with gateway_process(config) as process:
+        await until(run_file.exists, timeout_s=20)
+        port = int(run_file.read_text().split(":")[3].split('"')[0])
+        await until(fleet.connected.is_set)
+        node = await make_node(port)
+        await until(lambda: bool(fleet.hellos))
+        await patiently_bootstrapped(node)
+        await node.register()
+        for sequence in range(20):
+            assert (await node.report(1, sequence, {"/3418/0/4": 1.0})).code == codes.CHANGED
+        await until(lambda: len(fleet.reports) == 20)
+        process.kill()
+        process.wait(20)
+    run_file.unlink()
+    fleet.acknowledging = True
+    with gateway_process(config, port):
+        await until(run_file.exists, timeout_s=20)
+        assert (await node.report(1, 20, {"/3418/0/4": 1.0})).code == codes.CHANGED
+        assert node.challenges == 1
+        assert (await node.report(1, 21, {"/3418/0/4": 1.0})).code == codes.CHANGED
+        assert node.challenges == 1
+        await until(lambda: len(fleet.reports) == 22, timeout_s=20)
+        await until(lambda: fleet.stored_report_batch >= max(fleet.batches))

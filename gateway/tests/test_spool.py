@@ -1,0 +1,226 @@
+"""The spool against a model: a crash at any point loses nothing that was promised."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
+from poleward_gateway.adapters.storage.spool import SqliteSpool
+from poleward_gateway.domain.errors import ConfigurationError, StorageError
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.telemetry import Event, Report, Series, Severity
+from poleward_gateway.ports import ReportBatch
+
+T = TypeVar("T")
+LAYOUT = (Series("supply.active_power_w", 0), Series("lamp.level_percent", 0))
+
+
+def report(sequence: int, *, node: int = 1, boot: int = 1) -> Report:
+    return Report(NodeNumber(node), boot, sequence, 1000 * sequence, LAYOUT, (1.5, float(sequence)))
+
+
+def event(sequence: int) -> Event:
+    return Event(NodeNumber(1), 1, sequence, 5, "sos.pressed", Severity.CRITICAL, (("a", "b"),))
+
+
+def open_spool(path: Path) -> tuple[Database, SqliteSpool]:
+    database = Database(path)
+    spool = SqliteSpool(database)
+    database.start()
+    return database, spool
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """Reports go in, batches come out, the fleet acknowledges, the power fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.loop = asyncio.new_event_loop()
+        self.copies = 0
+        self.next_sequence = 0
+        self.spooled: list[int] = []
+        self.batches: dict[int, ReportBatch] = {}
+        self.acknowledged = 0
+        self.sent = 0
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+    @initialize()
+    def begin(self) -> None:
+        self.database, self.spool = open_spool(self.folder / "0.db")
+
+    @rule(count=st.integers(1, 5))
+    def take_reports(self, count: int) -> None:
+        async def take() -> None:
+            await asyncio.gather(
+                *(self.spool.add_report(report(self.next_sequence + i)) for i in range(count))
+            )
+
+        self.run(take())
+        self.spooled += range(self.next_sequence, self.next_sequence + count)
+        self.next_sequence += count
+
+    @rule(limit=st.integers(1, 4))
+    def send_a_batch(self, limit: int) -> None:
+        batch = self.run(self.spool.report_batch_after(self.sent, limit))
+        if batch is None:
+            return
+        assert batch.number == self.sent + 1
+        assert self.batches.setdefault(batch.number, batch) == batch
+        self.sent = batch.number
+
+    @rule()
+    def go_back_to_the_acknowledged(self) -> None:
+        self.sent = self.acknowledged
+
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        number = data.draw(st.integers(self.acknowledged, max(self.batches, default=0)))
+        self.run(self.spool.acknowledge_reports(number))
+        self.acknowledged = max(self.acknowledged, number)
+        self.sent = max(self.sent, self.acknowledged)
+
+    @rule()
+    def lose_power(self) -> None:
+        """Go on from what is on disk at this moment, as after a crash."""
+        self.copies += 1
+        path = self.folder / f"{self.copies}.db"
+        for suffix in ("", "-wal"):
+            source = Path(f"{self.database.path}{suffix}")
+            if source.exists():
+                shutil.copy(source, f"{path}{suffix}")
+        spool_id = self.spool.spool_id
+        self.database.close()
+        self.database, self.spool = open_spool(path)
+        assert self.spool.spool_id == spool_id
+        self.sent = self.acknowledged
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        if not hasattr(self, "spool"):
+            return
+        gone = sum(len(self.batches[n].reports) for n in range(1, self.acknowledged + 1))
+        assert self.spool.waiting_reports() == len(self.spooled) - gone
+        in_batches = [r.sequence for n in sorted(self.batches) for r in self.batches[n].reports]
+        assert in_batches == self.spooled[: len(in_batches)]
+        mark = self.spool.mark(NodeNumber(1))
+        assert (mark.highest if mark else -1) == self.next_sequence - 1
+
+    def teardown(self) -> None:
+        self.database.close()
+        self.loop.close()
+        shutil.rmtree(self.folder)
+
+
+TestSpool = SpoolMachine.TestCase
+TestSpool.settings = settings(
+    deadline=None,
+    max_examples=25,
+    stateful_step_count=20,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+async def test_events_have_batches_of_their_own(tmp_path: Path) -> None:
+    database, spool = open_spool(tmp_path / "g.db")
+    await spool.add_report(report(0))
+    await spool.add_events([event(0), event(1)])
+    batch = await spool.event_batch_after(0, 10)
+    assert batch is not None
+    assert batch.number == 1
+    assert batch.events == (event(0), event(1))
+    await spool.acknowledge_events(1)
+    assert await spool.event_batch_after(1, 10) is None
+    assert spool.waiting_reports() == 1
+    database.close()
+
+
+async def test_many_reports_share_a_commit(tmp_path: Path) -> None:
+    database, spool = open_spool(tmp_path / "g.db")
+    await spool.add_report(report(0))
+    before = database.commits
+    await asyncio.gather(*(spool.add_report(report(i)) for i in range(1, 1001)))
+    assert database.commits - before < 100
+    database.close()
+
+
+async def test_a_failed_commit_promises_nothing(tmp_path: Path) -> None:
+    database, spool = open_spool(tmp_path / "g.db")
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 20"))
+
+    async def fill_the_disk() -> None:
+        for sequence in range(10_000):
+            await asyncio.gather(
+                *(spool.add_report(report(100 * sequence + i)) for i in range(100))
+            )
+
+    with pytest.raises(StorageError, match="check the disk"):
+        await fill_the_disk()
+    mark = spool.mark(NodeNumber(1))
+    waiting = spool.waiting_reports()
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 1000000"))
+    (count,) = await database.run(lambda c: c.execute("SELECT count(*) FROM report").fetchone())
+    assert count == waiting
+    assert mark is not None
+    assert mark.highest == waiting - 1
+    await spool.add_report(report(mark.highest + 1))
+    database.close()
+
+
+async def test_sender_numbers_are_never_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    seen: set[int] = set()
+    for start in range(4):
+        database = Database(path)
+        numbers = SqliteSequenceNumbers(database)
+        found = numbers.open_now([b"context"], 64)[b"context"]
+        database.start()
+        assert found[0] not in seen
+        assert len(found) == (3 if start == 0 else 1), "after a crash the window is unknown"
+        seen |= set(range(found[0], found[0] + 10))
+        await numbers.reserve(b"context", found[0] + 128)
+        seen |= set(range(found[0], found[0] + 128))
+        database.close()
+
+
+async def test_an_orderly_stop_keeps_number_and_window(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    database = Database(path)
+    numbers = SqliteSequenceNumbers(database)
+    numbers.open_now([b"context"], 64)
+    database.start()
+    await numbers.close({b"context": (5, (32, 0b1011))})
+    database.close()
+    database = Database(path)
+    assert SqliteSequenceNumbers(database).open_now([b"context"], 64)[b"context"] == (5, 32, 11)
+    database.close()
+
+
+def test_two_gateways_cannot_use_one_folder(tmp_path: Path) -> None:
+    database = Database(tmp_path / "g.db")
+    with pytest.raises(ConfigurationError, match="another gateway"):
+        Database(tmp_path / "g.db")
+    database.close()
+
+
+def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "g.db").write_bytes(b"x" * 4096)
+    with pytest.raises(ConfigurationError, match="not a database"):
+        Database(tmp_path / "g.db")
+
+
+def test_the_database_is_its_owners_only(tmp_path: Path) -> None:
+    database = Database(tmp_path / "g.db")
+    assert (tmp_path / "g.db").stat().st_mode & 0o777 == 0o600
+    database.close()

@@ -1,0 +1,178 @@
+"""A release on its way from the fleet to a node that plays the firmware's part."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway_fakes.desired import desired_node
+from gateway_fakes.fleet import FakeFleet
+from gateway_fakes.node import FakeNode, until
+
+from nodelink import firmware_update
+from poleward.v1 import gateway_link_service_pb2 as pb
+from poleward_gateway import bootstrap
+from poleward_gateway.domain.updates import (
+    NodeUpdate,
+    PackageResult,
+    PackageState,
+    Step,
+    UpdateReadout,
+    UpdateState,
+    next_step,
+)
+from poleward_manifest import bundle
+from poleward_manifest.envelope import Component, Manifest, sign
+
+BUNDLE = bundle.pack({"node/app.mpy": bytes(range(256)) * 40})
+KEY = Ed25519PrivateKey.generate()
+PUBLIC_KEY = KEY.public_key().public_bytes_raw()
+
+
+def publish(fleet: FakeFleet, *, key: Ed25519PrivateKey = KEY, sequence: int = 2) -> bytes:
+    manifest = Manifest(
+        sequence=sequence,
+        version=f"1.{sequence}.0",
+        board_profile="pole-basic",
+        bundle=Component.of_bundle(BUNDLE),
+    )
+    envelope = sign(manifest, [key])
+    digest = hashlib.sha256(envelope).digest()
+    fleet.artifacts[digest] = envelope
+    fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = BUNDLE
+    return digest
+
+
+def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2) -> None:
+    nodes = [desired_node(1, release_digest=digest), desired_node(2), desired_node(3)]
+    fleet.desire(nodes, revision=revision, release_keys=(PUBLIC_KEY,))
+
+
+def reported(fleet: FakeFleet, state: int) -> Callable[[], bool]:
+    return lambda: 1 in fleet.states and fleet.states[1].update.state == state
+
+
+async def test_a_node_is_brought_to_a_release_and_confirms_it(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    desire(fleet, digest)
+    await until(lambda: ("/5/0/1", f"coap:///r/{digest.hex()}") in node.writes)
+
+    assert await node.fetch("r", digest.hex()) == fleet.artifacts[digest]
+    component = hashlib.sha256(BUNDLE).digest()
+    transfer = await node.fetch("a", "d", component.hex(), szx=4)
+    assert transfer == bundle.deflate(BUNDLE)
+
+    await until(lambda: "/5/0/5" in node._observers)
+    node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+    await until(lambda: node.executed == ["/5/0/2"])
+
+    # The node restarts into the new slot, on trial.
+    node.resources |= {"/5/0/3": 0, "/26243/0/0": 2, "/26243/0/2": True, "/3/0/3": "1.2.0"}
+    await node.register()
+    await until(reported(fleet, pb.UPDATE_STATE_TRIAL))
+    await until(lambda: "/5/0/5" in node._observers)
+    node.resources["/26243/0/2"] = False
+    await node.register()
+    await until(reported(fleet, pb.UPDATE_STATE_CONFIRMED))
+    await until(lambda: fleet.states[1].release_sequence == 2)
+    assert fleet.states[1].bundle_version == "1.2.0"
+
+
+async def test_an_artifact_is_fetched_once_and_a_cut_download_goes_on(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+    component = hashlib.sha256(BUNDLE).digest()
+    fleet.cut_download_after = 4000
+    digest = publish(fleet)
+    desire(fleet, digest)
+    await until(lambda: any(name == "/5/0/1" for name, _ in node.writes))
+    assert [offset for asked, offset in fleet.downloads if asked == component] == [0, 4000]
+    assert len([asked for asked, _ in fleet.downloads if asked == digest]) == 1
+
+
+async def test_a_release_signed_by_a_stranger_is_never_offered(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet, key=Ed25519PrivateKey.generate())
+    desire(fleet, digest)
+    await until(reported(fleet, pb.UPDATE_STATE_REJECTED))
+    assert "trusted" in fleet.states[1].update.reason
+    assert not any(name == "/5/0/1" for name, _ in node.writes)
+    assert gateway.artifacts.envelope(digest) is None
+
+
+async def test_a_node_that_returned_is_not_offered_the_release_again(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    desire(fleet, digest)
+    await until(lambda: any(name == "/5/0/1" for name, _ in node.writes))
+    await until(lambda: "/5/0/5" in node._observers)
+    node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+    await until(lambda: bool(node.executed))
+    node.resources |= {
+        "/5/0/3": 0,
+        "/5/0/5": firmware_update.RESULT_FAILED,
+        "/26243/0/3": "no sensor answered",
+    }
+    await node.register()
+    await until(reported(fleet, pb.UPDATE_STATE_RETURNED))
+    assert fleet.states[1].update.reason == "no sensor answered"
+    offers = [name for name, _ in node.writes].count("/5/0/1")
+    await node.register()
+    gateway.updates.tick()
+    await until(lambda: gateway.registry.state(1).device is not None)  # type: ignore[union-attr, arg-type]
+    assert [name for name, _ in node.writes].count("/5/0/1") == offers
+
+
+DIGEST = b"d" * 32
+
+
+@pytest.mark.parametrize(
+    ("state", "package", "result", "sequence", "on_trial", "step", "after"),
+    [
+        ("idle", "idle", "none", 1, False, "offer", "offered"),
+        ("idle", "idle", "failed", 1, False, "offer", "offered"),
+        ("offered", "downloading", "none", 1, False, "wait", "downloading"),
+        ("downloading", "downloaded", "none", 1, False, "install", "downloaded"),
+        ("downloaded", "updating", "none", 1, False, "wait", "downloaded"),
+        ("downloaded", "idle", "none", 2, True, "wait", "trial"),
+        ("trial", "idle", "success", 2, False, "finish", "confirmed"),
+        ("trial", "idle", "failed", 1, False, "finish", "returned"),
+        ("downloaded", "idle", "failed", 1, False, "finish", "returned"),
+        ("downloading", "idle", "refused", 1, False, "finish", "rejected"),
+        ("downloading", "idle", "link lost", 1, False, "finish", "failed"),
+        ("idle", "idle", "none", 2, False, "finish", "confirmed"),
+        ("idle", "idle", "none", 3, False, "finish", "rejected"),
+        ("failed", "idle", "none", 1, False, "finish", "failed"),
+        ("failed", "idle", "none", 2, False, "finish", "confirmed"),
+        ("offered", "idle", "none", 1, False, "offer", "offered"),
+    ],
+)
+def test_what_comes_next_for_a_node(
+    state: str, package: str, result: str, sequence: int, on_trial: bool, step: str, after: str
+) -> None:
+    readout = UpdateReadout(
+        PackageState(package), PackageResult(result), sequence, on_trial, explanation=""
+    )
+    found, update = next_step(NodeUpdate(DIGEST, UpdateState(state)), 2, readout)
+    assert (found, update.state) == (Step(step), UpdateState(after))
+    assert bool(update.reason) == (after in {"returned", "rejected", "failed"}) or state == after
+
+
+def test_a_fresh_offer_is_not_repeated() -> None:
+    readout = UpdateReadout(PackageState.IDLE, PackageResult.NONE, 1, False, explanation="")
+    offered = NodeUpdate(DIGEST, UpdateState.OFFERED)
+    assert next_step(offered, 2, readout, offer_is_fresh=True) == (Step.WAIT, offered)
+
+
+def test_a_node_whose_power_failed_after_the_download_is_offered_the_release_again() -> None:
+    readout = UpdateReadout(PackageState.IDLE, PackageResult.NONE, 1, False, explanation="")
+    downloaded = NodeUpdate(DIGEST, UpdateState.DOWNLOADED)
+    assert next_step(downloaded, 2, readout, offer_is_fresh=True) == (Step.WAIT, downloaded)
+    step, update = next_step(downloaded, 2, readout)
+    assert (step, update.state) == (Step.OFFER, UpdateState.OFFERED)
