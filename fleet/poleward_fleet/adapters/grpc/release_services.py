@@ -1,0 +1,180 @@
+"""Releases, their content and rollouts, for people and programs. TLS and a token.
+
+Not gateways' downloads (link_service.py).
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from poleward.v1 import artifact_service_pb2 as artifact_pb
+from poleward.v1 import (
+    artifact_service_pb2_grpc,
+    release_service_pb2_grpc,
+    rollout_service_pb2_grpc,
+)
+from poleward.v1 import release_service_pb2 as release_pb
+from poleward.v1 import rollout_service_pb2 as rollout_pb
+from poleward_fleet.adapters.grpc import mapping
+from poleward_fleet.adapters.grpc.callers import principal_of
+from poleward_fleet.adapters.grpc.link_service import download
+from poleward_fleet.domain.accounts import Permission
+from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.ports import ArtifactStore
+from poleward_fleet.services.accounts import AccountService
+from poleward_fleet.services.releases import ReleaseService
+from poleward_fleet.services.rollouts import RolloutService
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
+    """Release content by digest."""
+
+    def __init__(self, accounts: AccountService, artifacts: ArtifactStore) -> None:
+        self._accounts = accounts
+        self._artifacts = artifacts
+
+    async def Download(  # noqa: N802
+        self, request: artifact_pb.DownloadRequest, context: _Context
+    ) -> AsyncIterator[artifact_pb.DownloadResponse]:
+        """Stream an artifact from an offset."""
+        (await principal_of(self._accounts, context)).require(Permission.SEE)
+        async for response in download(self._artifacts, request):
+            yield response
+
+    async def Upload(  # noqa: N802
+        self, request_iterator: AsyncIterator[artifact_pb.UploadRequest], context: _Context
+    ) -> artifact_pb.UploadResponse:
+        """Store an artifact; goes on where an earlier upload broke off."""
+        (await principal_of(self._accounts, context)).require(Permission.PUBLISH)
+        requests = aiter(request_iterator)
+        try:
+            first = await anext(requests)
+        except StopAsyncIteration:
+            raise InvalidError("the upload has no first message with the digest") from None
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield first.data
+            async for request in requests:
+                yield request.data
+
+        stored, complete = await self._artifacts.write(
+            first.digest, first.total_bytes, first.offset, pieces()
+        )
+        return artifact_pb.UploadResponse(stored_bytes=stored, complete=complete)
+
+    async def GetUpload(  # noqa: N802
+        self, request: artifact_pb.GetUploadRequest, context: _Context
+    ) -> artifact_pb.GetUploadResponse:
+        """Tell how much of an artifact is there."""
+        (await principal_of(self._accounts, context)).require(Permission.SEE)
+        stored, complete = await self._artifacts.stored_bytes(request.digest)
+        return artifact_pb.GetUploadResponse(stored_bytes=stored, complete=complete)
+
+
+class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
+    """Signed releases."""
+
+    def __init__(self, accounts: AccountService, releases: ReleaseService) -> None:
+        self._accounts = accounts
+        self._releases = releases
+
+    async def PublishRelease(  # noqa: N802
+        self, request: release_pb.PublishReleaseRequest, context: _Context
+    ) -> release_pb.PublishReleaseResponse:
+        """Verify an envelope and list it."""
+        principal = await principal_of(self._accounts, context)
+        release = await self._releases.publish(principal, request.envelope, request.notes)
+        return release_pb.PublishReleaseResponse(digest=release.digest)
+
+    async def ListReleases(  # noqa: N802
+        self, request: release_pb.ListReleasesRequest, context: _Context
+    ) -> release_pb.ListReleasesResponse:
+        """List releases, newest first."""
+        principal = await principal_of(self._accounts, context)
+        releases = await self._releases.releases(principal)
+        return release_pb.ListReleasesResponse(
+            releases=[mapping.release_to_message(release) for release in releases]
+        )
+
+    async def TrustReleaseKey(  # noqa: N802
+        self, request: release_pb.TrustReleaseKeyRequest, context: _Context
+    ) -> release_pb.TrustReleaseKeyResponse:
+        """Trust a public key."""
+        principal = await principal_of(self._accounts, context)
+        await self._releases.trust_key(principal, request.public_key, request.name)
+        return release_pb.TrustReleaseKeyResponse()
+
+
+class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
+    """Rollouts."""
+
+    def __init__(self, accounts: AccountService, rollouts: RolloutService) -> None:
+        self._accounts = accounts
+        self._rollouts = rollouts
+
+    async def CreateRollout(  # noqa: N802
+        self, request: rollout_pb.CreateRolloutRequest, context: _Context
+    ) -> rollout_pb.CreateRolloutResponse:
+        """Start a rollout."""
+        principal = await principal_of(self._accounts, context)
+        rollout = await self._rollouts.create(
+            principal,
+            request.release_digest,
+            area_code=request.area_code,
+            concurrency=request.concurrency,
+            max_failures=request.max_failures,
+        )
+        return rollout_pb.CreateRolloutResponse(rollout=mapping.rollout_to_message(rollout))
+
+    async def GetRollout(  # noqa: N802
+        self, request: rollout_pb.GetRolloutRequest, context: _Context
+    ) -> rollout_pb.GetRolloutResponse:
+        """Return one rollout with its nodes."""
+        principal = await principal_of(self._accounts, context)
+        rollout, nodes = await self._rollouts.rollout(principal, _number(request.number))
+        return rollout_pb.GetRolloutResponse(
+            rollout=mapping.rollout_to_message(rollout),
+            nodes=[mapping.rollout_node_to_message(node) for node in nodes],
+        )
+
+    async def ListRollouts(  # noqa: N802
+        self, request: rollout_pb.ListRolloutsRequest, context: _Context
+    ) -> rollout_pb.ListRolloutsResponse:
+        """List rollouts, newest first."""
+        principal = await principal_of(self._accounts, context)
+        rollouts = await self._rollouts.rollouts(principal)
+        return rollout_pb.ListRolloutsResponse(
+            rollouts=[mapping.rollout_to_message(rollout) for rollout in rollouts]
+        )
+
+    async def PauseRollout(  # noqa: N802
+        self, request: rollout_pb.PauseRolloutRequest, context: _Context
+    ) -> rollout_pb.PauseRolloutResponse:
+        """Stop offering the release to further nodes."""
+        principal = await principal_of(self._accounts, context)
+        rollout = await self._rollouts.pause(principal, _number(request.number))
+        return rollout_pb.PauseRolloutResponse(rollout=mapping.rollout_to_message(rollout))
+
+    async def ResumeRollout(  # noqa: N802
+        self, request: rollout_pb.ResumeRolloutRequest, context: _Context
+    ) -> rollout_pb.ResumeRolloutResponse:
+        """Go on with a paused rollout."""
+        principal = await principal_of(self._accounts, context)
+        rollout = await self._rollouts.resume(principal, _number(request.number))
+        return rollout_pb.ResumeRolloutResponse(rollout=mapping.rollout_to_message(rollout))
+
+    async def AbortRollout(  # noqa: N802
+        self, request: rollout_pb.AbortRolloutRequest, context: _Context
+    ) -> rollout_pb.AbortRolloutResponse:
+        """End a rollout."""
+        principal = await principal_of(self._accounts, context)
+        rollout = await self._rollouts.abort(principal, _number(request.number))
+        return rollout_pb.AbortRolloutResponse(rollout=mapping.rollout_to_message(rollout))
+
+
+def _number(number: int) -> int:
+    """Fit a number into the database's range; nothing has the highest one."""
+    return min(number, 2**63 - 1)

@@ -1,0 +1,139 @@
+"""Gateways, their enrolment and their presence in PostgreSQL.
+
+Not what their nodes should be (node_store.py).
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.errors import NotFoundError, UnauthenticatedError
+from poleward_fleet.domain.gateway_link import Hello, StoredBatches
+
+_PUT_TOKEN = text(
+    "INSERT INTO enrollment_token (token_hash, gateway_name, area_code, expires_at_ms) "
+    "VALUES (:token_hash, :gateway_name, :area_code, :expires_at_ms)"
+)
+_USE_TOKEN = text(
+    "UPDATE enrollment_token SET used_at_ms = :now_ms WHERE token_hash = :token_hash "
+    "AND used_at_ms IS NULL AND expires_at_ms > :now_ms RETURNING gateway_name, area_code"
+)
+_TOKEN = text("SELECT used_at_ms FROM enrollment_token WHERE token_hash = :token_hash")
+_PUT_GATEWAY = text(
+    "INSERT INTO gateway (name, area_code, certificate_serial, certificate_expires_at_ms) "
+    "VALUES (:name, :area_code, '', 0) "
+    "ON CONFLICT (name) DO UPDATE SET area_code = excluded.area_code"
+)
+_RECORD = text(
+    "UPDATE gateway SET certificate_serial = :serial, certificate_expires_at_ms = :expires_at_ms "
+    "WHERE name = :name"
+)
+_HELLO = text(
+    "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_port = :port "
+    "WHERE name = :name"
+)
+_POSITIONS = text(
+    "SELECT kind, batch_number FROM spool_position "
+    "WHERE gateway_name = :name AND spool_id = :spool_id"
+)
+_HEARD = text("UPDATE gateway SET heard_at_ms = :now_ms WHERE name = ANY (CAST(:names AS text[]))")
+_KEYS = text("SELECT public_key FROM release_key ORDER BY trusted_at_ms, public_key")
+
+
+class SqlGatewayStore:
+    """GatewayStore on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put_enrollment_token(
+        self,
+        token_hash: bytes,
+        *,
+        gateway_name: str,
+        area_code: str,
+        expires_at_ms: int,
+        audit: AuditEntry,
+    ) -> None:
+        """Keep the hash of a one-time token."""
+        try:
+            async with self._database.begin() as connection:
+                await connection.execute(
+                    _PUT_TOKEN,
+                    {
+                        "token_hash": token_hash,
+                        "gateway_name": gateway_name,
+                        "area_code": area_code,
+                        "expires_at_ms": expires_at_ms,
+                    },
+                )
+                await self._database.audit(connection, audit)
+        except IntegrityError as error:
+            raise NotFoundError(f"area {area_code} does not exist; create it first") from error
+
+    async def redeem(self, token_hash: bytes, now_ms: int) -> str:
+        """Use up a token and make the gateway known; return its name."""
+        async with self._database.begin() as connection:
+            used = (
+                await connection.execute(_USE_TOKEN, {"token_hash": token_hash, "now_ms": now_ms})
+            ).one_or_none()
+            if used is None:
+                known = (await connection.execute(_TOKEN, {"token_hash": token_hash})).one_or_none()
+                if known is None:
+                    reason = "is not known"
+                elif known.used_at_ms is not None:
+                    reason = "was used before; it works once"
+                else:
+                    reason = "has expired"
+                raise UnauthenticatedError(
+                    f"the enrolment token {reason}; ask an administrator for a new one"
+                )
+            await connection.execute(
+                _PUT_GATEWAY, {"name": used.gateway_name, "area_code": used.area_code}
+            )
+            return str(used.gateway_name)
+
+    async def record_certificate(
+        self, gateway_name: str, *, serial: str, expires_at_ms: int, audit: AuditEntry
+    ) -> None:
+        """Keep which certificate a gateway holds."""
+        async with self._database.begin() as connection:
+            done = await connection.execute(
+                _RECORD, {"name": gateway_name, "serial": serial, "expires_at_ms": expires_at_ms}
+            )
+            if done.rowcount == 0:
+                raise UnauthenticatedError(f"gateway {gateway_name} is not known")
+            await self._database.audit(connection, audit)
+
+    async def hello(self, gateway_name: str, hello: Hello, now_ms: int) -> StoredBatches:
+        """Note that a gateway connected; return where its spool goes on."""
+        async with self._database.begin() as connection:
+            done = await connection.execute(
+                _HELLO,
+                {
+                    "name": gateway_name,
+                    "now_ms": now_ms,
+                    "version": hello.software_version,
+                    "port": hello.coap_port,
+                },
+            )
+            if done.rowcount == 0:
+                raise UnauthenticatedError(
+                    f"gateway {gateway_name} is not known here; enrol it again"
+                )
+            rows = await connection.execute(
+                _POSITIONS, {"name": gateway_name, "spool_id": hello.spool_id}
+            )
+            stored = {row.kind: row.batch_number for row in rows}
+        return StoredBatches(stored.get("report", 0), stored.get("event", 0))
+
+    async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
+        """Note that gateways were heard; one statement for all."""
+        await self._database.run(_HEARD, {"names": list(gateway_names), "now_ms": now_ms})
+
+    async def release_keys(self) -> tuple[bytes, ...]:
+        """Return the trusted release keys."""
+        return tuple(bytes(row.public_key) for row in await self._database.rows(_KEYS))

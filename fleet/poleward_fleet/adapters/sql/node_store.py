@@ -1,0 +1,347 @@
+"""Identities of nodes, what gateways should make of them and what they report, in PostgreSQL.
+
+Not the keys' formats (domain/identity.py). Secrets are sealed before they reach the database.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from poleward_fleet.adapters.sql.database import Database, broken_constraint
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from poleward_fleet.domain.gateway_link import NodeState
+from poleward_fleet.domain.identity import (
+    DesiredNode,
+    DesiredState,
+    ManufacturedNode,
+    NodeIdentity,
+    OscoreKeys,
+    endpoint_name,
+    operational_sender_id,
+)
+from poleward_fleet.domain.rollout import UNSUCCESSFUL
+
+_KNOWN = text(
+    "SELECT number, mac, claim_code_hash, bootstrap_secret_sealed, bootstrap_salt FROM node "
+    "WHERE mac = ANY (CAST(:macs AS text[]))"
+)
+_IMPORT = text(
+    "INSERT INTO node (mac, board_profile, life_state, claim_code_hash, bootstrap_secret_sealed, "
+    "bootstrap_salt) SELECT mac, profile, 'manufactured', claim, secret, salt FROM unnest("
+    "CAST(:mac AS text[]), CAST(:profile AS text[]), CAST(:claim AS text[]), "
+    "CAST(:secret AS bytea[]), CAST(:salt AS bytea[])) "
+    "WITH ORDINALITY AS r (mac, profile, claim, secret, salt, i) ORDER BY i RETURNING number, mac"
+)
+_IDENTITY = text(
+    "SELECT number, mac, claim_code_hash, life_state, coalesce(pole_code, '') AS pole_code, "
+    "coalesce(gateway_name, '') AS gateway_name FROM node WHERE mac = :mac"
+)
+_SWAP_OUT = text(
+    "UPDATE node SET life_state = 'swapped_out', pole_code = NULL, gateway_name = NULL, "
+    "link_state = 'offline' WHERE pole_code = :pole_code AND number <> :number RETURNING number"
+)
+_ASSIGN = text(
+    "UPDATE node SET life_state = 'commissioned', pole_code = :pole_code, "
+    "gateway_name = :gateway_name, link_state = 'unknown', report_interval_s = :interval_s "
+    "WHERE number = :number"
+)
+# The first word from a commissioned node puts it in service.
+_APPLY = text(
+    """
+UPDATE node SET link_state = r.link_state,
+    heard_at_ms = greatest(node.heard_at_ms, r.heard_at_ms),
+    bundle_version = coalesce(r.bundle_version, node.bundle_version),
+    release_sequence = coalesce(r.release_sequence, node.release_sequence),
+    boot = coalesce(r.boot, node.boot),
+    device = node.device || CAST(r.device AS jsonb),
+    life_state = CASE WHEN node.life_state = 'commissioned' AND r.link_state = 'online'
+        THEN 'in_service' ELSE node.life_state END
+FROM unnest(CAST(:number AS integer[]), CAST(:link_state AS text[]),
+    CAST(:heard_at_ms AS bigint[]), CAST(:bundle_version AS text[]),
+    CAST(:release_sequence AS bigint[]), CAST(:boot AS integer[]), CAST(:device AS text[]))
+    AS r (number, link_state, heard_at_ms, bundle_version, release_sequence, boot, device)
+WHERE node.number = r.number AND node.gateway_name = :gateway_name
+"""
+)
+# A final stage stays, whatever a late or repeated report says.
+_PROGRESS = text(
+    """
+UPDATE rollout_node rn SET stage = r.stage, reason = r.reason, since_ms = :now_ms
+FROM unnest(CAST(:number AS integer[]), CAST(:digest AS bytea[]), CAST(:stage AS text[]),
+    CAST(:reason AS text[])) AS r (number, digest, stage, reason), rollout o
+WHERE rn.node_number = r.number AND o.number = rn.rollout_number AND o.release_digest = r.digest
+    AND rn.stage IN ('offered', 'downloading', 'downloaded', 'trial') AND rn.stage <> r.stage
+RETURNING rn.rollout_number, rn.node_number, rn.stage
+"""
+)
+# What a node failed to install is not asked of it again until somebody decides so.
+_WITHDRAW = text(
+    "UPDATE desired_node SET release_digest = NULL, revision = :revision "
+    "WHERE gateway_name = :gateway_name AND node_number = ANY (CAST(:numbers AS integer[]))"
+)
+_FOREIGN = text(
+    "SELECT n FROM unnest(CAST(:numbers AS integer[])) AS r (n) WHERE NOT EXISTS (SELECT FROM "
+    "desired_node d WHERE d.gateway_name = :gateway_name AND d.node_number = r.n) LIMIT 1"
+)
+NEXT_REVISION = text(
+    "UPDATE gateway SET desired_revision = desired_revision + 1 WHERE name = :gateway_name "
+    "RETURNING desired_revision"
+)
+_REMOVE = text(
+    "UPDATE desired_node SET removed = true, revision = :revision, release_digest = NULL "
+    "WHERE gateway_name = :gateway_name AND node_number = :number"
+)
+_GATEWAYS_OF = text(
+    "SELECT gateway_name FROM desired_node WHERE node_number = :number AND NOT removed"
+)
+_PUT_DESIRED = text(
+    "INSERT INTO desired_node (gateway_name, node_number, revision, operational_secret_sealed, "
+    "operational_salt) VALUES (:gateway_name, :number, :revision, :secret, :salt) "
+    "ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision, "
+    "removed = false, operational_secret_sealed = excluded.operational_secret_sealed, "
+    "operational_salt = excluded.operational_salt, release_digest = NULL"
+)
+_REVISION = text("SELECT desired_revision FROM gateway WHERE name = :gateway_name")
+_DESIRED = text(
+    "SELECT d.*, n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
+    "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w "
+    "FROM desired_node d JOIN node n ON n.number = d.node_number "
+    "LEFT JOIN pole p ON p.code = n.pole_code "
+    "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
+    "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
+)
+_KEYS = text("SELECT public_key FROM release_key ORDER BY trusted_at_ms, public_key")
+
+
+class SqlNodeStore:
+    """NodeStore on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def import_nodes(self, nodes: Sequence[ManufacturedNode], audit: AuditEntry) -> list[int]:
+        """Register nodes, all or none; return their numbers in order."""
+        seal = self._database.box.seal
+        by_mac = {node.mac: node for node in nodes}
+        try:
+            async with self._database.begin() as connection:
+                known = await connection.execute(_KNOWN, {"macs": list(by_mac)})
+                numbers = {row.mac: row.number for row in known if self._same(row, by_mac[row.mac])}
+                fresh = [node for mac, node in by_mac.items() if mac not in numbers]
+                made = await connection.execute(
+                    _IMPORT,
+                    {
+                        "mac": [node.mac for node in fresh],
+                        "profile": [node.board_profile for node in fresh],
+                        "claim": [node.claim_code_hash for node in fresh],
+                        "secret": [seal(n.bootstrap_secret, _bootstrap(n.mac)) for n in fresh],
+                        "salt": [node.bootstrap_salt for node in fresh],
+                    },
+                )
+                numbers |= {row.mac: row.number for row in made}
+                await self._database.audit(connection, audit)
+        except IntegrityError as error:
+            raise ConflictError(
+                "somebody else imported one of these nodes at the same moment; try again"
+            ) from error
+        return [numbers[node.mac] for node in nodes]
+
+    def _same(self, row: Row[Any], node: ManufacturedNode) -> bool:
+        secret = self._database.box.open(bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac))
+        if (secret, bytes(row.bootstrap_salt), row.claim_code_hash) != (
+            node.bootstrap_secret,
+            node.bootstrap_salt,
+            node.claim_code_hash,
+        ):
+            raise ConflictError(
+                f"node {row.mac} is known with another secret or claim code; two boards with one "
+                "MAC, or a board that was flashed again: remove the old record first"
+            )
+        return True
+
+    async def identity(self, mac: str) -> NodeIdentity | None:
+        """Return a node by MAC."""
+        rows = await self._database.rows(_IDENTITY, {"mac": mac})
+        return NodeIdentity(**rows[0]._mapping) if rows else None
+
+    async def commission(
+        self,
+        node_number: int,
+        *,
+        pole_code: str,
+        gateway_name: str,
+        operational_secret: bytes,
+        operational_salt: bytes,
+        report_interval_s: int,
+        audit: AuditEntry,
+    ) -> None:
+        """Put a node into a pole behind a gateway; the node before it is swapped out."""
+        sealed = self._database.box.seal(operational_secret, _operational(node_number))
+        try:
+            async with self._database.begin() as connection:
+                parameters = {"pole_code": pole_code, "number": node_number}
+                swapped = (await connection.execute(_SWAP_OUT, parameters)).scalars().all()
+                for number in (*swapped, node_number):
+                    await self._take_away(connection, number)
+                revision = (
+                    await connection.execute(NEXT_REVISION, {"gateway_name": gateway_name})
+                ).scalar_one_or_none()
+                if revision is None:
+                    raise NotFoundError(f"gateway {gateway_name} does not exist; enrol it first")
+                await connection.execute(
+                    _ASSIGN,
+                    parameters | {"gateway_name": gateway_name, "interval_s": report_interval_s},
+                )
+                await connection.execute(
+                    _PUT_DESIRED,
+                    {
+                        "gateway_name": gateway_name,
+                        "number": node_number,
+                        "revision": revision,
+                        "secret": sealed,
+                        "salt": operational_salt,
+                    },
+                )
+                await self._database.audit(connection, audit)
+        except IntegrityError as error:
+            if broken_constraint(error) == "node_pole_fkey":
+                raise NotFoundError(f"pole {pole_code} does not exist; import it first") from error
+            raise
+
+    async def _take_away(self, connection: AsyncConnection, number: int) -> None:
+        """Tell every gateway that has the node to forget its keys."""
+        rows = await connection.execute(_GATEWAYS_OF, {"number": number})
+        for gateway_name in rows.scalars().all():
+            named = {"gateway_name": gateway_name}
+            revision = (await connection.execute(NEXT_REVISION, named)).scalar_one()
+            await connection.execute(_REMOVE, named | {"number": number, "revision": revision})
+
+    async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:
+        """Return what changed after a revision; everything for 0 or a revision never given out."""
+        async with self._database.begin() as connection:
+            revision = (
+                await connection.execute(_REVISION, {"gateway_name": gateway_name})
+            ).scalar_one()
+            complete = after_revision == 0 or after_revision > revision
+            rows = await connection.execute(
+                _DESIRED,
+                {
+                    "gateway_name": gateway_name,
+                    "after": 0 if complete else after_revision,
+                    "complete": complete,
+                },
+            )
+            nodes = tuple(self._desired(row) for row in rows)
+            keys = tuple(bytes(row.public_key) for row in await connection.execute(_KEYS))
+        return DesiredState(revision, complete, nodes, keys)
+
+    def _desired(self, row: Row[Any]) -> DesiredNode:
+        if row.removed:
+            return DesiredNode(
+                node_number=row.node_number,
+                endpoint_name=endpoint_name(row.mac),
+                bootstrap=None,
+                operational=None,
+                report_interval_s=0,
+                release_digest=b"",
+                removed=True,
+                lamp_nominal_w=0,
+            )
+        unseal = self._database.box.open
+        return DesiredNode(
+            node_number=row.node_number,
+            endpoint_name=endpoint_name(row.mac),
+            bootstrap=OscoreKeys(
+                master_secret=unseal(bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac)),
+                master_salt=bytes(row.bootstrap_salt),
+                node_id=bytes.fromhex(row.mac),
+            ),
+            operational=OscoreKeys(
+                master_secret=unseal(
+                    bytes(row.operational_secret_sealed), _operational(row.node_number)
+                ),
+                master_salt=bytes(row.operational_salt),
+                node_id=operational_sender_id(row.node_number),
+            ),
+            report_interval_s=row.report_interval_s,
+            release_digest=bytes(row.release_digest or b""),
+            removed=False,
+            lamp_nominal_w=row.lamp_nominal_w,
+        )
+
+    async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> set[int]:
+        """Store reported states and rollout progress; return the rollouts that moved."""
+        updates = [
+            (state.node_number, state.update)
+            for state in states
+            if state.update is not None and state.update.stage is not None
+        ]
+        async with self._database.begin() as connection:
+            await refuse_foreign(connection, gateway_name, [s.node_number for s in states])
+            await connection.execute(
+                _APPLY,
+                {
+                    "gateway_name": gateway_name,
+                    "number": [state.node_number for state in states],
+                    "link_state": [state.link_state.value for state in states],
+                    "heard_at_ms": [state.heard_at_ms for state in states],
+                    "bundle_version": [state.bundle_version for state in states],
+                    "release_sequence": [state.release_sequence for state in states],
+                    "boot": [state.boot for state in states],
+                    "device": [json.dumps(dict(state.device)) for state in states],
+                },
+            )
+            if not updates:
+                return set()
+            rows = await connection.execute(
+                _PROGRESS,
+                {
+                    "now_ms": self._database.clock.now_ms(),
+                    "number": [number for number, _ in updates],
+                    "digest": [update.release_digest for _, update in updates],
+                    "stage": [update.stage.value if update.stage else "" for _, update in updates],
+                    "reason": [update.reason for _, update in updates],
+                },
+            )
+            moved = rows.all()
+            unsuccessful = {stage.value for stage in UNSUCCESSFUL}
+            numbers = [row.node_number for row in moved if row.stage in unsuccessful]
+            if numbers:
+                named = {"gateway_name": gateway_name}
+                revision = (await connection.execute(NEXT_REVISION, named)).scalar_one()
+                await connection.execute(
+                    _WITHDRAW, named | {"numbers": numbers, "revision": revision}
+                )
+            return {row.rollout_number for row in moved}
+
+
+async def refuse_foreign(
+    connection: AsyncConnection, gateway_name: str, node_numbers: Sequence[int]
+) -> None:
+    """Insist that a gateway speaks only of nodes that are or were its own.
+
+    Raises:
+        ForbiddenError: Names the first foreign node.
+    """
+    foreign = (
+        await connection.execute(
+            _FOREIGN, {"gateway_name": gateway_name, "numbers": sorted(set(node_numbers))}
+        )
+    ).scalar_one_or_none()
+    if foreign is not None:
+        raise ForbiddenError(
+            f"gateway {gateway_name} spoke of node {foreign}, which was never assigned to it"
+        )
+
+
+def _bootstrap(mac: str) -> str:
+    return f"bootstrap:{mac}"
+
+
+def _operational(number: int) -> str:
+    return f"operational:{number}"

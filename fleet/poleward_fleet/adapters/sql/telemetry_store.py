@@ -1,0 +1,315 @@
+"""Reports, latest values and events in PostgreSQL.
+
+Not how batches are grouped (services/ingest.py). Every statement handles a whole group; nothing
+runs once per report.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.node_store import refuse_foreign
+from poleward_fleet.domain.errors import BatchGapError
+from poleward_fleet.domain.telemetry import (
+    LatestValue,
+    Layout,
+    NodeEvent,
+    Series,
+    SeriesKey,
+    Severity,
+    StoredCount,
+)
+from poleward_fleet.ports import AllowedAreas, SpooledReports
+
+# RETURNING old.… tells what was stored before this transaction. A test "is it the next number?"
+# on the new value would acknowledge a group that straddles the mark without storing its new part.
+_ADVANCE = text(
+    "INSERT INTO spool_position AS s (gateway_name, spool_id, kind, batch_number) "
+    "VALUES (:gateway_name, :spool_id, :kind, :batch_number) "
+    "ON CONFLICT ON CONSTRAINT spool_position_pkey DO UPDATE "
+    "SET batch_number = greatest(s.batch_number, excluded.batch_number) "
+    "RETURNING coalesce(old.batch_number, 0) AS stored"
+)
+_STORE = text(
+    'INSERT INTO report (node_number, boot, sequence, layout_id, measured_at_ms, "values") '
+    r"SELECT n, b, s, l, t, (CAST(:value AS float8[]))[first\:last] "
+    "FROM unnest(CAST(:node_number AS integer[]), CAST(:boot AS integer[]), "
+    "CAST(:sequence AS integer[]), CAST(:layout_id AS integer[]), "
+    "CAST(:measured_at_ms AS bigint[]), CAST(:first AS integer[]), CAST(:last AS integer[])) "
+    "AS r (n, b, s, l, t, first, last) ON CONFLICT ON CONSTRAINT report_key DO NOTHING"
+)
+# A row from a node whose clock was once far ahead does not stay for ever.
+_LATEST = text(
+    'INSERT INTO latest AS l (node_number, layout_id, measured_at_ms, "values") '
+    r"SELECT n, y, t, (CAST(:value AS float8[]))[first\:last] "
+    "FROM unnest(CAST(:node_number AS integer[]), CAST(:layout_id AS integer[]), "
+    "CAST(:measured_at_ms AS bigint[]), CAST(:first AS integer[]), CAST(:last AS integer[])) "
+    "AS r (n, y, t, first, last) ORDER BY n, y "
+    "ON CONFLICT ON CONSTRAINT latest_pkey DO UPDATE "
+    'SET measured_at_ms = excluded.measured_at_ms, "values" = excluded."values" '
+    "WHERE excluded.measured_at_ms >= l.measured_at_ms "
+    "OR l.measured_at_ms > CAST(:now_ms AS bigint) + 86400000"
+)
+_ADD_LAYOUT = text(
+    "INSERT INTO layout (series) VALUES (CAST(:series AS text[])) "
+    "ON CONFLICT ON CONSTRAINT layout_series_key DO NOTHING"
+)
+_LAYOUTS = text("SELECT id, series FROM layout")
+_STORE_EVENTS = text(
+    "INSERT INTO event (node_number, boot, sequence, occurred_at_ms, kind, severity, detail) "
+    "SELECT n, b, s, t, k, v, CAST(d AS jsonb) "
+    "FROM unnest(CAST(:node_number AS integer[]), CAST(:boot AS integer[]), "
+    "CAST(:sequence AS integer[]), CAST(:occurred_at_ms AS bigint[]), CAST(:kind AS text[]), "
+    "CAST(:severity AS text[]), CAST(:detail AS text[])) AS r (n, b, s, t, k, v, d) "
+    "ON CONFLICT ON CONSTRAINT event_key DO NOTHING"
+)
+_READ_LATEST = text(
+    'SELECT y.series, l.measured_at_ms, l."values" AS content FROM latest l JOIN layout y '
+    "ON y.id = l.layout_id WHERE l.node_number = :node_number ORDER BY l.measured_at_ms"
+)
+_PLACED = (
+    "WITH place AS MATERIALIZED (SELECT id, array_position(series, :series) AS at FROM layout "
+    "WHERE :series = ANY (series)), reading AS ("
+    'SELECT r.measured_at_ms AS at_ms, r."values"[place.at] AS value FROM report r '
+    "JOIN place ON place.id = r.layout_id WHERE r.node_number = :node_number "
+    "AND r.measured_at_ms >= :from_ms AND r.measured_at_ms < :to_ms) "
+)
+_SERIES = text(
+    _PLACED + "SELECT at_ms, value FROM reading WHERE value <> 'NaN' ORDER BY at_ms LIMIT :limit"  # noqa: S608 — constants
+)
+_THINNED = text(
+    _PLACED + "SELECT CAST(avg(at_ms) AS bigint) AS at_ms, avg(value) AS value FROM reading "  # noqa: S608
+    "WHERE value <> 'NaN' GROUP BY (at_ms - :from_ms) / :bucket_ms ORDER BY 1"
+)
+_COUNTS = text(
+    'SELECT node_number, boot, count(*) AS reports, sum(cardinality("values")) AS readings, '
+    "min(sequence) AS first_sequence, max(sequence) AS last_sequence FROM report "
+    "WHERE CAST(:numbers AS integer[]) IS NULL "
+    "OR node_number = ANY (CAST(:numbers AS integer[])) "
+    "GROUP BY node_number, boot ORDER BY node_number, boot"
+)
+_EVENTS = text(
+    "SELECT e.* FROM event e LEFT JOIN node n ON n.number = e.node_number "
+    "LEFT JOIN pole p ON p.code = n.pole_code "
+    "WHERE (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
+    "AND (CAST(:number AS integer) IS NULL OR e.node_number = :number) "
+    "ORDER BY e.occurred_at_ms DESC, e.id DESC LIMIT :limit"
+)
+
+
+class SqlTelemetryStore:
+    """TelemetryStore on PostgreSQL: a row per report, and a row per node with the newest."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._layout_ids: dict[Layout, int] = {}
+
+    async def store_reports(self, batches: Sequence[SpooledReports]) -> None:
+        """Store batches of one spool; what is stored already is skipped."""
+        await self._learn_layouts({y for batch in batches for y in batch.reports.layouts})
+        async with self._database.begin() as connection:
+            stored = await self._advance(
+                connection,
+                batches[0].gateway_name,
+                batches[0].spool_id,
+                "report",
+                [batch.batch_number for batch in batches],
+            )
+            columns, newest = self._columns([b for b in batches if b.batch_number > stored])
+            if not columns["node_number"]:
+                return
+            await refuse_foreign(connection, batches[0].gateway_name, columns["node_number"])
+            await connection.execute(_STORE, columns)
+            await connection.execute(_LATEST, newest)
+
+    async def _advance(
+        self,
+        connection: AsyncConnection,
+        gateway_name: str,
+        spool_id: str,
+        kind: str,
+        numbers: Sequence[int],
+    ) -> int:
+        """Move the mark to the last number; return where it stood.
+
+        Raises:
+            BatchGapError: A number is missing; the caller's transaction rolls back.
+        """
+        stored = int(
+            (
+                await connection.execute(
+                    _ADVANCE,
+                    {
+                        "gateway_name": gateway_name,
+                        "spool_id": spool_id,
+                        "kind": kind,
+                        "batch_number": numbers[-1],
+                    },
+                )
+            ).scalar_one()
+        )
+        expected = stored + 1
+        for number in numbers:
+            if number > expected:
+                raise BatchGapError(stored=expected - 1, received=number)
+            expected = max(expected, number + 1)
+        return stored
+
+    def _columns(
+        self, batches: Sequence[SpooledReports]
+    ) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+        """Join the batches into the parameters of the two statements.
+
+        Values of all reports stand in one array; `first` and `last` (from 1) cut out a report's.
+        """
+        names = ("node_number", "boot", "sequence", "layout_id", "measured_at_ms", "first", "last")
+        columns: dict[str, list[Any]] = {name: [] for name in names}
+        value: list[float] = []
+        for batch in batches:
+            reports = batch.reports
+            widths = [len(layout) for layout in reports.layouts]
+            ids = [self._layout_ids[layout] for layout in reports.layouts]
+            position = len(value)
+            for layout in reports.layout:
+                columns["layout_id"].append(ids[layout])
+                columns["first"].append(position + 1)
+                position += widths[layout]
+                columns["last"].append(position)
+            columns["node_number"].extend(reports.node_number)
+            columns["boot"].extend(reports.boot)
+            columns["sequence"].extend(reports.sequence)
+            columns["measured_at_ms"].extend(reports.measured_at_ms)
+            value.extend(reports.value)
+        newest: dict[tuple[int, int], int] = {}
+        times = columns["measured_at_ms"]
+        for row, key in enumerate(zip(columns["node_number"], columns["layout_id"], strict=True)):
+            best = newest.get(key)
+            if best is None or times[row] >= times[best]:
+                newest[key] = row
+        rows = list(newest.values())
+        chosen = ("node_number", "layout_id", "measured_at_ms", "first", "last")
+        latest: dict[str, Any] = {name: [columns[name][row] for row in rows] for name in chosen}
+        latest["now_ms"] = self._database.clock.now_ms()
+        columns["value"] = value
+        latest["value"] = value
+        return columns, latest
+
+    async def _learn_layouts(self, layouts: Collection[Layout]) -> None:
+        """Give new layouts ids, in a transaction of their own so that the cache never lies."""
+        missing = [layout for layout in layouts if layout not in self._layout_ids]
+        if not missing:
+            return
+        async with self._database.begin() as connection:
+            for layout in missing:
+                await connection.execute(_ADD_LAYOUT, {"series": [_name(key) for key in layout]})
+            rows = (await connection.execute(_LAYOUTS)).all()
+        self._layout_ids = {tuple(_key(name) for name in row.series): row.id for row in rows}
+
+    async def store_events(
+        self, gateway_name: str, spool_id: str, batch_number: int, events: Sequence[NodeEvent]
+    ) -> None:
+        """Store a batch of events under the same rules."""
+        async with self._database.begin() as connection:
+            stored = await self._advance(
+                connection, gateway_name, spool_id, "event", [batch_number]
+            )
+            if batch_number <= stored or not events:
+                return
+            await refuse_foreign(connection, gateway_name, [e.node_number for e in events])
+            await connection.execute(
+                _STORE_EVENTS,
+                {
+                    "node_number": [event.node_number for event in events],
+                    "boot": [event.boot for event in events],
+                    "sequence": [event.sequence for event in events],
+                    "occurred_at_ms": [event.occurred_at_ms for event in events],
+                    "kind": [event.kind for event in events],
+                    "severity": [event.severity.value for event in events],
+                    "detail": [json.dumps(dict(event.detail)) for event in events],
+                },
+            )
+
+    async def latest(self, node_number: int) -> list[LatestValue]:
+        """Return the newest value of each series of a node."""
+        found: dict[SeriesKey, LatestValue] = {}
+        for row in await self._database.rows(_READ_LATEST, {"node_number": node_number}):
+            for name, value in zip(row.series, row.content, strict=True):
+                if value == value:
+                    key = _key(name)
+                    found[key] = LatestValue(key, value, row.measured_at_ms)
+        return [found[key] for key in sorted(found, key=lambda k: (k.metric, k.instance))]
+
+    async def series(
+        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, limit: int
+    ) -> Series:
+        """Return at most `limit` readings in [from, to), oldest first."""
+        rows = await self._database.rows(
+            _SERIES,
+            {
+                "series": _name(key),
+                "node_number": node_number,
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+                "limit": limit,
+            },
+        )
+        return Series(key, tuple(row.at_ms for row in rows), tuple(row.value for row in rows))
+
+    async def thinned_series(
+        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, buckets: int
+    ) -> Series:
+        """Return the mean of each of `buckets` equal stretches of [from, to) that has readings."""
+        rows = await self._database.rows(
+            _THINNED,
+            {
+                "series": _name(key),
+                "node_number": node_number,
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+                "bucket_ms": max(1, -(-(to_ms - from_ms) // buckets)),
+            },
+        )
+        return Series(key, tuple(row.at_ms for row in rows), tuple(row.value for row in rows))
+
+    async def counts(self, node_numbers: Collection[int]) -> list[StoredCount]:
+        """Count what is stored by node and boot; of all nodes when none is named."""
+        rows = await self._database.rows(_COUNTS, {"numbers": list(node_numbers) or None})
+        return [StoredCount(**row._mapping) for row in rows]
+
+    async def events(
+        self, allowed: AllowedAreas, *, node_number: int | None, limit: int
+    ) -> list[NodeEvent]:
+        """Return the newest events, newest first."""
+        rows = await self._database.rows(
+            _EVENTS,
+            {
+                "allowed": None if allowed is None else list(allowed),
+                "number": node_number,
+                "limit": limit,
+            },
+        )
+        return [
+            NodeEvent(
+                node_number=row.node_number,
+                boot=row.boot,
+                sequence=row.sequence,
+                occurred_at_ms=row.occurred_at_ms,
+                kind=row.kind,
+                severity=Severity(row.severity),
+                detail=tuple(sorted(row.detail.items())),
+            )
+            for row in rows
+        ]
+
+
+def _name(key: SeriesKey) -> str:
+    return f"{key.metric}/{key.instance}"
+
+
+def _key(name: str) -> SeriesKey:
+    metric, _, instance = name.rpartition("/")
+    return SeriesKey(metric, int(instance))

@@ -1,0 +1,50 @@
+"""What gateways say about themselves and their nodes, as values.
+
+Not the stream that carries it (adapters/grpc).
+"""
+
+from dataclasses import dataclass
+
+from poleward_fleet.domain.inventory import LinkState
+from poleward_fleet.domain.rollout import NodeStage
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """First message of a gateway's stream."""
+
+    software_version: str
+    spool_id: str
+    desired_revision: int
+    coap_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUpdate:
+    """Progress of one update on one node; stage None means that no update is under way."""
+
+    release_digest: bytes
+    stage: NodeStage | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """Reported state of one node; None means unchanged."""
+
+    node_number: int
+    link_state: LinkState
+    heard_at_ms: int
+    bundle_version: str | None = None
+    release_sequence: int | None = None
+    boot: int | None = None
+    device: tuple[tuple[str, str], ...] = ()
+    update: NodeUpdate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatches:
+    """Highest batch numbers stored for one spool."""
+
+    report: int
+    event: int

@@ -1,0 +1,110 @@
+"""Keys and identities of nodes and gateways as values.
+
+Not how they are stored or encrypted. Secrets never show in a repr.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from poleward_fleet.domain.errors import InvalidError
+
+_MAC = re.compile(r"[0-9a-f]{12}")
+_GATEWAY_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+GATEWAY_SENDER_ID = b"\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class ManufacturedNode:
+    """What the flashing station knows of a node."""
+
+    mac: str
+    bootstrap_secret: bytes = field(repr=False)
+    bootstrap_salt: bytes = field(repr=False)
+    claim_code_hash: str = field(repr=False)
+    board_profile: str = "pole-basic"
+
+    def validate(self) -> None:
+        """Insist on the formats.
+
+        Raises:
+            InvalidError: Names the node and the field.
+        """
+        if not _MAC.fullmatch(self.mac):
+            raise InvalidError(f"'{self.mac}' is not a MAC in 12 lower-case hex digits")
+        if len(self.bootstrap_secret) != 16:
+            raise InvalidError(f"node {self.mac}: the bootstrap secret must have 16 bytes")
+        if len(self.bootstrap_salt) != 8:
+            raise InvalidError(f"node {self.mac}: the bootstrap salt must have 8 bytes")
+        if not self.claim_code_hash.startswith("$argon2id$"):
+            raise InvalidError(f"node {self.mac}: the claim code hash must be an Argon2id string")
+        if not self.board_profile:
+            raise InvalidError(f"node {self.mac}: the board profile is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeIdentity:
+    """A node with what commissioning needs to know of it."""
+
+    number: int
+    mac: str
+    claim_code_hash: str = field(repr=False)
+    life_state: str = "manufactured"
+    pole_code: str = ""
+    gateway_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OscoreKeys:
+    """Parameters of one OSCORE security context (RFC 8613, 3.2)."""
+
+    master_secret: bytes = field(repr=False)
+    master_salt: bytes = field(repr=False)
+    node_id: bytes
+    gateway_id: bytes = GATEWAY_SENDER_ID
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredNode:
+    """What a gateway should make of one node; keys are None for a removed one."""
+
+    node_number: int
+    endpoint_name: str
+    bootstrap: OscoreKeys | None
+    operational: OscoreKeys | None
+    report_interval_s: int
+    release_digest: bytes
+    removed: bool
+    lamp_nominal_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Nodes of a gateway whose desired state changed, and the keys that may sign releases."""
+
+    revision: int
+    complete: bool
+    nodes: tuple[DesiredNode, ...]
+    release_keys: tuple[bytes, ...]
+
+
+def endpoint_name(mac: str) -> str:
+    """Return the LwM2M endpoint name of a node (RFC 9039, urn:dev:mac)."""
+    return f"urn:dev:mac:{mac}"
+
+
+def operational_sender_id(node_number: int) -> bytes:
+    """Return the node's Sender ID in its operational context: its number, big-endian, minimal."""
+    return node_number.to_bytes((node_number.bit_length() + 7) // 8 or 1, "big")
+
+
+def check_gateway_name(name: str) -> None:
+    """Insist on a name that fits a certificate, a metric label and a file name.
+
+    Raises:
+        InvalidError: It does not.
+    """
+    if not _GATEWAY_NAME.fullmatch(name):
+        raise InvalidError(
+            f"'{name}' is not a gateway name: use lower-case letters, digits, '.' and '-', "
+            "at most 63, starting with a letter or digit"
+        )

@@ -1,0 +1,28 @@
+"""Signed releases as values.
+
+Not their signatures: verifying is the release reader's work (ports.EnvelopeReader).
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A published release."""
+
+    digest: bytes  # SHA-256 of the envelope
+    version: str
+    sequence: int
+    board_profile: str
+    published_at_ms: int
+    notes: str
+    bundle_digest: bytes  # SHA-256 of the bundle
+    bundle_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey:
+    """A public key whose signature makes a release valid."""
+
+    public_key: bytes  # Ed25519, 32 bytes
+    name: str

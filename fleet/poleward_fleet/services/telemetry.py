@@ -1,0 +1,109 @@
+"""Questions about stored readings and events, within one's rights.
+
+Not their storing (services/ingest.py).
+"""
+
+from collections.abc import AsyncIterator, Collection
+
+from poleward_fleet.domain.accounts import Permission, Principal
+from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.telemetry import NodeEvent, Series, SeriesKey, StoredCount
+from poleward_fleet.ports import Clock, TelemetryStore
+from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.permissions import AreaTree
+
+DEFAULT_LIMIT = 10_000
+_PIECE = 5_000
+
+
+class TelemetryService:
+    """Use cases around history.
+
+    Args:
+        store: Where readings are.
+        inventory: Tells whether the principal may see a node.
+        areas: Tree for rights.
+        clock: For "until now".
+    """
+
+    def __init__(
+        self, store: TelemetryStore, inventory: InventoryService, areas: AreaTree, clock: Clock
+    ) -> None:
+        self._store = store
+        self._inventory = inventory
+        self._areas = areas
+        self._clock = clock
+
+    async def readings(
+        self,
+        principal: Principal,
+        node_number: int,
+        key: SeriesKey,
+        *,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+    ) -> AsyncIterator[Series]:
+        """Yield the readings of a series in [from, to) in pieces, oldest first.
+
+        Raises:
+            NotFoundError: No such node, or it stands in no pole the principal may see.
+        """
+        await self._inventory.pole(principal, str(node_number))
+        to_ms = to_ms or self._clock.now_ms() + 1
+        left = limit or DEFAULT_LIMIT
+        while left > 0:
+            piece = await self._store.series(
+                node_number, key, from_ms=from_ms, to_ms=to_ms, limit=min(left, _PIECE)
+            )
+            if not piece.measured_at_ms:
+                return
+            yield piece
+            left -= len(piece.measured_at_ms)
+            if len(piece.measured_at_ms) < _PIECE:
+                return
+            from_ms = piece.measured_at_ms[-1] + 1
+
+    async def series(
+        self,
+        principal: Principal,
+        node_number: int,
+        key: SeriesKey,
+        *,
+        from_ms: int,
+        to_ms: int,
+        max_points: int = 2000,
+    ) -> Series:
+        """Return a series in [from, to), thinned to at most max_points means when it has more."""
+        if to_ms <= from_ms or max_points < 1:
+            raise InvalidError("the end of a range must be after its beginning")
+        await self._inventory.pole(principal, str(node_number))
+        whole = await self._store.series(
+            node_number, key, from_ms=from_ms, to_ms=to_ms, limit=max_points + 1
+        )
+        if len(whole.measured_at_ms) <= max_points:
+            return whole
+        return await self._store.thinned_series(
+            node_number, key, from_ms=from_ms, to_ms=to_ms, buckets=max_points
+        )
+
+    async def counts(
+        self, principal: Principal, node_numbers: Collection[int]
+    ) -> list[StoredCount]:
+        """Count what is stored by node and boot, for gap and loss checks.
+
+        Raises:
+            ForbiddenError: The principal may not see every area; name nodes instead.
+        """
+        allowed = await self._areas.allowed(principal, Permission.SEE)
+        if allowed is not None:
+            for number in node_numbers:
+                await self._inventory.pole(principal, str(number))
+            if not node_numbers:
+                raise InvalidError("name the nodes to count; you may not see all of them")
+        return await self._store.counts(node_numbers)
+
+    async def events(self, principal: Principal, *, limit: int = 100) -> list[NodeEvent]:
+        """Return the newest events of the principal's poles, newest first."""
+        allowed = await self._areas.allowed(principal, Permission.SEE)
+        return await self._store.events(allowed, node_number=None, limit=min(limit, 1000))

@@ -1,0 +1,213 @@
+"""What the pages need of the fleet: the protocols that the web adapter is written against.
+
+Not an implementation: the services of this package are, and bootstrap puts them together. Every
+method that takes a principal checks role and area itself and raises ForbiddenError or
+NotFoundError; other errors are the classes of domain/errors.py.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from poleward_fleet.domain.accounts import Principal, Session
+from poleward_fleet.domain.audit import AuditRecord
+from poleward_fleet.domain.commands import CommandOutcome
+from poleward_fleet.domain.inventory import Area, Bounds, Gateway, PoleMarker, PoleView
+from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.rollout import Rollout, RolloutNode
+from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
+
+
+@dataclass(frozen=True, slots=True)
+class PoleDetail:
+    """A pole with everything that its page shows."""
+
+    view: PoleView
+    marker: PoleMarker
+    latest: tuple[LatestValue, ...]
+    events: tuple[NodeEvent, ...]  # newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Names of what changed since the last one; the subscriber reads what it wants to show."""
+
+    pole_codes: frozenset[str] = frozenset()
+    rollout_numbers: frozenset[int] = frozenset()
+    gateway_names: frozenset[str] = frozenset()
+
+
+class InventoryReader(Protocol):
+    """Poles, areas and gateways with their state."""
+
+    async def markers(
+        self,
+        principal: Principal,
+        *,
+        area_code: str = "",
+        bounds: Bounds | None = None,
+        codes: Sequence[str] | None = None,
+    ) -> list[PoleMarker]:
+        """Return the poles a map shows, by code: all that the principal may see, or fewer."""
+
+    async def pole_detail(self, principal: Principal, code: str) -> PoleDetail:
+        """Return one pole by its code, node number or endpoint name.
+
+        Raises:
+            NotFoundError: There is none, or not in the principal's area.
+        """
+
+    async def search_poles(
+        self, principal: Principal, text: str, *, limit: int = 20
+    ) -> list[PoleView]:
+        """Return poles whose code contains the text (any case), by code."""
+
+    async def areas(self, principal: Principal) -> list[Area]:
+        """Return the areas the principal may see, by code."""
+
+    async def gateways(self, principal: Principal) -> list[Gateway]:
+        """Return the gateways the principal may see, by name."""
+
+
+class HistoryReader(Protocol):
+    """Stored readings and events."""
+
+    async def series(
+        self,
+        principal: Principal,
+        node_number: int,
+        key: SeriesKey,
+        *,
+        from_ms: int,
+        to_ms: int,
+        max_points: int = 2000,
+    ) -> Series:
+        """Return a series in [from, to), thinned to at most max_points means when it has more."""
+
+    async def events(self, principal: Principal, *, limit: int = 100) -> list[NodeEvent]:
+        """Return the newest events of the principal's poles, newest first."""
+
+
+class LampControl(Protocol):
+    """Commands to lamps."""
+
+    async def set_lamp(
+        self,
+        principal: Principal,
+        pole_code: str,
+        *,
+        level_percent: int,
+        instance: int = 0,
+        duration_s: int = 0,
+        timeout_s: float = 10,
+    ) -> CommandOutcome:
+        """Dim one lamp and wait for the outcome, at most timeout_s; duration 0 never ends.
+
+        Raises:
+            NotFoundError: No such pole.
+            ConflictError: The pole has no node.
+            InvalidError: The level is not 0 to 100.
+        """
+
+
+class ReleaseReader(Protocol):
+    """Published releases."""
+
+    async def releases(self, principal: Principal) -> list[Release]:
+        """Return the releases, newest first."""
+
+
+class RolloutControl(Protocol):
+    """Rollouts."""
+
+    async def create(
+        self,
+        principal: Principal,
+        release_digest: bytes,
+        *,
+        area_code: str = "",
+        concurrency: int = 0,
+        max_failures: int = 0,
+    ) -> Rollout:
+        """Start a rollout to the nodes in service in an area; 0 takes the defaults (50 and 3).
+
+        Raises:
+            NotFoundError: No such release or area.
+            InvalidError: No node to roll out to.
+            ConflictError: Another rollout is under way on some of the nodes.
+        """
+
+    async def rollouts(self, principal: Principal) -> list[Rollout]:
+        """Return the rollouts, newest first."""
+
+    async def rollout(
+        self, principal: Principal, number: int
+    ) -> tuple[Rollout, tuple[RolloutNode, ...]]:
+        """Return one rollout with its nodes.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+
+    async def pause(self, principal: Principal, number: int) -> Rollout:
+        """Stop offering the release to further nodes."""
+
+    async def resume(self, principal: Principal, number: int) -> Rollout:
+        """Go on with a paused rollout."""
+
+    async def abort(self, principal: Principal, number: int) -> Rollout:
+        """End a rollout; nodes that run the release keep it."""
+
+
+class Sessions(Protocol):
+    """Logins in browsers."""
+
+    async def login(self, name: str, password: str, *, remote: str) -> Session:
+        """Check a password and open a session.
+
+        Raises:
+            UnauthenticatedError: Wrong name or password (which of them is not told).
+            TooManyAttemptsError: Too many failures for this name or this remote address.
+        """
+
+    async def principal_of(self, token: str) -> Principal | None:
+        """Return who a session belongs to; None when it is unknown or expired."""
+
+    async def logout(self, token: str) -> None:
+        """Close a session; closing it twice is harmless."""
+
+
+class Changes(Protocol):
+    """Live updates."""
+
+    def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Changed]]:
+        """Open a subscription.
+
+        Changes are merged while the subscriber is busy, so a slow one costs no memory and loses
+        no name, only intermediate states. The iterator ends when the fleet shuts down.
+        """
+
+
+class AuditReader(Protocol):
+    """The audit record."""
+
+    async def records(
+        self, principal: Principal, *, before: int | None = None, limit: int = 100
+    ) -> list[AuditRecord]:
+        """Return records, newest first, with numbers below `before`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebServices:
+    """Everything that the web adapter gets."""
+
+    inventory: InventoryReader
+    history: HistoryReader
+    lamps: LampControl
+    releases: ReleaseReader
+    rollouts: RolloutControl
+    sessions: Sessions
+    changes: Changes
+    audit: AuditReader
+    discovery: dict[str, str]  # served as /.well-known/poleward.json: api, link, ca_pem
