@@ -1,0 +1,274 @@
+"""Use cases: rights by role and area, commissioning, commands, logins, live updates."""
+
+import asyncio
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleet_rig import (
+    ADMIN,
+    CITY,
+    DISTRICT,
+    OTHER_DISTRICT,
+    FakeClock,
+    hello,
+    make_csr,
+    make_gateway,
+    make_poles,
+    manufactured,
+)
+from poleward_fleet.bootstrap import Fleet
+from poleward_fleet.domain.accounts import Principal, Role
+from poleward_fleet.domain.commands import Command, CommandStatus
+from poleward_fleet.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    TooManyAttemptsError,
+    UnauthenticatedError,
+)
+from poleward_fleet.domain.inventory import Area, LifeState, Pole
+from poleward_fleet.services.accounts import LOCK_MS, MAX_FAILURES, SESSION_MS
+
+
+def somebody(role: Role, area: str = "") -> Principal:
+    return Principal("somebody", frozenset({role}), area)
+
+
+async def test_rights_end_at_the_subtree(fleet: Fleet) -> None:
+    await make_gateway(fleet)
+    await make_poles(fleet, 1)
+    await make_poles(fleet, 1, first=9, area=OTHER_DISTRICT)
+    operator = somebody(Role.OPERATOR, OTHER_DISTRICT)
+    assert [m.code for m in await fleet.inventory.markers(operator)] == ["P-9"]
+    assert [a.code for a in await fleet.inventory.areas(operator)] == [OTHER_DISTRICT]
+    assert await fleet.inventory.gateways(operator) == []
+    with pytest.raises(NotFoundError):
+        await fleet.inventory.pole_detail(operator, "P-1")
+    with pytest.raises(NotFoundError):
+        await fleet.commands.set_lamp(operator, "P-1", level_percent=0)
+    with pytest.raises(NotFoundError):
+        await fleet.inventory.markers(operator, area_code=DISTRICT)
+    assert len(await fleet.inventory.markers(somebody(Role.VIEWER, CITY))) == 2
+
+
+async def test_viewer_changes_nothing(fleet: Fleet) -> None:
+    await make_gateway(fleet)
+    await make_poles(fleet, 1)
+    viewer = somebody(Role.VIEWER)
+    with pytest.raises(ForbiddenError):
+        await fleet.commands.set_lamp(viewer, "P-1", level_percent=0)
+    with pytest.raises(ForbiddenError):
+        await fleet.inventory.import_poles(viewer, [])
+    with pytest.raises(ForbiddenError):
+        await fleet.releases.publish(viewer, b"", "")
+    with pytest.raises(ForbiddenError):
+        await fleet.rollouts.create(viewer, bytes(32))
+    with pytest.raises(ForbiddenError):
+        await fleet.audit.records(viewer)
+
+
+async def test_import_of_poles_is_all_or_nothing(fleet: Fleet) -> None:
+    good = Pole("P-1", DISTRICT, 30, 120, ("lamp",), 60)
+    for bad, reason in (
+        (Pole("P-2", "999999999999", 30, 120), "area"),
+        (Pole("P-2", DISTRICT, 91, 120), "latitude"),
+        (Pole("P-2", DISTRICT, float("nan"), 120), "no place"),
+        (Pole("P 2", DISTRICT, 30, 120), "printable"),
+        (Pole("P-1", DISTRICT, 30, 120), "twice"),
+    ):
+        with pytest.raises(InvalidError, match=reason):
+            await fleet.inventory.import_poles(ADMIN, [good, bad])
+    assert await fleet.inventory.list_poles(ADMIN) == []
+    assert await fleet.inventory.import_poles(ADMIN, [good]) == (1, 0)
+    assert await fleet.inventory.import_poles(ADMIN, [good]) == (0, 1)
+    (view,) = await fleet.inventory.list_poles(ADMIN)
+    assert view.pole == good
+
+
+async def test_areas_need_their_parents(fleet: Fleet) -> None:
+    with pytest.raises(InvalidError, match="parents before children"):
+        await fleet.inventory.create_areas(ADMIN, [Area("330199000000", "x", "999999999999")])
+    with pytest.raises(InvalidError, match="12 digits"):
+        await fleet.inventory.create_areas(ADMIN, [Area("12", "x")])
+
+
+async def test_texts_that_postgresql_cannot_hold_are_the_callers_fault(fleet: Fleet) -> None:
+    with pytest.raises(InvalidError, match="cannot be stored"):
+        await fleet.inventory.create_areas(ADMIN, [Area(CITY, "nul \x00 in it")])
+    with pytest.raises(InvalidError, match="cannot be stored"):
+        await fleet.inventory.import_poles(
+            ADMIN, [Pole("P-1", DISTRICT, 30, 120, lamp_nominal_w=1 << 40)]
+        )
+
+
+async def test_same_node_row_again_is_fine_and_another_secret_is_not(fleet: Fleet) -> None:
+    rows = [manufactured(n) for n in range(1, 4)]
+    numbers = await fleet.provisioning.import_nodes(ADMIN, rows)
+    assert await fleet.provisioning.import_nodes(ADMIN, [rows[2], rows[0]]) == [
+        numbers[2],
+        numbers[0],
+    ]
+    other = manufactured(9)
+    fake = type(other)(rows[0].mac, bytes(16), bytes(8), other.claim_code_hash)
+    with pytest.raises(ConflictError, match="another secret"):
+        await fleet.provisioning.import_nodes(ADMIN, [manufactured(8), fake])
+    assert await fleet.provisioning.import_nodes(ADMIN, [manufactured(8)]) != []
+
+
+async def test_commissioning_needs_the_code_from_the_label(fleet: Fleet, clock: FakeClock) -> None:
+    await make_gateway(fleet)
+    await fleet.inventory.import_poles(ADMIN, [Pole("P-1", DISTRICT, 30, 120)])
+    await fleet.provisioning.import_nodes(ADMIN, [manufactured(1)])
+
+    async def commission(code: str, pole: str = "P-1", gateway: str = "gw-1") -> int:
+        return await fleet.provisioning.commission(
+            ADMIN,
+            mac=manufactured(1).mac,
+            claim_code=code,
+            pole_code=pole,
+            gateway_name=gateway,
+        )
+
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(ForbiddenError):
+            await commission("guess")
+    with pytest.raises(TooManyAttemptsError):
+        await commission("claim-1")
+    clock.pass_ms(LOCK_MS)
+    with pytest.raises(NotFoundError, match="gateway nowhere"):
+        await commission("claim-1", gateway="nowhere")
+    with pytest.raises(NotFoundError):
+        await commission("claim-1", pole="P-77")
+    number = await commission("claim-1")
+    assert await commission("claim-1") == number
+
+
+async def test_swapped_node_loses_its_keys_and_the_pole_keeps_its_code(fleet: Fleet) -> None:
+    await make_gateway(fleet)
+    (old,) = await make_poles(fleet, 1)
+    await fleet.provisioning.import_nodes(ADMIN, [manufactured(2)])
+    before = (await fleet.links._nodes.desired_state("gw-1", 0)).revision
+    new = await fleet.provisioning.commission(
+        ADMIN,
+        mac=manufactured(2).mac,
+        claim_code="claim-2",
+        pole_code="P-1",
+        gateway_name="gw-1",
+    )
+    change = await fleet.links._nodes.desired_state("gw-1", before)
+    assert [(n.node_number, n.removed) for n in change.nodes] == [(old, True), (new, False)]
+    assert change.nodes[0].operational is None
+    node = (await fleet.inventory.pole(ADMIN, "P-1")).node
+    assert node is not None
+    assert (node.number, node.life_state) == (new, LifeState.COMMISSIONED)
+    with pytest.raises(ConflictError, match="swapped out"):
+        await make_poles(fleet, 1)
+
+
+async def test_node_that_moves_to_another_gateway_is_taken_from_the_first(fleet: Fleet) -> None:
+    await make_gateway(fleet, "gw-1")
+    await make_gateway(fleet, "gw-2")
+    (number,) = await make_poles(fleet, 1)
+    await make_poles(fleet, 1, gateway="gw-2")
+    complete = await fleet.links._nodes.desired_state("gw-1", 0)
+    assert complete.nodes == ()
+    moved = await fleet.links._nodes.desired_state("gw-2", 0)
+    assert [n.node_number for n in moved.nodes] == [number]
+
+
+async def test_command_says_when_the_gateway_is_away(fleet: Fleet) -> None:
+    await make_gateway(fleet)
+    await make_poles(fleet, 1)
+    await fleet.inventory.import_poles(ADMIN, [Pole("EMPTY", DISTRICT, 30, 120)])
+    outcome = await fleet.commands.set_lamp(ADMIN, "P-1", level_percent=50, timeout_s=0.01)
+    assert outcome.status is CommandStatus.UNREACHABLE
+    assert "not connected" in outcome.detail
+    with pytest.raises(ConflictError, match="no node"):
+        await fleet.commands.set_lamp(ADMIN, "EMPTY", level_percent=50)
+    with pytest.raises(InvalidError):
+        await fleet.commands.set_lamp(ADMIN, "P-1", level_percent=101)
+
+
+async def test_result_from_a_foreign_gateway_counts_for_nothing(fleet: Fleet) -> None:
+    await make_gateway(fleet, "gw-1")
+    await make_gateway(fleet, "gw-2")
+    await make_poles(fleet, 1)
+    own, _ = await fleet.links.open("gw-1", hello())
+    foreign, _ = await fleet.links.open("gw-2", hello())
+    waiting = asyncio.create_task(fleet.commands.set_lamp(ADMIN, "P-1", level_percent=50))
+    messages = fleet.links.messages(own)
+    command = await anext(messages)
+    while not isinstance(command, Command):
+        command = await anext(messages)
+    done = {"status": CommandStatus.DONE, "detail": ""}
+    finish = fleet.commands.finished
+    await finish(foreign, command.command_id, finished_at_ms=1, **done)  # type: ignore[arg-type]
+    assert not waiting.done()
+    await finish(own, command.command_id, finished_at_ms=1, **done)  # type: ignore[arg-type]
+    assert (await waiting).status is CommandStatus.DONE
+
+
+async def test_login_opens_a_session_that_ends(fleet: Fleet, clock: FakeClock) -> None:
+    made = await fleet.accounts.make_first_administrator()
+    assert made is not None
+    assert await fleet.accounts.make_first_administrator() is None
+    name, password, token = made
+    session = await fleet.accounts.login(name, password, remote="::1")
+    assert password not in repr(session)
+    assert session.token not in repr(session)
+    assert await fleet.accounts.principal_of(session.token) == session.principal
+    assert (await fleet.accounts.principal_of_api_token(token)).name == name
+    clock.pass_ms(SESSION_MS)
+    assert await fleet.accounts.principal_of(session.token) is None
+    again = await fleet.accounts.login(name, password, remote="::1")
+    await fleet.accounts.logout(again.token)
+    await fleet.accounts.logout(again.token)
+    assert await fleet.accounts.principal_of(again.token) is None
+    with pytest.raises(UnauthenticatedError):
+        await fleet.accounts.principal_of_api_token("made-up.0000")
+
+
+async def test_guessing_passwords_is_slowed_down(fleet: Fleet, clock: FakeClock) -> None:
+    await fleet.accounts.add_account("admin", "ann", "right", frozenset({Role.VIEWER}))
+    for n in range(MAX_FAILURES):
+        with pytest.raises(UnauthenticatedError):
+            await fleet.accounts.login("ann", "wrong", remote=f"10.0.0.{n}")
+    with pytest.raises(TooManyAttemptsError) as limit:
+        await fleet.accounts.login("ann", "right", remote="10.0.0.99")
+    assert limit.value.retry_after_s == LOCK_MS // 1000
+    clock.pass_ms(LOCK_MS)
+    assert (await fleet.accounts.login("ann", "right", remote="10.0.0.99")).principal.name == "ann"
+
+
+async def test_enrolment_refuses_other_keys_names_and_late_tokens(
+    fleet: Fleet, clock: FakeClock
+) -> None:
+    create = fleet.enrollment.create_token
+    with pytest.raises(InvalidError, match="gateway name"):
+        await create(ADMIN, gateway_name="GW 1", area_code=DISTRICT, valid_s=0)
+    with pytest.raises(NotFoundError):
+        await create(ADMIN, gateway_name="gw-1", area_code="999999999999", valid_s=0)
+    token, _ = await create(ADMIN, gateway_name="gw-1", area_code=DISTRICT, valid_s=10)
+    with pytest.raises(InvalidError, match="P-256"):
+        await fleet.enrollment.enroll(token, make_csr(ec.SECP384R1())[1])
+    clock.pass_ms(10_001)
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        await fleet.enrollment.enroll(token, make_csr()[1])
+    with pytest.raises(UnauthenticatedError, match="not known"):
+        await fleet.enrollment.enroll("guess.00", make_csr()[1])
+
+
+async def test_slow_subscriber_gets_names_merged_and_none_lost(fleet: Fleet) -> None:
+    async with fleet.changes.subscribe() as changes:
+        fleet.changes.publish(pole_codes=["P-1"])
+        fleet.changes.publish(pole_codes=["P-2", "P-1"], rollout_numbers=[3])
+        fleet.changes.publish(gateway_names=["gw-1"])
+        changed = await anext(changes)
+        assert changed.pole_codes == {"P-1", "P-2"}
+        assert changed.rollout_numbers == {3}
+        assert changed.gateway_names == {"gw-1"}
+        fleet.changes.close()
+        assert [change async for change in changes] == []
+    assert not fleet.changes.wanted
