@@ -1,0 +1,179 @@
+"""What the guest asks of its board: changes of the flash, NVS, resets, the watchdog.
+
+Not its console, and not reading the flash; that goes straight to the file.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from enum import IntEnum
+
+from poleward_tools.flash_image.errors import NvsError, NvsFullError
+from poleward_tools.flash_image.nvs import Integer, NvsPartition
+from poleward_tools.flash_image.nvs_page import ItemType
+from poleward_tools.virtual_board.boot_rom import ResetReason
+from poleward_tools.virtual_board.console import CTRL_C, Console
+from poleward_tools.virtual_board.flash_chip import FlashRangeError, NorFlash
+
+_READ_BYTES = 4096
+
+
+class Request(IntEnum):
+    """What the guest asks over its bus; the numbers are those of `guest/bus.py`."""
+
+    PROGRAM = 1
+    ERASE = 2
+    RESET = 3
+    NVS_GET = 4
+    NVS_SET = 5
+    NVS_ERASE = 6
+    FEED_WATCHDOG = 7
+    KEYBOARD_INTERRUPT = 8
+
+
+class Result(IntEnum):
+    """What the guest gets back; the NVS errors are ESP-IDF's, negated."""
+
+    DONE = 0
+    FAILED = -1
+    NVS_NOT_FOUND = -0x1102
+    NVS_NO_SPACE = -0x1105
+    NVS_INVALID_NAME = -0x1106
+
+
+class GuestBus:
+    """Answers the guest's requests in order."""
+
+    def __init__(
+        self,
+        end: socket.socket,
+        flash: NorFlash,
+        nvs: NvsPartition | None,
+        console: Console,
+        fed: socket.socket,
+        fed_timeout_s: float,
+    ) -> None:
+        self._end = end
+        self._end.setblocking(False)
+        self._fed = fed
+        self._fed.setblocking(False)
+        self._fed_timeout_s = fed_timeout_s
+        self._flash = flash
+        self._nvs = nvs
+        self.console = console
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._bitten = asyncio.Event()
+
+    async def serve(self) -> ResetReason:
+        """Answer until the guest resets the chip or its watchdog does."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._fed, self._take_feed)
+        serving = asyncio.create_task(self._serve())
+        biting = asyncio.create_task(self._bitten.wait())
+        try:
+            await asyncio.wait((serving, biting), return_when=asyncio.FIRST_COMPLETED)
+            return await serving if serving.done() else ResetReason.WATCHDOG
+        finally:
+            loop.remove_reader(self._fed)
+            if self._watchdog:
+                self._watchdog.cancel()
+            for task in (serving, biting):
+                task.cancel()
+            await asyncio.gather(serving, biting, return_exceptions=True)
+
+    async def _serve(self) -> ResetReason:
+        loop = asyncio.get_running_loop()
+        buffer = bytearray()
+
+        async def take(size_bytes: int) -> bytes:
+            while len(buffer) < size_bytes:
+                more = await loop.sock_recv(self._end, 65536)
+                if not more:
+                    # The guest's end is held open by us: this is never its doing.
+                    await asyncio.Event().wait()
+                buffer.extend(more)
+            taken = bytes(buffer[:size_bytes])
+            del buffer[:size_bytes]
+            return taken
+
+        while True:
+            operation, sequence, size_bytes = struct.unpack("<BBH", await take(4))
+            payload = await take(size_bytes)
+            if operation == Request.RESET:
+                return ResetReason.SOFTWARE
+            result, content = self._carry_out(operation, payload)
+            reply = struct.pack("<BBHi", sequence, 0, len(content), result) + content
+            await loop.sock_sendall(self._end, reply)
+
+    def _carry_out(self, operation: int, payload: bytes) -> tuple[int, bytes]:
+        actions: dict[int, Callable[[bytes], tuple[int, bytes]]] = {
+            Request.PROGRAM: self._program,
+            Request.ERASE: self._erase,
+            Request.NVS_GET: self._nvs_get,
+            Request.NVS_SET: self._nvs_set,
+            Request.NVS_ERASE: self._nvs_erase,
+            Request.FEED_WATCHDOG: self._feed_watchdog,
+            Request.KEYBOARD_INTERRUPT: self._keyboard_interrupt,
+        }
+        try:
+            return actions[operation](payload)
+        except (KeyError, struct.error, FlashRangeError):
+            return Result.FAILED, b""
+        except NvsFullError:
+            return Result.NVS_NO_SPACE, b""
+        except NvsError:
+            return Result.NVS_INVALID_NAME, b""
+
+    def _program(self, payload: bytes) -> tuple[int, bytes]:
+        self._flash.program(struct.unpack_from("<I", payload)[0], payload[4:])
+        return Result.DONE, b""
+
+    def _erase(self, payload: bytes) -> tuple[int, bytes]:
+        self._flash.erase_sector(struct.unpack("<I", payload)[0])
+        return Result.DONE, b""
+
+    def _nvs_get(self, payload: bytes) -> tuple[int, bytes]:
+        is_blob, namespace, key, _ = _nvs_names(payload)
+        value = self._nvs.get(namespace, key) if self._nvs else None
+        if isinstance(value, bytes) and is_blob:
+            return Result.DONE, value
+        if isinstance(value, Integer) and value.type is ItemType.I32 and not is_blob:
+            return Result.DONE, struct.pack("<i", value.value)
+        return Result.NVS_NOT_FOUND, b""
+
+    def _nvs_set(self, payload: bytes) -> tuple[int, bytes]:
+        is_blob, namespace, key, value = _nvs_names(payload)
+        if self._nvs is None:
+            return Result.NVS_NOT_FOUND, b""
+        stored = value if is_blob else Integer(ItemType.I32, struct.unpack("<i", value)[0])
+        self._nvs.set(namespace, key, stored)
+        return Result.DONE, b""
+
+    def _nvs_erase(self, payload: bytes) -> tuple[int, bytes]:
+        _, namespace, key, _ = _nvs_names(payload)
+        was_there = self._nvs is not None and self._nvs.erase(namespace, key)
+        return (Result.DONE if was_there else Result.NVS_NOT_FOUND), b""
+
+    def _feed_watchdog(self, payload: bytes) -> tuple[int, bytes]:
+        (timeout_ms,) = struct.unpack("<I", payload)
+        self._wind_watchdog(timeout_ms / 1000)
+        return Result.DONE, b""
+
+    def _take_feed(self) -> None:
+        self._fed.recv(_READ_BYTES)
+        self._wind_watchdog(self._fed_timeout_s)
+
+    def _wind_watchdog(self, timeout_s: float) -> None:
+        if self._watchdog:
+            self._watchdog.cancel()
+        self._watchdog = asyncio.get_running_loop().call_later(timeout_s, self._bitten.set)
+
+    def _keyboard_interrupt(self, payload: bytes) -> tuple[int, bytes]:
+        self.console.set_interrupt(payload == bytes([CTRL_C]))
+        return Result.DONE, b""
+
+
+def _nvs_names(payload: bytes) -> tuple[bool, str, str, bytes]:
+    namespace, key, value = payload[1:].split(b"\0", 2)
+    return bool(payload[0]), namespace.decode(), key.decode(), value
