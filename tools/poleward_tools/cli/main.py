@@ -1,8 +1,52 @@
-"""The `poleward` command; its sub-commands live in the modules beside this one."""
+"""The `poleward` command; its sub-commands live in the modules beside this one.
+
+It turns every error into one clear line and an exit code.
+"""
+
+import os
+import sys
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Poleward: smart poles from the bench to the street.")
+from poleward_tools import exit_codes
+from poleward_tools.cli import (
+    bench,
+    board,
+    boards,
+    demo,
+    lamp,
+    login,
+    node,
+    pole,
+    programs,
+    release,
+    rollout,
+)
+from poleward_tools.cli.output import progress
+from poleward_tools.client import ClientError
+
+TRACE_VARIABLE = "POLEWARD_TRACE"
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Poleward: smart poles from the bench to the street.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a peer cannot be reached, "
+    "4 refused.",
+)
+app.add_typer(programs.fleet_app, name="fleet")
+app.add_typer(programs.gateway_app, name="gateway")
+app.add_typer(node.app, name="node")
+app.add_typer(pole.app, name="pole")
+app.add_typer(lamp.app, name="lamp")
+app.add_typer(release.app, name="release")
+app.add_typer(rollout.app, name="rollout")
+app.add_typer(boards.app, name="boards")
+app.add_typer(board.app, name="board")
+app.command("login")(login.login)
+app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 @app.callback()
@@ -12,4 +56,26 @@ def _root() -> None:
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app(standalone_mode=True)
+    except (ClientError, exit_codes.CommandError) as error:
+        _say(str(error))
+        sys.exit(exit_codes.exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing is left to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(exit_codes.OK)
+    except Exception as error:
+        if os.environ.get(TRACE_VARIABLE):
+            raise
+        _say(
+            f"Unexpected {type(error).__name__}: {str(error).strip() or 'no message'}. "
+            f"Set {TRACE_VARIABLE}=1 for the whole story."
+        )
+        sys.exit(exit_codes.FAILED)
+
+
+def _say(message: str) -> None:
+    progress.print(f"poleward: {message}", markup=False, soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Building and signing releases."""
+"""Building, signing and publishing releases."""

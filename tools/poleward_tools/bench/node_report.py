@@ -1,0 +1,123 @@
+"""The benchmark `node-report`: what one report costs a node, and what its application leaves free.
+
+Not a test: targets are in docs. Everything runs on the MicroPython VM, with the bundle that a
+release carries.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from poleward_tools.demo.factory import build_release, production_run
+from poleward_tools.virtual_board.node_folder import Surroundings, make_node_folder, new_identity
+
+HEAP = "256k"  # 64-bit objects: stands for about 128 KB on the chip
+_MAC = bytes.fromhex("02506f6c6577")
+_ON_VM = Path(__file__).parent / "node_report_on_vm.py"
+_SHIMS = Path(__file__).parents[1] / "virtual_board" / "shims"
+_BOOT_MARK = "heap free "
+_DEADLINE_S = 60
+
+
+class NodeReportError(Exception):
+    """The VM did not do what is to be measured; the message holds what it printed."""
+
+
+def run() -> dict[str, Any]:
+    """Build a release, run one report of it and one boot of it on the VM; return the figures.
+
+    - `wire_bytes`: UDP payload of one report, under OSCORE, with sequence numbers in mid-life.
+    - `cpu_ms`: encoding, protecting, sending and taking the acknowledgement; median of runs.
+    - `heap_peak_bytes`: heap taken from the first reading to the acknowledgement, nothing freed.
+    - `allocations_hot_path`: heap blocks taken by encoding, 0 under a locked heap.
+    - `bundle_bytes`: all .mpy files together.
+    - `heap_free_after_boot_bytes`: as the application prints it when it starts to run.
+
+    Raises:
+        NodeReportError: the application does not boot, or the report was refused.
+    """
+    key = Ed25519PrivateKey.generate()
+    release = build_release("0.0.1", sequence=1, key=key)
+    with TemporaryDirectory(prefix="poleward-bench-") as parent, unused_port() as port:
+        product = production_run(
+            release, [key.public_key().public_bytes_raw()], f"coap://127.0.0.1:{port}"
+        )
+        surroundings = Surroundings(
+            seed=1, latitude_deg=51.45, longitude_deg=-2.59, lamp_nominal_w=100
+        )
+        folder = make_node_folder(Path(parent), new_identity(_MAC), surroundings, product)
+        figures = report_figures(folder / "flash" / "slot_a")
+        figures["bundle_bytes"] = sum(len(file) for file in release.built.files.values())
+        figures["heap_free_after_boot_bytes"] = heap_free_after_boot(folder)
+    return figures
+
+
+class unused_port:  # noqa: N801 - used like a function
+    """A UDP port that is held and silent, so that the node meets no gateway."""
+
+    def __enter__(self) -> int:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        return int(self._socket.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+
+def micropython_command(script: Path, *arguments: str) -> list[str]:
+    """Make the command line of a VM with the benchmark's heap."""
+    micropython = Path(sys.executable).parent / "micropython"
+    return [str(micropython), "-X", f"heapsize={HEAP}", str(script), *arguments]
+
+
+def report_figures(slot: Path) -> dict[str, Any]:
+    """Run the report on the VM with the modules of `slot`."""
+    done = subprocess.run(
+        micropython_command(_ON_VM, str(slot)),
+        capture_output=True,
+        text=True,
+        timeout=_DEADLINE_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise NodeReportError(f"the report did not run: {done.stdout}{done.stderr}")
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def heap_free_after_boot(folder: Path) -> int:
+    """Boot the node in `folder` until it prints its free heap, then cut its power."""
+    process = subprocess.Popen(
+        micropython_command(_SHIMS / "start.py", str(folder)),
+        cwd=folder / "flash",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
+    printed = ""
+    ends_at = time.monotonic() + _DEADLINE_S
+    try:
+        while time.monotonic() < ends_at:
+            printed += (process.stdout.read() or b"").decode(errors="replace")
+            line, newline, _ = printed.partition(_BOOT_MARK)[2].partition("\n")
+            if newline:
+                return int(line)
+            if process.poll() is not None:
+                break
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    raise NodeReportError(f"the node did not boot: {printed}")

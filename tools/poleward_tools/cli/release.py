@@ -1,0 +1,245 @@
+"""Commands about releases: `poleward release key|build|sign|verify|inspect|trust|publish`.
+
+Bringing a release to nodes is a rollout, see rollout.py.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from nodelink.release_format import CLASS_IDS
+from poleward_manifest import bundle as bundles
+from poleward_manifest import envelope as envelopes
+from poleward_manifest.errors import EnvelopeError
+from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
+from poleward_tools.cli.output import print_json, print_table, results
+from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.releases import build as building
+from poleward_tools.releases import folder as folders
+from poleward_tools.releases import keys
+
+app = typer.Typer(no_args_is_help=True, help="Releases: signed software for nodes.")
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the release.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before writing.")]
+
+
+@app.command("key")
+def key(
+    path: Annotated[Path, typer.Argument(help="File for the private key; .pub is added beside.")],
+    *,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a release key: Ed25519, the private half readable by you only.
+
+    Example: `poleward release key keys/release.pem`
+    """
+    if not yes and not typer.confirm(f"Write a private key to {path}?", err=True):
+        raise CommandError("Nothing was written.")
+    with _explained():
+        made = keys.create_key(path)
+    public_key = made.public_key().public_bytes_raw()
+    if json:
+        print_json(
+            {
+                "private": str(path),
+                "public": str(keys.public_path(path)),
+                "key_id": envelopes.key_id(public_key),
+                "public_key": public_key,
+            }
+        )
+        return
+    results.print(f"Key {envelopes.key_id(public_key).hex()}: {path}, {keys.public_path(path)}")
+    results.print("Keep the first offline. The second goes to the fleet: poleward release trust")
+
+
+@app.command("build")
+def build(
+    version: Annotated[str, typer.Argument(help="Three numbers, for example 1.4.0.")],
+    *,
+    sequence: Annotated[int, typer.Option(min=1, help="Higher than that of every release before.")],
+    out: Annotated[Path | None, typer.Option(help="Folder to write; else release-VERSION.")] = None,
+    board_profile: Annotated[
+        str, typer.Option(help=f"Kind of board: {', '.join(CLASS_IDS)}.")
+    ] = "pole-basic",
+    firmware: Annotated[
+        Path | None, typer.Option(help="Folder with the node's sources; else the installed ones.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compile the node's sources into a bundle; nothing is signed yet.
+
+    The same sources give the same bytes.
+
+    Example: `poleward release build 1.4.0 --sequence 4`
+    """
+    folder = out or Path(f"release-{version}")
+    with _explained(refusal=USAGE):
+        built = building.build_release(version, sequence, board_profile, firmware=firmware)
+        stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
+        folders.save(folder, stored)
+    _show(folder, stored, json)
+
+
+@app.command("sign")
+def sign(
+    folder: FolderArgument,
+    *,
+    key: Annotated[list[Path], typer.Option(help="Private key; may be given several times.")],
+    json: JsonOption = False,
+) -> None:
+    """Sign a release; signatures of other keys stay.
+
+    Example: `poleward release sign release-1.4.0 --key keys/release.pem`
+    """
+    with _explained():
+        stored = folders.load(folder)
+        envelope = stored.envelope
+        for path in key:
+            envelope = envelopes.add_signature(envelope, keys.load_key(path))
+        stored = folders.StoredRelease(stored.bundle, envelope)
+        folders.save(folder, stored)
+    _show(folder, stored, json)
+
+
+@app.command("verify")
+def verify(
+    folder: FolderArgument,
+    *,
+    key: Annotated[list[Path], typer.Option(help="Trusted public key; may be given often.")],
+    threshold: Annotated[int, typer.Option(min=1, help="How many of them must have signed.")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Check a release as gateways and nodes do; exit code 4 when they would refuse it.
+
+    Example: `poleward release verify release-1.4.0 --key keys/release.pem.pub`
+    """
+    with _explained():
+        stored = folders.load(folder)
+        trusted = [keys.load_public_key(path) for path in key]
+        manifest = envelopes.verify(stored.envelope, trusted, threshold)
+    if json:
+        print_json({"verified": True, **_facts(folder, stored)})
+    else:
+        results.print(f"Release {manifest.version} ({manifest.sequence}) is signed and whole.")
+
+
+@app.command("inspect")
+def inspect(
+    folder: FolderArgument,
+    *,
+    files: Annotated[bool, typer.Option("--files", help="List the files, too.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what a release says about itself, without judging its signatures.
+
+    Example: `poleward release inspect release-1.4.0 --files`
+    """
+    with _explained():
+        stored = folders.load(folder)
+        contents = bundles.unpack(stored.bundle)
+    sizes = [{"path": path, "bytes": len(content)} for path, content in contents.items()]
+    if json:
+        print_json({**_facts(folder, stored), "files": sizes})
+        return
+    _show(folder, stored, json)
+    if files:
+        print_table(("file", "bytes"), ((entry["path"], entry["bytes"]) for entry in sizes))
+
+
+@app.command("trust")
+def trust(
+    key: Annotated[Path, typer.Argument(help="Public key, the .pub file.")],
+    *,
+    name: Annotated[str, typer.Option(help="Name for people.")],
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Have the fleet and its gateways trust a release key; nodes learn theirs at the factory.
+
+    Example: `poleward release trust keys/release.pem.pub --name "release team"`
+    """
+    with _explained():
+        public_key = keys.load_public_key(key)
+    with open_client(fleet, token) as client:
+        client.trust_release_key(public_key, name)
+    key_id = envelopes.key_id(public_key)
+    if json:
+        print_json({"trusted": True, "key_id": key_id, "name": name})
+    else:
+        results.print(f"Key {key_id.hex()} is trusted as {name}.")
+
+
+@app.command("publish")
+def publish(
+    folder: FolderArgument,
+    *,
+    notes: Annotated[str, typer.Option(help="What is new, for people.")] = "",
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Upload a signed release; the fleet refuses one that its keys did not sign (exit code 4).
+
+    Example: `poleward release publish release-1.4.0 --notes "Longer lamp life"`
+    """
+    with _explained():
+        stored = folders.load(folder)
+    with open_client(fleet, token) as client:
+        client.upload_artifact(stored.bundle)
+        digest = client.publish_release(stored.envelope, notes)
+    version = envelopes.read(stored.envelope).version
+    if json:
+        print_json({"published": True, "digest": digest, "version": version})
+    else:
+        results.print(f"Release {version} is published as {digest.hex()[:12]}.")
+        results.print(f"Bring it to the nodes: poleward rollout create {version}")
+
+
+@contextmanager
+def _explained(refusal: int = REFUSED) -> Iterator[None]:
+    """Translate what can be wrong with files, keys and releases into exit codes."""
+    try:
+        yield
+    except EnvelopeError as error:
+        raise CommandError(f"Refused: {error}.", refusal) from error
+    except building.BuildError as error:
+        raise CommandError(f"Not built: {error}.", FAILED) from error
+    except (keys.ReleaseKeyError, folders.ReleaseFolderError) as error:
+        raise CommandError(f"{error}.", USAGE) from error
+
+
+def _facts(folder: Path, stored: folders.StoredRelease) -> dict[str, Any]:
+    manifest = envelopes.read(stored.envelope)
+    return {
+        "folder": str(folder),
+        "version": manifest.version,
+        "sequence": manifest.sequence,
+        "board_profile": manifest.board_profile,
+        "envelope_digest": envelopes.envelope_digest(stored.envelope),
+        "envelope_bytes": len(stored.envelope),
+        "bundle_digest": manifest.bundle.digest,
+        "bundle_bytes": manifest.bundle.size_bytes,
+        "transfer_bytes": len(bundles.deflate(stored.bundle)),
+        "signed_by": [kid.hex() for kid in envelopes.signers(stored.envelope)],
+    }
+
+
+def _show(folder: Path, stored: folders.StoredRelease, json: bool) -> None:
+    facts = _facts(folder, stored)
+    if json:
+        print_json(facts)
+        return
+    signers = ", ".join(facts["signed_by"]) or "nobody yet"
+    results.print(
+        f"Release {facts['version']} ({facts['sequence']}) for {facts['board_profile']} in {folder}"
+    )
+    results.print(
+        f"bundle {facts['bundle_bytes']} bytes, {facts['transfer_bytes']} on the way to a node"
+    )
+    results.print(f"signed by {signers}")

@@ -1,0 +1,328 @@
+"""The fleet's API as typed calls on plain values.
+
+It prints nothing and retries nothing; each call has a deadline.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+from poleward.v1 import artifact_service_pb2 as artifacts
+from poleward.v1 import enrollment_service_pb2 as enrollment
+from poleward.v1 import inventory_service_pb2 as inventory
+from poleward.v1 import provisioning_service_pb2 as provisioning
+from poleward.v1 import release_service_pb2 as releases
+from poleward.v1 import rollout_service_pb2 as rollouts
+from poleward.v1 import telemetry_service_pb2 as telemetry
+from poleward.v1 import telemetry_types_pb2 as telemetry_types
+from poleward.v1.artifact_service_pb2_grpc import ArtifactServiceStub
+from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
+from poleward.v1.inventory_service_pb2_grpc import InventoryServiceStub
+from poleward.v1.provisioning_service_pb2_grpc import ProvisioningServiceStub
+from poleward.v1.release_service_pb2_grpc import ReleaseServiceStub
+from poleward.v1.rollout_service_pb2_grpc import RolloutServiceStub
+from poleward.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
+from poleward_tools.client import mapping, views
+from poleward_tools.client.connection import discover, open_channel
+from poleward_tools.client.errors import ClientError, Failure, translated
+from poleward_tools.client.profile import FleetProfile
+
+_TIMEOUT_S = 30.0
+_TRANSFER_TIMEOUT_S = 300.0
+_UPLOAD_PIECE_BYTES = 64 * 1024  # protos: at most 64 KiB in a message
+_LAMP_TIMEOUT_S = 10
+
+
+class FleetClient:
+    """One connection to a fleet; a context manager that closes it.
+
+    Every method raises ClientError: show its message, and retry only when its failure is
+    UNREACHABLE. Methods may be called from several threads.
+    """
+
+    def __init__(self, profile: FleetProfile) -> None:
+        self._address, ca_pem = discover(profile)
+        self._channel = open_channel(self._address, ca_pem, profile.token)
+        self._artifacts = ArtifactServiceStub(self._channel)
+        self._enrollment = EnrollmentServiceStub(self._channel)
+        self._inventory = InventoryServiceStub(self._channel)
+        self._provisioning = ProvisioningServiceStub(self._channel)
+        self._releases = ReleaseServiceStub(self._channel)
+        self._rollouts = RolloutServiceStub(self._channel)
+        self._telemetry = TelemetryServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    # Inventory
+
+    def create_areas(self, areas: Iterable[views.Area]) -> None:
+        """Add or update areas, parents before children."""
+        request = inventory.CreateAreasRequest(areas=[mapping.area_message(area) for area in areas])
+        with translated("create areas", self._address):
+            self._inventory.CreateAreas(request, timeout=_TIMEOUT_S)
+
+    def list_areas(self) -> list[views.Area]:
+        """List the areas the caller may see, by code."""
+        with translated("list areas", self._address):
+            answer = self._inventory.ListAreas(inventory.ListAreasRequest(), timeout=_TIMEOUT_S)
+        return [mapping.area_view(area) for area in answer.areas]
+
+    def import_poles(self, poles: Iterable[views.Pole]) -> tuple[int, int]:
+        """Add or update poles, all or none; returns how many were created and updated."""
+        request = inventory.ImportPolesRequest(poles=[mapping.pole_message(pole) for pole in poles])
+        with translated("import poles", self._address):
+            answer = self._inventory.ImportPoles(request, timeout=_TRANSFER_TIMEOUT_S)
+        return answer.created, answer.updated
+
+    def list_poles(self, area_code: str = "") -> Iterator[views.PoleView]:
+        """List poles with their nodes by code; pages are fetched as needed."""
+        page_token = ""
+        while True:
+            request = inventory.ListPolesRequest(area_code=area_code, page_token=page_token)
+            with translated("list poles", self._address):
+                answer = self._inventory.ListPoles(request, timeout=_TIMEOUT_S)
+            yield from (mapping.pole_view(found) for found in answer.poles)
+            page_token = answer.next_page_token
+            if not page_token:
+                return
+
+    def get_pole(self, code: str) -> views.PoleDetail:
+        """Get a pole by its code, or by the endpoint name or number of its node."""
+        with translated(f"show {code}", self._address):
+            answer = self._inventory.GetPole(
+                inventory.GetPoleRequest(code=code), timeout=_TIMEOUT_S
+            )
+        latest = tuple(mapping.latest_view(value) for value in answer.latest)
+        return views.PoleDetail(mapping.pole_view(answer.pole), latest)
+
+    def list_gateways(self) -> list[views.Gateway]:
+        """List gateways by name."""
+        with translated("list gateways", self._address):
+            answer = self._inventory.ListGateways(
+                inventory.ListGatewaysRequest(), timeout=_TIMEOUT_S
+            )
+        return [mapping.gateway_view(gateway) for gateway in answer.gateways]
+
+    def set_pole_lamp(
+        self,
+        pole_code: str,
+        level_percent: int,
+        *,
+        duration_s: int = 0,
+        timeout_s: int = _LAMP_TIMEOUT_S,
+    ) -> views.LampOutcome:
+        """Dim the lamp of a pole and wait for the outcome, at most timeout_s."""
+        request = inventory.SetPoleLampRequest(
+            pole_code=pole_code,
+            level_percent=level_percent,
+            duration_s=duration_s,
+            timeout_s=timeout_s,
+        )
+        with translated(f"set the lamp of {pole_code}", self._address):
+            answer = self._inventory.SetPoleLamp(request, timeout=timeout_s + _TIMEOUT_S)
+        return views.LampOutcome(answer.status, answer.detail, answer.elapsed_ms)
+
+    # Provisioning and enrolment
+
+    def import_nodes(self, nodes: Iterable[views.ManufacturedNode]) -> list[int]:
+        """Register nodes from the factory, all or none; returns their numbers in order."""
+        request = provisioning.ImportNodesRequest(
+            nodes=[mapping.manufactured_message(node) for node in nodes]
+        )
+        with translated("import nodes", self._address):
+            answer = self._provisioning.ImportNodes(request, timeout=_TRANSFER_TIMEOUT_S)
+        return list(answer.node_numbers)
+
+    def commission(
+        self,
+        *,
+        mac: bytes,
+        claim_code: str,
+        pole_code: str,
+        gateway_name: str,
+        report_interval_s: int = 0,
+    ) -> int:
+        """Put a node into a pole behind a gateway; returns the node's number.
+
+        Args:
+            mac: of the node.
+            claim_code: from its label.
+            pole_code: where it stands.
+            gateway_name: that serves it.
+            report_interval_s: between its reports; 0 for the fleet's default.
+        """
+        request = provisioning.CommissionRequest(
+            mac=mac.hex(),
+            claim_code=claim_code,
+            pole_code=pole_code,
+            gateway_name=gateway_name,
+            report_interval_s=report_interval_s,
+        )
+        with translated(f"commission {mac.hex()} into {pole_code}", self._address):
+            return self._provisioning.Commission(request, timeout=_TIMEOUT_S).node_number
+
+    def create_enrollment_token(
+        self, *, gateway_name: str, area_code: str, valid_s: int = 0
+    ) -> str:
+        """Make a one-time token for a gateway; 0 seconds for the default of one day."""
+        request = enrollment.CreateEnrollmentTokenRequest(
+            gateway_name=gateway_name, area_code=area_code, valid_s=valid_s
+        )
+        with translated(f"make an enrolment token for {gateway_name}", self._address):
+            return self._enrollment.CreateEnrollmentToken(request, timeout=_TIMEOUT_S).token
+
+    # Releases
+
+    def upload_artifact(self, content: bytes) -> bytes:
+        """Store an artifact, going on where an earlier upload ended; returns its SHA-256.
+
+        Raises:
+            ClientError: also when the fleet received something else than was sent.
+        """
+        digest = hashlib.sha256(content).digest()
+        with translated(f"upload artifact {digest.hex()[:16]}", self._address):
+            there = self._artifacts.GetUpload(
+                artifacts.GetUploadRequest(digest=digest), timeout=_TIMEOUT_S
+            )
+            if there.complete:
+                return digest
+            answer = self._artifacts.Upload(
+                _upload_pieces(content, digest, there.stored_bytes), timeout=_TRANSFER_TIMEOUT_S
+            )
+        if not answer.complete:
+            raise ClientError(
+                Failure.FAILED,
+                f"Artifact {digest.hex()[:16]} is not complete at the fleet: "
+                f"{answer.stored_bytes} of {len(content)} bytes.",
+                "Try again.",
+            )
+        return digest
+
+    def trust_release_key(self, public_key: bytes, name: str) -> None:
+        """Add an Ed25519 public key whose signature makes a release valid."""
+        request = releases.TrustReleaseKeyRequest(public_key=public_key, name=name)
+        with translated(f"trust the release key {name}", self._address):
+            self._releases.TrustReleaseKey(request, timeout=_TIMEOUT_S)
+
+    def publish_release(self, envelope: bytes, notes: str = "") -> bytes:
+        """List a signed release whose components are uploaded; returns the envelope's SHA-256."""
+        request = releases.PublishReleaseRequest(envelope=envelope, notes=notes)
+        with translated("publish the release", self._address):
+            return self._releases.PublishRelease(request, timeout=_TIMEOUT_S).digest
+
+    def list_releases(self) -> list[views.Release]:
+        """List releases, newest first."""
+        with translated("list releases", self._address):
+            answer = self._releases.ListReleases(releases.ListReleasesRequest(), timeout=_TIMEOUT_S)
+        return [mapping.release_view(release) for release in answer.releases]
+
+    # Rollouts
+
+    def create_rollout(
+        self,
+        release_digest: bytes,
+        *,
+        area_code: str = "",
+        concurrency: int = 0,
+        max_failures: int = 0,
+    ) -> views.Rollout:
+        """Start a rollout to an area, or to all; 0 for the fleet's defaults."""
+        request = rollouts.CreateRolloutRequest(
+            release_digest=release_digest,
+            area_code=area_code,
+            concurrency=concurrency,
+            max_failures=max_failures,
+        )
+        with translated("create the rollout", self._address):
+            answer = self._rollouts.CreateRollout(request, timeout=_TIMEOUT_S)
+        return mapping.rollout_view(answer.rollout)
+
+    def get_rollout(self, number: int) -> views.Rollout:
+        """Get a rollout with its nodes."""
+        with translated(f"show rollout {number}", self._address):
+            answer = self._rollouts.GetRollout(
+                rollouts.GetRolloutRequest(number=number), timeout=_TIMEOUT_S
+            )
+        nodes = tuple(mapping.rollout_node_view(node) for node in answer.nodes)
+        return mapping.rollout_view(answer.rollout, nodes)
+
+    def list_rollouts(self) -> list[views.Rollout]:
+        """List rollouts without their nodes, newest first."""
+        with translated("list rollouts", self._address):
+            answer = self._rollouts.ListRollouts(rollouts.ListRolloutsRequest(), timeout=_TIMEOUT_S)
+        return [mapping.rollout_view(rollout) for rollout in answer.rollouts]
+
+    def pause_rollout(self, number: int) -> views.Rollout:
+        """Stop offering the release to further nodes."""
+        request = rollouts.PauseRolloutRequest(number=number)
+        with translated(f"pause rollout {number}", self._address):
+            return mapping.rollout_view(
+                self._rollouts.PauseRollout(request, timeout=_TIMEOUT_S).rollout
+            )
+
+    def resume_rollout(self, number: int) -> views.Rollout:
+        """Go on with a paused rollout."""
+        request = rollouts.ResumeRolloutRequest(number=number)
+        with translated(f"resume rollout {number}", self._address):
+            return mapping.rollout_view(
+                self._rollouts.ResumeRollout(request, timeout=_TIMEOUT_S).rollout
+            )
+
+    def abort_rollout(self, number: int) -> views.Rollout:
+        """End a rollout; nodes that run the release keep it."""
+        request = rollouts.AbortRolloutRequest(number=number)
+        with translated(f"abort rollout {number}", self._address):
+            return mapping.rollout_view(
+                self._rollouts.AbortRollout(request, timeout=_TIMEOUT_S).rollout
+            )
+
+    # Telemetry
+
+    def query_readings(
+        self,
+        node_number: int,
+        metric: str,
+        *,
+        instance: int = 0,
+        from_ms: int = 0,
+        to_ms: int = 0,
+    ) -> list[tuple[int, float]]:
+        """Get (Unix milliseconds, value) of one series, oldest first; to_ms 0 means now."""
+        request = telemetry.QueryReadingsRequest(
+            node_number=node_number,
+            series=telemetry_types.SeriesKey(metric=metric, instance=instance),
+            from_ms=from_ms,
+            to_ms=to_ms,
+        )
+        found: list[tuple[int, float]] = []
+        with translated(f"read {metric} of node {node_number}", self._address):
+            for piece in self._telemetry.QueryReadings(request, timeout=_TIMEOUT_S):
+                found.extend(zip(piece.measured_at_ms, piece.value, strict=True))
+        return found
+
+    def stored_counts(self, node_numbers: Iterable[int] = ()) -> list[views.StoredCount]:
+        """Count what is stored by node and boot; all nodes when none are named."""
+        request = telemetry.GetStoredCountsRequest(node_numbers=node_numbers)
+        with translated("count what is stored", self._address):
+            answer = self._telemetry.GetStoredCounts(request, timeout=_TIMEOUT_S)
+        return [mapping.stored_count_view(count) for count in answer.counts]
+
+
+def _upload_pieces(content: bytes, digest: bytes, offset: int) -> Iterator[artifacts.UploadRequest]:
+    yield artifacts.UploadRequest(digest=digest, total_bytes=len(content), offset=offset)
+    for start in range(offset, len(content), _UPLOAD_PIECE_BYTES):
+        yield artifacts.UploadRequest(data=content[start : start + _UPLOAD_PIECE_BYTES])

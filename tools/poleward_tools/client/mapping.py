@@ -1,0 +1,137 @@
+"""Converts poleward.v1 messages to the client's plain values and back, and nothing else."""
+
+from poleward.v1 import inventory_service_pb2 as inventory
+from poleward.v1 import provisioning_service_pb2 as provisioning
+from poleward.v1 import release_service_pb2 as releases
+from poleward.v1 import rollout_service_pb2 as rollouts
+from poleward.v1 import telemetry_service_pb2 as telemetry
+from poleward_tools.client import views
+
+
+def area_message(area: views.Area) -> inventory.Area:
+    """Convert an area."""
+    return inventory.Area(code=area.code, name=area.name, parent_code=area.parent_code)
+
+
+def area_view(area: inventory.Area) -> views.Area:
+    """Convert an area."""
+    return views.Area(area.code, area.name, area.parent_code)
+
+
+def pole_message(pole: views.Pole) -> inventory.Pole:
+    """Convert a pole."""
+    return inventory.Pole(
+        code=pole.code,
+        area_code=pole.area_code,
+        latitude_deg=pole.latitude_deg,
+        longitude_deg=pole.longitude_deg,
+        equipment=pole.equipment,
+        lamp_nominal_w=pole.lamp_nominal_w,
+    )
+
+
+def pole_view(found: inventory.PoleView) -> views.PoleView:
+    """Convert a pole with its node."""
+    pole = found.pole
+    return views.PoleView(
+        pole=views.Pole(
+            code=pole.code,
+            area_code=pole.area_code,
+            latitude_deg=pole.latitude_deg,
+            longitude_deg=pole.longitude_deg,
+            lamp_nominal_w=pole.lamp_nominal_w,
+            equipment=tuple(pole.equipment),
+        ),
+        node=node_view(found.node) if found.HasField("node") else None,
+    )
+
+
+def node_view(node: inventory.Node) -> views.Node:
+    """Convert a node."""
+    return views.Node(
+        number=node.number,
+        endpoint_name=node.endpoint_name,
+        life_state=node.life_state,
+        link_state=node.link_state,
+        heard_at_ms=node.heard_at_ms,
+        bundle_version=node.bundle_version,
+        release_sequence=node.release_sequence,
+        pole_code=node.pole_code,
+        gateway_name=node.gateway_name,
+    )
+
+
+def latest_view(value: inventory.LatestValue) -> views.LatestValue:
+    """Convert a latest value."""
+    return views.LatestValue(value.metric, value.instance, value.value, value.measured_at_ms)
+
+
+def gateway_view(gateway: inventory.Gateway) -> views.Gateway:
+    """Convert a gateway."""
+    return views.Gateway(
+        name=gateway.name,
+        area_code=gateway.area_code,
+        connected=gateway.connected,
+        heard_at_ms=gateway.heard_at_ms,
+        software_version=gateway.software_version,
+        node_count=gateway.node_count,
+    )
+
+
+def manufactured_message(node: views.ManufacturedNode) -> provisioning.ManufacturedNode:
+    """Convert a node from the factory."""
+    return provisioning.ManufacturedNode(
+        mac=node.mac.hex(),
+        bootstrap_secret=node.bootstrap_secret,
+        bootstrap_salt=node.bootstrap_salt,
+        claim_code_hash=node.claim_code_hash,
+        board_profile=node.board_profile,
+    )
+
+
+def release_view(release: releases.Release) -> views.Release:
+    """Convert a release."""
+    return views.Release(
+        digest=release.digest,
+        version=release.version,
+        sequence=release.sequence,
+        board_profile=release.board_profile,
+        published_at_ms=release.published_at_ms,
+        notes=release.notes,
+        bundle_bytes=release.bundle_bytes,
+    )
+
+
+def rollout_view(
+    rollout: rollouts.Rollout, nodes: tuple[views.RolloutNode, ...] = ()
+) -> views.Rollout:
+    """Convert a rollout."""
+    return views.Rollout(
+        number=rollout.number,
+        release_digest=rollout.release_digest,
+        release_version=rollout.release_version,
+        state=rollout.state,
+        reason=rollout.reason,
+        counts=dict(rollout.counts),
+        created_at_ms=rollout.created_at_ms,
+        nodes=nodes,
+    )
+
+
+def rollout_node_view(node: rollouts.RolloutNode) -> views.RolloutNode:
+    """Convert one node's progress."""
+    return views.RolloutNode(
+        node.node_number, node.pole_code, node.state, node.reason, node.since_ms
+    )
+
+
+def stored_count_view(count: telemetry.StoredCount) -> views.StoredCount:
+    """Convert a stored count."""
+    return views.StoredCount(
+        node_number=count.node_number,
+        boot=count.boot,
+        reports=count.reports,
+        readings=count.readings,
+        first_sequence=count.first_sequence,
+        last_sequence=count.last_sequence,
+    )

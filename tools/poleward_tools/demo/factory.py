@@ -1,0 +1,88 @@
+"""What the demo's factory makes: a signing key, signed releases, what all its nodes share.
+
+It talks to no fleet; `city.py` does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cbor2
+from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from poleward_manifest import envelope as envelopes
+from poleward_tools.releases import build, keys
+from poleward_tools.virtual_board.air_series import write_air_series
+from poleward_tools.virtual_board.node_folder import Factory
+
+# A claim code has 60 random bits: the hash needs no cost to resist guessing, and a factory makes
+# thousands (RFC 9106, 4, is about passwords that people choose).
+_CLAIM_HASHER = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
+
+_AUTHENTICATION_WRAPPER = 2  # draft-ietf-suit-manifest, Appendix A
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRelease:
+    """A signed release.
+
+    Attributes:
+        version: for people.
+        sequence: monotonic.
+        bundle: the node application.
+        envelope: signed, names the bundle.
+        built: what was signed, with its files.
+    """
+
+    version: str
+    sequence: int
+    bundle: bytes
+    envelope: bytes
+    built: build.BuiltRelease
+
+
+def load_or_make_key(path: Path) -> Ed25519PrivateKey:
+    """Load the demo's release key from a file, or make one there."""
+    if path.exists():
+        return keys.load_key(path)
+    path.parent.mkdir(parents=True, mode=0o700)
+    return keys.create_key(path)
+
+
+def build_release(version: str, *, sequence: int, key: Ed25519PrivateKey) -> BuiltRelease:
+    """Build the node's sources of this installation and sign them."""
+    built = build.build_release(version, sequence)
+    envelope = envelopes.sign(built.manifest, [key])
+    return BuiltRelease(version, sequence, built.bundle, envelope, built)
+
+
+def with_bad_signature(envelope: bytes) -> bytes:
+    """Change one bit of the first signature and nothing else."""
+    wrapper = cbor2.loads(cbor2.loads(envelope).value[_AUTHENTICATION_WRAPPER])
+    signature: bytes = cbor2.loads(wrapper[1]).value[3]  # RFC 9052, 4.2: the last of four
+    return envelope.replace(signature, bytes((signature[0] ^ 1,)) + signature[1:])
+
+
+def hash_claim_code(claim_code: str) -> str:
+    """Hash a claim code as a PHC string, which is all that the fleet gets of it."""
+    return _CLAIM_HASHER.hash(claim_code)
+
+
+def production_run(
+    release: BuiltRelease, trusted_keys: Sequence[bytes], gateway_uri: str
+) -> Factory:
+    """Put together what all nodes of this city share."""
+    with TemporaryDirectory() as folder:
+        air_file = Path(folder) / "air.bin"
+        write_air_series(air_file)
+        air_series = air_file.read_bytes()
+    return Factory(
+        gateway_uri=gateway_uri,
+        release_keys=tuple(trusted_keys),
+        boot_files=release.built.root_files,
+        bundle_files=release.built.files,
+        envelope=release.envelope,
+        air_series=air_series,
+    )

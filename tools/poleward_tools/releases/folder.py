@@ -1,0 +1,58 @@
+"""A release on disk between building and publishing: a folder with its bundle and its envelope.
+
+It neither builds nor signs nor uploads.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from poleward_manifest import envelope as envelopes
+
+_BUNDLE = "bundle.cbor"
+_ENVELOPE = "envelope.cbor"
+
+
+class ReleaseFolderError(Exception):
+    """A release folder cannot be written or read; the message says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """What a release folder holds; whether it is trustworthy is not said."""
+
+    bundle: bytes
+    envelope: bytes
+
+
+def save(folder: Path, release: StoredRelease) -> None:
+    """Write a release into a folder, replacing the one in it.
+
+    Raises:
+        ReleaseFolderError: it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / _BUNDLE).write_bytes(release.bundle)
+        (folder / _ENVELOPE).write_bytes(release.envelope)
+    except OSError as error:
+        raise ReleaseFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def load(folder: Path) -> StoredRelease:
+    """Read a release and check that its bundle is the one its envelope names.
+
+    Raises:
+        ReleaseFolderError: there is none.
+        EnvelopeError: the two do not fit, or the envelope is not sound.
+    """
+    try:
+        release = StoredRelease(
+            bundle=(folder / _BUNDLE).read_bytes(), envelope=(folder / _ENVELOPE).read_bytes()
+        )
+    except OSError as error:
+        raise ReleaseFolderError(
+            f"{folder} does not hold a release ({error.strerror}); "
+            "make one with `poleward release build`"
+        ) from error
+    envelopes.check_bundle(envelopes.read(release.envelope), release.bundle)
+    return release

@@ -1,0 +1,76 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from poleward_manifest.errors import MalformedError, WrongClassError
+from poleward_tools.releases.build import BuildError, build_release, find_firmware
+
+
+def test_same_sources_give_the_same_bytes_wherever_they_are(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "a folder elsewhere"
+    shutil.copytree(find_firmware(), elsewhere, ignore=shutil.ignore_patterns("tests"))
+    assert build_release("1.2.3", 7, firmware=elsewhere) == build_release("1.2.3", 7)
+
+
+def test_bundle_holds_the_application_and_what_it_imports_and_no_more() -> None:
+    paths = set(build_release("1.2.3", 7).files)
+    assert {"node/app.mpy", "node/version.mpy", "node/ota/updater.mpy"} <= paths
+    assert {"nodelink/__init__.mpy", "nodelink/limits.mpy"} <= paths
+    assert "nodelink/objects.mpy" not in paths, "the table of all objects is not for the node"
+    assert not [path for path in paths if "test" in path or path.endswith(".py")]
+
+
+def test_version_and_sequence_are_in_the_application(tmp_path: Path) -> None:
+    code = build_release("1.2.3", 7).files["node/version.mpy"]
+    (tmp_path / "version.mpy").write_bytes(code)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("micropython"), "-c",
+         "import version; print(version.VERSION, version.SEQUENCE)"],
+        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.stdout.strip() == "1.2.3 7"
+
+
+def test_traceback_names_the_path_on_the_node_and_not_the_build_machine() -> None:
+    release = build_release("1.2.3", 7)
+    assert b"node/app.py" in release.files["node/app.mpy"]
+    assert str(Path.home()).encode() not in release.bundle
+    assert b"/tmp" not in release.bundle
+
+
+def test_release_no_node_would_take_is_not_built() -> None:
+    with pytest.raises(MalformedError, match=r"form 1\.2\.3"):
+        build_release('1.0.0"\nimport os', 7)
+    with pytest.raises(MalformedError, match="sequence"):
+        build_release("1.0.0", 0)
+    with pytest.raises(WrongClassError, match="pole-luxury"):
+        build_release("1.0.0", 7, "pole-luxury")
+
+
+def test_folder_without_the_application_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match="not a firmware folder"):
+        build_release("1.0.0", 1, firmware=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("def f(:\n", r"node/app\.py:1"),
+        ("match 1:\n    case 1:\n        pass\n", r"node/app\.py does not compile"),
+        ("from nodelink import nowhere\n", r"nodelink\.nowhere is imported"),
+    ],
+)
+def test_source_that_does_not_compile_is_named(tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "app.py").write_text(source)
+    with pytest.raises(BuildError, match=message):
+        build_release("1.0.0", 1, firmware=tmp_path)
+
+
+def test_application_stays_within_its_budget() -> None:
+    # A node without PSRAM has no heap for more; see docs/architecture.md.
+    sizes = {path: len(code) for path, code in build_release("1.2.3", 7).files.items()}
+    assert sum(sizes.values()) <= 100 * 1024, sizes

@@ -1,0 +1,102 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from poleward_manifest import envelope as envelopes
+from poleward_tools.cli import release as commands
+from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+
+
+def _run(*arguments: object) -> Any:
+    """Run a command and give what its --json prints; a CommandError passes through."""
+    done = CliRunner().invoke(commands.app, [*map(str, arguments), "--json"])
+    if isinstance(done.exception, CommandError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "release.pem"
+    _run("key", path, "--yes")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "release"
+    _run("build", "1.4.0", "--sequence", "4", "--out", path)
+    return path
+
+
+def test_release_is_built_signed_and_verified(folder: Path, key: Path) -> None:
+    signed = _run("sign", folder, "--key", key)
+    assert (signed["version"], signed["sequence"], len(signed["signed_by"])) == ("1.4.0", 4, 1)
+    verified = _run("verify", folder, "--key", f"{key}.pub")
+    assert verified["verified"] is True
+    assert verified["envelope_digest"] == signed["envelope_digest"]
+    inspected = _run("inspect", folder)
+    assert sum(entry["bytes"] for entry in inspected["files"]) < inspected["bundle_bytes"]
+    assert inspected["transfer_bytes"] < inspected["bundle_bytes"]
+
+
+def test_two_of_two_keys_can_be_asked_for(folder: Path, key: Path, tmp_path: Path) -> None:
+    second = tmp_path / "second.pem"
+    _run("key", second, "--yes")
+    both = ("--key", f"{key}.pub", "--key", f"{second}.pub", "--threshold", "2")
+    _run("sign", folder, "--key", key)
+    with pytest.raises(CommandError, match="1 of 2"):
+        _run("verify", folder, *both)
+    _run("sign", folder, "--key", second)
+    assert len(_run("verify", folder, *both)["signed_by"]) == 2
+
+
+def test_release_without_a_trusted_signature_is_refused(folder: Path, key: Path) -> None:
+    with pytest.raises(CommandError, match="signed by nobody") as caught:
+        _run("verify", folder, "--key", f"{key}.pub")
+    assert caught.value.exit_code == REFUSED
+
+
+def test_altered_bundle_or_envelope_is_refused(folder: Path, key: Path) -> None:
+    _run("sign", folder, "--key", key)
+    for name in ("bundle.cbor", "envelope.cbor"):
+        file = folder / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1] + bytes((whole[-1] ^ 1,)))
+        with pytest.raises(CommandError, match="Refused") as caught:
+            _run("verify", folder, "--key", f"{key}.pub")
+        assert caught.value.exit_code == REFUSED
+        file.write_bytes(whole)
+
+
+def test_wrong_usage_says_what_to_do(tmp_path: Path, folder: Path) -> None:
+    for arguments, advice, exit_code in (
+        (("build", "1.4", "--sequence", "4", "--out", tmp_path / "x"), "form 1.2.3", USAGE),
+        (("inspect", tmp_path / "missing"), "poleward release build", USAGE),
+        (("sign", folder, "--key", tmp_path / "missing.pem"), "cannot be read", USAGE),
+        (
+            ("build", "1.4.0", "--sequence", "4", "--firmware", tmp_path),
+            "not a firmware folder",
+            FAILED,
+        ),
+    ):
+        with pytest.raises(CommandError, match=advice) as caught:
+            _run(*arguments)
+        assert caught.value.exit_code == exit_code
+
+
+def test_key_is_written_only_after_a_yes(tmp_path: Path) -> None:
+    path = tmp_path / "release.pem"
+    done = CliRunner().invoke(commands.app, ["key", str(path)], input="n\n")
+    assert isinstance(done.exception, CommandError)
+    assert not path.exists()
+
+
+def test_envelope_on_disk_is_the_one_that_is_published(folder: Path, key: Path) -> None:
+    signed = _run("sign", folder, "--key", key)
+    envelope = (folder / "envelope.cbor").read_bytes()
+    assert envelopes.envelope_digest(envelope).hex() == signed["envelope_digest"]

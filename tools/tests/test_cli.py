@@ -1,0 +1,176 @@
+"""The `poleward` command: results on standard output, one clear line on errors, exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from poleward.v1 import inventory_service_pb2 as inventory
+from poleward.v1 import release_service_pb2 as releases
+from poleward_tools.cli.main import app
+
+
+def poleward(*arguments: str, fleet=None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person would."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith("POLEWARD_")}
+    if fleet is not None:
+        variables |= {"POLEWARD_FLEET": fleet.url, "POLEWARD_TOKEN": fleet.token}
+    return subprocess.run(
+        [sys.executable, "-m", "poleward_tools", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=variables | {"COLUMNS": "200"} | environment,
+    )
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+ALL_COMMANDS = dict(commands(typer.main.get_command(app)))
+SERVERS = {"fleet serve", "gateway serve", "boards serve"}
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_every_command_shows_an_example_and_describes_its_options(name: str) -> None:
+    command = ALL_COMMANDS[name]
+    assert f"poleward {name}" in (command.help or "").partition("Example:")[2]
+    for parameter in command.params:
+        assert getattr(parameter, "help", None), f"{name}: {parameter.name} has no help"
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL_COMMANDS) - SERVERS))
+def test_every_command_that_ends_can_print_json(name: str) -> None:
+    assert "--json" in [option for p in ALL_COMMANDS[name].params for option in p.opts]
+
+
+def test_a_lamp_is_set_and_the_outcome_printed(fleet) -> None:
+    done = poleward("lamp", "set", "P1", "30", "--minutes", "2", "--json", fleet=fleet)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcome"] == {"status": "done", "detail": "", "elapsed_ms": 7}
+    assert fleet.fake.lamp_requests[0].duration_s == 120
+
+
+@pytest.mark.parametrize(("status", "code"), [("refused", 4), ("unreachable", 3), ("expired", 1)])
+def test_a_lamp_that_was_not_set_shows_in_the_exit_code(fleet, status: str, code: int) -> None:
+    fleet.fake.lamp = inventory.SetPoleLampResponse(status=status, detail="because")
+    done = poleward("lamp", "set", "P1", "30", fleet=fleet)
+    assert done.returncode == code
+    assert "because" in done.stdout
+
+
+def test_a_level_over_100_is_wrong_usage(fleet) -> None:
+    assert poleward("lamp", "set", "P1", "101", fleet=fleet).returncode == 2
+
+
+def test_a_fleet_that_is_away_exits_3_with_one_line() -> None:
+    done = poleward("node", "list", "--fleet", "http://127.0.0.1:1", "--token", "s." + "0" * 32)
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_profile_exits_2_and_says_what_to_do(tmp_path: Path) -> None:
+    done = poleward("node", "list", XDG_CONFIG_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert "poleward login" in done.stderr
+
+
+def test_an_unexpected_error_is_one_line_unless_asked(tmp_path: Path) -> None:
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    node = folder / "a"
+    node.mkdir()
+    (node / "nvs.json").write_text("{}")  # no flash folder: the host cannot run it
+    done = poleward("boards", "serve", str(folder))
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "POLEWARD_TRACE=1" in done.stderr
+    assert "Traceback" in poleward("boards", "serve", str(folder), POLEWARD_TRACE="1").stderr
+
+
+def test_poles_are_imported_from_csv(fleet, tmp_path: Path) -> None:
+    file = tmp_path / "poles.csv"
+    file.write_text(
+        "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w,equipment\n"
+        "P1,990000000000,51.5,-2.5,60,lamp air\n"
+    )
+    done = poleward("pole", "import", str(file), "--json", fleet=fleet)
+    assert json.loads(done.stdout) == {"created": 1, "updated": 0}
+    assert list(fleet.fake.poles[0].pole.equipment) == ["lamp", "air"]
+    listed = poleward("pole", "list", "--json", fleet=fleet)
+    assert json.loads(listed.stdout)["poles"][0]["pole"]["code"] == "P1"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("code,latitude_deg\n", "no column"),
+        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP,9,north,0,1\n", "line 2"),
+        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP,9,91,0,1\n", "line 2"),
+        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP\n", "line 2"),
+    ],
+)
+def test_a_bad_row_is_named_and_nothing_imported(fleet, tmp_path, content, message) -> None:
+    file = tmp_path / "poles.csv"
+    file.write_text(content)
+    done = poleward("pole", "import", str(file), fleet=fleet)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert fleet.fake.poles == []
+
+
+def test_a_rollout_names_its_release_by_version(fleet) -> None:
+    fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
+    fleet.fake.rollout.state = "finished"
+    done = poleward("rollout", "create", "1.1.0", "--wait", "--json", fleet=fleet)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["release_digest"] == "01" * 32
+
+
+def test_a_rollout_of_an_unknown_release_lists_what_there_is(fleet) -> None:
+    fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
+    done = poleward("rollout", "create", "9.9.9", fleet=fleet)
+    assert done.returncode == 4
+    assert "1.1.0" in done.stderr
+
+
+def test_a_rollout_that_stopped_exits_1(fleet) -> None:
+    fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
+    fleet.fake.rollout.state = "stopped"
+    assert poleward("rollout", "create", "1.1.0", "--wait", fleet=fleet).returncode == 1
+
+
+def test_login_checks_the_token_and_keeps_it(fleet, tmp_path: Path) -> None:
+    admin = tmp_path / "admin.json"
+    admin.write_text(json.dumps({"user": "admin", "password": "x", "api_token": fleet.token}))
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    done = poleward("login", fleet.url, "--admin-file", str(admin), "--yes", **home)
+    assert done.returncode == 0, done.stderr
+    assert poleward("node", "list", **home).returncode == 0
+
+
+def test_login_with_a_wrong_token_keeps_nothing(fleet, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    done = poleward("login", fleet.url, "--token", "s." + "0" * 32, "--yes", **home)
+    assert done.returncode == 4
+    assert not (tmp_path / "config").exists()
+
+
+def test_benchmarks_are_listed_and_an_unknown_one_is_wrong_usage() -> None:
+    assert "node-report" in poleward("bench", "--list").stdout
+    done = poleward("bench", "no-such")
+    assert done.returncode == 2
+    assert "node-report" in done.stderr
