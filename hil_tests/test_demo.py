@@ -1,0 +1,85 @@
+"""`poleward demo` as a newcomer runs it, and what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
+
+DEADLINE_S = 60.0
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Find every process whose command line names the folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and str(folder).encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+def nothing_is_left(folder: Path) -> bool:
+    give_up_at = time.monotonic() + DEADLINE_S
+    while processes_of(folder):
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def start_demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            sys.executable, "-m", "poleward_tools", "demo", "--poles", "2",
+            "--report-interval-s", "1", "--web-port", "0", "--data", str(folder), *arguments,
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={key: value for key, value in os.environ.items() if not key.startswith("POLEWARD")},
+    )  # fmt: skip
+
+
+def test_the_scripted_story_holds_and_prints_its_figures(tmp_path: Path) -> None:
+    folder = tmp_path / "city"
+    demo = start_demo(folder, "--once", "--json")
+    out, err = demo.communicate(timeout=160)
+    assert demo.returncode == 0, err
+    figures = json.loads(out)
+    assert list(figures) == [
+        "poles", "registered", "readings_stored", "readings_lost", "command_ms", "ota_confirmed",
+        "bad_release_refused", "seconds",
+    ]  # fmt: skip
+    assert (figures["poles"], figures["registered"], figures["ota_confirmed"]) == (2, 2, 2)
+    assert figures["readings_stored"] > 0
+    assert figures["readings_lost"] == 0
+    assert figures["command_ms"] > 0
+    assert figures["bad_release_refused"] is True
+    assert nothing_is_left(folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_running_however_the_demo_ends(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "city"
+    demo = start_demo(folder)
+    try:
+        give_up_at = time.monotonic() + DEADLINE_S
+        # In the middle: the database and the fleet run, nodes are about to.
+        while not (folder / "gateway" / "run" / "gateway.json").exists():
+            assert demo.poll() is None
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+        demo.send_signal(number)
+        demo.communicate(timeout=DEADLINE_S)
+        assert nothing_is_left(folder)
+    finally:
+        demo.kill()

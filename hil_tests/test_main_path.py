@@ -1,0 +1,172 @@
+"""Provision, report, command, update: the main path on the virtual rig."""
+
+import pytest
+
+from poleward_tools.client import ClientError, Failure
+from poleward_tools.client.views import Rollout
+from poleward_tools.demo import factory
+from poleward_tools.demo.city import City
+from poleward_tools.demo.story import lost_readings
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+
+UPDATE_S = 90.0
+_versions = iter(range(1, 1000))
+
+
+def new_release(city: City, key=None) -> factory.BuiltRelease:
+    """Build a release newer than every one before it in this run."""
+    number = next(_versions)
+    return factory.build_release(
+        f"2.0.{number}", sequence=100 + number, key=key or city.signing_key
+    )
+
+
+def roll_out(node, release: factory.BuiltRelease) -> int:
+    """Publish a release, which changes nothing when it is, and send it to this node only."""
+    digest = node.city.publish(release, notes="")
+    return node.city.client.create_rollout(digest, area_code=node.pole.area_code).number
+
+
+def wait_ended(node, number: int) -> Rollout:
+    client = node.city.client
+    node.wait_until(
+        lambda: client.get_rollout(number).state not in ("running", "paused"),
+        f"rollout {number} ended",
+        UPDATE_S,
+    )
+    return client.get_rollout(number)
+
+
+def test_a_commissioned_node_registers_and_reports(make_node) -> None:
+    node = make_node()
+    node.wait_online()
+    node.wait_reports(3)
+    view = node.view()
+    assert view.bundle_version == "1.0.0"
+    assert view.release_sequence == 1
+    assert view.gateway_name == "gw-centre"
+    voltage = node.value("supply.voltage_v")
+    temperature = node.value("air.temperature_c")
+    assert voltage is not None
+    assert 200 < voltage < 260
+    assert temperature is not None
+    assert -30 < temperature < 50
+    assert lost_readings(node.counts()) == 0
+
+
+def test_a_wrong_claim_code_commissions_nothing(city: City, make_node) -> None:
+    node = make_node()
+    free = node.pole.code.replace("HIL", "FREE")
+    with pytest.raises(ClientError) as caught:
+        city.client.commission(
+            mac=bytes.fromhex(node.folder.name),
+            claim_code="WRONGWRONG22",
+            pole_code=free,
+            gateway_name="gw-centre",
+        )
+    assert caught.value.failure is Failure.REFUSED
+
+
+def test_a_lamp_follows_a_command_and_so_does_its_power(node) -> None:
+    for level in (100, 30):
+        outcome = node.city.client.set_pole_lamp(node.pole.code, level)
+        assert outcome.status == "done", outcome
+        node.wait_until(lambda level=level: node.value("lamp.level_percent") == level, "level")
+        expected_w = node.pole.lamp_nominal_w * level / 100
+        node.wait_until(
+            lambda w=expected_w: (
+                abs((node.value("supply.active_power_w") or 0) - w) < 0.1 * node.pole.lamp_nominal_w
+            ),
+            f"about {expected_w} W",
+        )
+
+
+def test_a_command_to_a_node_without_power_says_so(node) -> None:
+    node.switch_off()
+    outcome = node.city.client.set_pole_lamp(node.pole.code, 50, timeout_s=4)
+    assert outcome.status in ("unreachable", "expired")
+    assert outcome.detail
+
+
+def test_a_node_updates_to_a_signed_release_and_confirms_it(node) -> None:
+    release = new_release(node.city)
+    rollout = wait_ended(node, roll_out(node, release))
+    assert (rollout.state, rollout.counts.get("confirmed")) == ("finished", 1), rollout
+    assert node.view().bundle_version == release.version
+    assert node.view().release_sequence == release.sequence
+    node.wait_reports(2)
+    assert lost_readings(node.counts()) == 0
+
+
+def test_a_node_survives_power_cuts_during_an_update(node) -> None:
+    release = new_release(node.city)
+    number = roll_out(node, release)
+    client = node.city.client
+    seen = set()
+
+    def cut_in_each_stage() -> bool:
+        rollout = client.get_rollout(number)
+        stage = rollout.nodes[0].state if rollout.nodes else "queued"
+        if stage in ("downloading", "downloaded", "trial") and stage not in seen:
+            seen.add(stage)
+            node.power_cut()
+        return rollout.state not in ("running", "paused")
+
+    node.wait_until(cut_in_each_stage, "rollout ended", UPDATE_S)
+    # Whatever became of the update: the node runs one of the two releases, whole, and reports.
+    node.wait_online()
+    node.wait_reports(2)
+    assert node.view().bundle_version in ("1.0.0", release.version)
+    assert seen, "the update was over before any cut"
+
+
+def test_the_fleet_refuses_an_altered_release(city: City) -> None:
+    release = new_release(city)
+    city.client.upload_artifact(release.bundle)
+    before = city.client.list_releases()
+    with pytest.raises(ClientError, match="signature") as caught:
+        city.client.publish_release(factory.with_bad_signature(release.envelope))
+    assert caught.value.failure is Failure.REFUSED
+    assert city.client.list_releases() == before
+
+
+def test_the_fleet_refuses_a_release_whose_bundle_is_not_there(city: City) -> None:
+    release = new_release(city)
+    with pytest.raises(ClientError) as caught:
+        city.client.publish_release(release.envelope)
+    assert caught.value.failure is Failure.REFUSED
+
+
+def test_a_node_refuses_a_release_signed_with_a_key_it_does_not_trust(node, tmp_path) -> None:
+    stranger = factory.load_or_make_key(tmp_path / "keys" / "release.pem")
+    # The fleet and so its gateway trust this key; the factory never gave it to the node.
+    node.city.client.trust_release_key(stranger.public_key().public_bytes_raw(), "stranger")
+    rollout = wait_ended(node, roll_out(node, new_release(node.city, key=stranger)))
+    assert rollout.counts.get("confirmed", 0) == 0
+    assert [found.state for found in rollout.nodes] == ["rejected"], rollout
+    assert rollout.nodes[0].reason
+    assert node.view().bundle_version == "1.0.0"
+    node.wait_reports(1)
+
+
+def test_the_gateway_refuses_a_bundle_that_was_altered_at_the_fleet(node) -> None:
+    release = new_release(node.city)
+    digest = node.city.publish(release, notes="")
+    (stored,) = [
+        path
+        for path in (node.city.fleet_dir / "artifacts").rglob("*")
+        if path.is_file() and path.read_bytes() == release.bundle
+    ]
+    altered = release.bundle[:-1] + bytes((release.bundle[-1] ^ 1,))
+    stored.chmod(0o600)
+    stored.write_bytes(altered)
+    rollout = wait_ended(node, roll_out(node, release))
+    assert [found.state for found in rollout.nodes] == ["rejected"], rollout
+    assert "do not hash" in rollout.nodes[0].reason
+    assert node.view().bundle_version == "1.0.0"
+    node.wait_reports(1)
+    # With the true bundle in its place a new rollout succeeds.
+    stored.write_bytes(release.bundle)
+    assert wait_ended(node, roll_out(node, release)).counts.get("confirmed") == 1
+    assert node.city.client.list_releases()[0].digest == digest
