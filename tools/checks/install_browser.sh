@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# Chromium for the browser tests, from Debian where we may install; without it those tests say so and fail.
+# What the browser tests need beside .venv: Chromium, CJK fonts, a library of Playwright's driver.
+# From Debian where we may install; elsewhere it says what is missing.
 set -eu
-command -v chromium >/dev/null && exit 0
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+[ -n "$(find /usr/share/fonts -iname '*cjk*' -print -quit 2>/dev/null)" ] || missing+=(fonts-noto-cjk)
+.venv/lib/python3*/site-packages/playwright/driver/node --version >/dev/null 2>&1 || missing+=(libatomic1)
+[ ${#missing[@]} = 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    echo "installing Chromium for the browser tests"
-    apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends chromium fonts-noto-cjk >/dev/null
+    echo "installing for the browser tests: ${missing[*]}"
+    apt-get update -q >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >/dev/null
 else
-    echo "no Chromium: install the package 'chromium' to run the browser tests" >&2
+    echo "for the browser tests install the packages: ${missing[*]}" >&2
 fi
