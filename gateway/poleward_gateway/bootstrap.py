@@ -22,12 +22,14 @@ from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsSer
 from poleward_gateway.adapters.node_link.datagrams import open_socket
 from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
 from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
+from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
 from poleward_gateway.adapters.releases.verifier import ManifestVerifier
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
 from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.adapters.storage.layouts import SqliteLayouts
 from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore, SqliteUpdateStore
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
@@ -191,9 +193,10 @@ class Gateway:
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
             self.tally,
         )  # fmt: skip
+        self.layouts = ReportLayouts(SqliteLayouts(database), link.read_layout, self.jobs)
         self.resources = NodeResources(
-            self.registry, self.telemetry, self.upkeep, self.artifacts, self.endpoint, self.jobs,
-            clock, self.tally,
+            self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.endpoint,
+            self.jobs, clock, self.tally,
         )  # fmt: skip
         self.fleet_link = FleetLink(
             known,

@@ -123,6 +123,11 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             1: ("Sequence number", INTEGER, "R", "", None),
             2: ("Dropped reports", INTEGER, "R", "", None),
             3: ("Interval", INTEGER, "RW", "s", None),
+            # CBOR array: layout id, then one value for each path of the layout; null for none.
+            4: ("Values", OPAQUE, "R", "", None),
+            # Paths joined by spaces, e.g. "/3416/0/3 /3418/0/1"; its CRC-32 is the layout id.
+            5: ("Layout", STRING, "R", "", None),
+            6: ("Layout id", INTEGER, "R", "", None),
         },
     ),
     26242: (

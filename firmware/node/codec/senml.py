@@ -35,21 +35,21 @@ class PackWriter:
     - A name comes in two parts: a base, which is written only when it differs from the record
       before, and the rest. Records of one object instance in a row share `b"/3418/0/"`; a lone
       record is shortest with its whole path as base and an empty rest.
-    - `integer`, `scaled` and `boolean` do not allocate heap.
+    - `integer`, `scaled`, `boolean` and `open_opaque` do not allocate heap.
 
     Raises:
         CborError: NO_ROOM when the record does not fit; the pack is then unusable.
     """
 
     def __init__(self, buffer: bytearray) -> None:
-        self._cbor = Writer(buffer)
+        self.items = Writer(buffer)
         self._base = b""
         self._count = 0
         self._base_time_s = 0
 
     def begin(self, base_time_s: int = 0) -> None:
         """Start a pack; 0 leaves the base time out, which means "now" (RFC 8428, 4.5.3)."""
-        cbor = self._cbor
+        cbor = self.items
         cbor.length = 0
         cbor.array(0)  # the count is put in by `end`
         self._base = b""
@@ -59,12 +59,12 @@ class PackWriter:
     def _record(self, base: bytes, rest: bytes, pairs: int) -> None:
         if self._count == _MAX_SHORT_COUNT:
             # The array's head grows to two bytes.
-            cbor = self._cbor
+            cbor = self.items
             cbor.integer(0)
             buffer = cbor.buffer
             for at in range(cbor.length - 1, 1, -1):
                 buffer[at] = buffer[at - 1]
-        cbor = self._cbor
+        cbor = self.items
         has_new_base = base != self._base
         has_time = self._count == 0 and self._base_time_s != 0
         self._count += 1
@@ -83,54 +83,60 @@ class PackWriter:
     def integer(self, base: bytes, rest: bytes, value: int) -> None:
         """Add an integer."""
         self._record(base, rest, 1)
-        self._cbor.integer(_VALUE)
-        self._cbor.integer(value)
+        self.items.integer(_VALUE)
+        self.items.integer(value)
 
     def scaled(self, base: bytes, rest: bytes, value: int, divisor: int) -> None:
         """Add `value / divisor` as a float; for instance millivolts and 1000."""
         self._record(base, rest, 1)
-        self._cbor.integer(_VALUE)
-        self._cbor.scaled(value, divisor)
+        self.items.integer(_VALUE)
+        self.items.scaled(value, divisor)
 
     def number(self, base: bytes, rest: bytes, value: float) -> None:
         """Add a float in single precision."""
         self._record(base, rest, 1)
-        self._cbor.integer(_VALUE)
-        self._cbor.float32(value)
+        self.items.integer(_VALUE)
+        self.items.float32(value)
 
     def boolean(self, base: bytes, rest: bytes, value: bool) -> None:
         """Add true or false."""
         self._record(base, rest, 1)
-        self._cbor.integer(_BOOLEAN_VALUE)
-        self._cbor.boolean(value)
+        self.items.integer(_BOOLEAN_VALUE)
+        self.items.boolean(value)
 
     def text(self, base: bytes, rest: bytes, value: str) -> None:
         """Add a string."""
         self._record(base, rest, 1)
-        self._cbor.integer(_STRING_VALUE)
-        self._cbor.text(value.encode())
+        self.items.integer(_STRING_VALUE)
+        self.items.text(value.encode())
 
     def opaque(self, base: bytes, rest: bytes, value: "bytes | bytearray | memoryview") -> None:
         """Add bytes."""
         self._record(base, rest, 1)
-        self._cbor.integer(_DATA_VALUE)
-        self._cbor.blob(value)
+        self.items.integer(_DATA_VALUE)
+        self.items.blob(value)
+
+    def open_opaque(self, base: bytes, rest: bytes) -> int:
+        """Add bytes that the caller writes to `items`; give what its `close_blob` wants."""
+        self._record(base, rest, 1)
+        self.items.integer(_DATA_VALUE)
+        return self.items.open_blob()
 
     def link(self, base: bytes, rest: bytes, value: str) -> None:
         """Add an object link such as "21:0" (OMA LwM2M TS Core 1.1, 7.4.5: label "vlo")."""
         self._record(base, rest, 1)
-        self._cbor.text(b"vlo")
-        self._cbor.text(value.encode())
+        self.items.text(b"vlo")
+        self.items.text(value.encode())
 
     def end(self) -> int:
         """Finish the pack and return its length in the buffer."""
-        buffer = self._cbor.buffer
+        buffer = self.items.buffer
         if self._count <= _MAX_SHORT_COUNT:
             buffer[0] = 0x80 | self._count
         else:
             buffer[0] = 0x98
             buffer[1] = self._count
-        return self._cbor.length
+        return self.items.length
 
 
 def read_pack(

@@ -3,6 +3,9 @@
 Not their delivery, and not the measuring.
 """
 
+from binascii import crc32
+
+from node.codec.cbor import Writer
 from node.codec.senml import PackWriter
 from node.lwm2m import values
 from node.store.report_queue import make_record
@@ -53,16 +56,20 @@ def stamp(payload: bytearray, base_time_s: int) -> None:
     payload[_TIME_AT + 1 : _TIME_AT + 5] = argument.to_bytes(4, "big")
 
 
-def _name(object_id: int, resource: int, readings: "tuple[Any, ...]") -> "tuple[bytes, bytes]":
-    """Split a path into base name and name as it is shortest: a lone resource needs no name."""
-    is_alone = sum(1 for reading in readings if reading[0] == object_id) == 1
-    base = b"/%d/0/" % object_id
-    rest = b"%d" % resource
-    return (base + rest, b"") if is_alone else (base, rest)
+def _head(layout_id: int, count: int) -> bytes:
+    """Encode what every array of `count` values of a layout begins with."""
+    buffer = bytearray(8)
+    head = Writer(buffer)
+    head.array(1 + count)
+    head.integer(layout_id)
+    return bytes(buffer[: head.length])
 
 
 class Reporter:
     """Encodes reports and events; owns their sequence numbers and one buffer.
+
+    A report names its values once for all, by the id of a layout (docs/adr/0005): names would be
+    half of it.
 
     Args:
         profile: A key of PROFILES.
@@ -81,11 +88,15 @@ class Reporter:
         self._event_sequence = 0
         self._buffer = bytearray(_BUFFER_BYTES)
         self._writer = PackWriter(self._buffer)
-        # Names are made once: encoding a report must not allocate.
-        self._readings = [
-            (dispatcher.thing(object_id), resource) + _name(object_id, resource, PROFILES[profile])
-            for object_id, resource in PROFILES[profile]
-        ]
+        # Made once: encoding a report must not allocate.
+        self._readings = []
+        for object_id, resource in PROFILES[profile]:
+            thing = dispatcher.thing(object_id)
+            self._readings.append((thing, resource, thing.TABLE[resource][-1]))
+        report.layout = " ".join(["/%d/0/%d" % path for path in PROFILES[profile]])
+        report.layout_id = crc32(report.layout.encode())
+        self._head = _head(report.layout_id, len(self._readings))
+        self._values_at = 0
 
     def take(self, dropped: int) -> bytes:
         """Encode the current readings as the next report.
@@ -98,7 +109,9 @@ class Reporter:
         """
         report = self._report
         report.dropped = dropped
-        record = self._record(self.encode(dropped))
+        count = self.encode(dropped)
+        report.values = bytes(self._buffer[self._values_at : count])
+        record = self._record(count)
         report.sequence += 1
         return record
 
@@ -131,10 +144,13 @@ class Reporter:
         writer.integer(_REPORT, b"1", self._report.sequence)
         if dropped:
             writer.integer(_REPORT, b"2", dropped)
-        for thing, resource, base, rest in self._readings:
-            value = thing.read(resource)
-            if value is not None:
-                values.add_record(writer, base, rest, thing.TABLE[resource][-1], value)
+        items = writer.items
+        start = writer.open_opaque(_REPORT, b"4")
+        items.raw(self._head)
+        for thing, resource, kind in self._readings:
+            values.add_item(items, kind, thing.read(resource))
+        items.close_blob(start)
+        self._values_at = start
         return writer.end()
 
     def _record(self, count: int) -> bytes:

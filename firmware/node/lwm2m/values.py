@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from node.codec.cbor import Writer
+
 FORMAT_TEXT = 0  # RFC 7252, 12.3
 FORMAT_LINK = 40
 FORMAT_OPAQUE = 42
@@ -44,6 +46,22 @@ def add_record(
         writer.link(base, rest, value)
     else:
         writer.opaque(base, rest, value)
+
+
+def add_item(writer: "Writer", kind: str, value: "Any") -> None:
+    """Write a value of a numeric kind as one CBOR item, null where there is none.
+
+    Raises:
+        CborError: It does not fit the writer's buffer.
+    """
+    if value is None:
+        writer.null()
+    elif kind == "f":
+        writer.scaled(value, 1000)
+    elif kind == "b":
+        writer.boolean(value)
+    else:
+        writer.integer(value)
 
 
 def to_text(kind: str, value: "Any") -> bytes:

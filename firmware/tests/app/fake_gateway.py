@@ -20,6 +20,11 @@ from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 SENML = 112
 LABELS = {"bn": -2, "bt": -3, "n": 0, "v": 2, "vs": 3, "vb": 4, "t": 6, "vd": 8}
 
+READINGS = (
+    "/3416/0/3", "/3418/0/1", "/3418/0/2", "/3418/0/4", "/3418/0/5", "/3418/0/6", "/3303/0/5700",
+    "/3304/0/5700", "/3428/0/3",
+)  # fmt: skip
+
 
 class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):  # type: ignore[misc]
     """An OSCORE context without a file."""
@@ -243,6 +248,9 @@ class FakeGateway:
         assert request.opt.content_format == SENML
         pack = read_senml(request.payload)
         pack["bytes"] = len(request.payload)
+        if "/26241/0/4" in pack:
+            pack["layout id"], *values = cbor2.loads(pack["/26241/0/4"])
+            pack.update(zip(READINGS, values, strict=True))
         self.received.append(pack)
         self._changed.set()
         code = self.dp_codes.pop(0) if self.dp_codes else aiocoap.CHANGED

@@ -1,4 +1,4 @@
-"""Object 26241, Report: how often the node reports, and the key of its last report.
+"""Object 26241, Report: how often the node reports, its last report, and its layout.
 
 Not the reports: `node.lwm2m.reports` builds them.
 """
@@ -22,13 +22,17 @@ class Report:
     """
 
     ID = 26241
-    TABLE = {0: "Ri", 1: "Ri", 2: "Ri", 3: "RWi"}
+    TABLE = {0: "Ri", 1: "Ri", 2: "Ri", 3: "RWi", 4: "Ro", 5: "Rs", 6: "Ri"}
     ACTUATORS = ()
 
     def __init__(self, boot_count: int, storage: "Any", on_interval: "Callable[[], None]") -> None:
         self.boot_count = boot_count
         self.sequence = 0
         self.dropped = 0
+        # The last report's values, and how reports are laid out; the reporter's to set.
+        self.values = b""
+        self.layout = ""
+        self.layout_id = 0
         self._storage = storage
         self._on_interval = on_interval
         try:
@@ -38,7 +42,15 @@ class Report:
 
     def read(self, resource: int) -> "Any":
         """Give a value."""
-        return (self.boot_count, self.sequence, self.dropped, self.interval_s)[resource]
+        return (
+            self.boot_count,
+            self.sequence,
+            self.dropped,
+            self.interval_s,
+            self.values,
+            self.layout,
+            self.layout_id,
+        )[resource]
 
     def write(self, values: "dict[int, Any]") -> None:
         """Set the interval."""

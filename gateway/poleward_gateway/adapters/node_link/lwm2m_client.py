@@ -118,6 +118,15 @@ class Lwm2mClient:
             explanation=_text(release.get("/26243/0/3")),
         )
 
+    async def read_layout(self, node: NodeNumber) -> str:
+        """Read how the node's reports are laid out (resource 5 of object 26241).
+
+        Raises:
+            NodeError: The node cannot be reached or does not say.
+        """
+        path = "/26241/0/5"
+        return _text((await self._read(self._context(node), path)).get(path))
+
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Write the package's URI; without an authority it is this gateway."""
         uri = f"coap:///{PATH_RELEASES}/{envelope_digest.hex()}"

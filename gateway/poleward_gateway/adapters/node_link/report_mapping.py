@@ -4,15 +4,20 @@ Not SenML itself (senml.py) and not what happens to a report.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-from nodelink.objects import OBJECTS
+import cbor2
+
+from poleward_gateway.adapters.node_link.report_layouts import Layout
 from poleward_gateway.adapters.node_link.senml import Record
+from poleward_gateway.adapters.node_link.series import series_of_path
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.telemetry import Event, Report, Series, Severity
 
 REPORT_OBJECT = 26241
 EVENT_OBJECT = 26242
+VALUES_PATH = f"/{REPORT_OBJECT}/0/4"
 
 _UINT32_MAX = 0xFFFF_FFFF
 _RELATIVE_BELOW_S = 1 << 28
@@ -20,15 +25,28 @@ _RELATIVE_BELOW_S = 1 << 28
 _EVENT_SEQUENCE_MAX = (1 << 31) - 1
 """Sequence numbers above are the gateway's own (domain/telemetry.py)."""
 _TEXT_MAX = 200
-_PATHS_KEPT_MAX = 4096
+_LAYOUTS_KEPT_MAX = 4096
 
 
 class PackError(ValueError):
     """The pack is neither a report nor an event; the node must correct it."""
 
 
-# One entry for each path that occurs; paths that no board has are not kept.
-_series_of_path: dict[str, Series | None] = {}
+class UnknownLayoutError(Exception):
+    """The report's values are laid out in a way no node has told yet; ask for it.
+
+    Args:
+        layout_id: Which way.
+    """
+
+    def __init__(self, layout_id: int) -> None:
+        super().__init__(f"layout {layout_id} is not known")
+        self.layout_id = layout_id
+
+
+FindLayout = Callable[[int], Layout | None]
+
+
 _layouts: dict[tuple[Series, ...], tuple[Series, ...]] = {}
 
 
@@ -37,13 +55,17 @@ def is_event(records: Sequence[Record]) -> bool:
     return any(record.path.startswith(f"/{EVENT_OBJECT}/") for record in records)
 
 
-def to_report(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Report:
-    """Make a report of a pack.
+def to_report(
+    node: NodeNumber, records: Sequence[Record], now_ms: int, find_layout: FindLayout
+) -> Report:
+    """Make a report of a pack; its readings have names, or are values in a layout, or both.
 
     Readings of resources that feed no metric are left out; a value that is no number becomes NaN.
 
     Raises:
-        PackError: Boot count or sequence number is missing or out of range.
+        PackError: Boot count or sequence number is missing or out of range, or the values do not
+            fit their layout.
+        UnknownLayoutError: Ask the node for its layout, and the report again.
     """
     keys: dict[int, object] = {}
     series: list[Series] = []
@@ -52,8 +74,15 @@ def to_report(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Repor
     for record in records:
         if record.path.startswith(f"/{REPORT_OBJECT}/0/"):
             keys[_resource_id(record.path)] = record.value
+            if record.path == VALUES_PATH:
+                if not isinstance(record.value, bytes):
+                    raise PackError("the values are not opaque")
+                time_s = record.time_s if time_s is None else time_s
+                laid_out, numbers = to_readings(record.value, find_layout)
+                series += laid_out
+                values += numbers
             continue
-        found = _series(record.path)
+        found = series_of_path(record.path)
         if found is None:
             continue
         if time_s is None:
@@ -68,9 +97,34 @@ def to_report(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Repor
         boot=_counter(keys.get(0), "boot count", _UINT32_MAX),
         sequence=_counter(keys.get(1), "sequence number", _UINT32_MAX),
         time_ms=_absolute_ms(time_s, now_ms),
-        layout=_layouts.setdefault(layout, layout) if len(_layouts) < _PATHS_KEPT_MAX else layout,
+        layout=_layouts.setdefault(layout, layout) if len(_layouts) < _LAYOUTS_KEPT_MAX else layout,
         values=tuple(values),
     )
+
+
+def to_readings(
+    encoded: bytes, find_layout: FindLayout
+) -> tuple[tuple[Series, ...], tuple[float, ...]]:
+    """Take the values of a report (resource 4 of object 26241) apart.
+
+    Raises:
+        PackError: They are not an array, or not as many as the layout has.
+        UnknownLayoutError: Ask the node for its layout.
+    """
+    try:
+        layout_id, *values = cbor2.loads(encoded)
+        layout = find_layout(layout_id)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise PackError(f"the values are not an array: {error}") from error
+    if layout is None:
+        if isinstance(layout_id, bool) or not isinstance(layout_id, int):
+            raise PackError(f"the layout's id is {layout_id!r}")
+        raise UnknownLayoutError(layout_id)
+    if len(values) != layout.count:
+        raise PackError(f"{len(values)} values are not the {layout.count} of the layout")
+    if layout.places is not None:
+        values = [values[place] for place in layout.places]
+    return layout.series, tuple(map(_as_float, values))
 
 
 def dropped_reports(records: Sequence[Record]) -> int:
@@ -115,22 +169,6 @@ def to_event(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Event:
     )
 
 
-def _series(path: str) -> Series | None:
-    """Return the series that a resource feeds."""
-    if path in _series_of_path:
-        return _series_of_path[path]
-    found = None
-    parts = path.split("/")[1:]
-    if len(parts) == 3 and all(part.isdecimal() and len(part) <= 5 for part in parts):
-        object_id, instance, resource = (int(part) for part in parts)
-        entry = OBJECTS.get(object_id, ("", {}))[1].get(resource)
-        if entry is not None and entry[4] is not None:
-            found = Series(entry[4], instance)
-    if len(_series_of_path) < _PATHS_KEPT_MAX:
-        _series_of_path[path] = found
-    return found
-
-
 def _resource_id(path: str) -> int:
     last = path.rsplit("/", 1)[1]
     return int(last) if last.isdecimal() else -1
@@ -144,7 +182,12 @@ def _counter(value: object, name: str, maximum: int) -> int:
 
 def _as_float(value: object) -> float:
     """Return a reading as a number; booleans count as 0 and 1."""
-    return float(value) if isinstance(value, bool | int | float) else float("nan")
+    if type(value) is float:
+        return value
+    try:
+        return float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _absolute_ms(time_s: float, now_ms: int) -> int:

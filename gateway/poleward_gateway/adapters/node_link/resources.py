@@ -14,6 +14,7 @@ from nodelink.limits import LIFETIME_S
 from nodelink.release_format import ENCODING_DEFLATE, PATH_ARTIFACTS, PATH_RELEASES
 from poleward_gateway.adapters.node_link import bootstrap_server, report_mapping, senml
 from poleward_gateway.adapters.node_link.endpoint import Caller, NodeEndpoint
+from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.security import Context, Purpose
 from poleward_gateway.adapters.node_link.senml import SENML_CBOR
 from poleward_gateway.domain.nodes import NodeNumber
@@ -28,6 +29,8 @@ _log = structlog.get_logger(__name__)
 
 RETRY_AFTER_S = 10
 """Max-Age of a 5.03: a node tries again after this."""
+LAYOUT_AFTER_S = 1
+"""Max-Age of a 5.03 while the node is asked how its reports are laid out."""
 LIFETIME_MAX_S = 7 * 24 * 3600
 _OCTETS = 42
 """Content format application/octet-stream (RFC 7252, 12.3)."""
@@ -40,6 +43,7 @@ class NodeResources:
         self,
         registry: Registry,
         telemetry: Telemetry,
+        layouts: ReportLayouts,
         upkeep: Upkeep,
         artifacts: Artifacts,
         endpoint: NodeEndpoint,
@@ -49,6 +53,7 @@ class NodeResources:
     ) -> None:
         self._registry = registry
         self._telemetry = telemetry
+        self._layouts = layouts
         self._upkeep = upkeep
         self._artifacts = artifacts
         self._endpoint = endpoint
@@ -143,11 +148,13 @@ class NodeResources:
                 event = report_mapping.to_event(node, records, now_ms)
                 receipt = await self._telemetry.take_event(event)
             else:
-                report = report_mapping.to_report(node, records, now_ms)
+                report = report_mapping.to_report(node, records, now_ms, self._layouts.find)
                 self._tally.count(
                     "reports_dropped_by_nodes", report_mapping.dropped_reports(records)
                 )
                 receipt = await self._telemetry.take_report(report)
+        except report_mapping.UnknownLayoutError as unknown:
+            return self._ask_for_layout(node, unknown.layout_id)
         except (senml.SenmlError, report_mapping.PackError) as error:
             self._tally.count("packs_malformed")
             _log.warning("pack_malformed", node=node, error=str(error))
@@ -155,6 +162,15 @@ class NodeResources:
         if receipt is Receipt.OVERLOADED:
             return Message(code=codes.SERVICE_UNAVAILABLE, max_age=RETRY_AFTER_S)
         return Message(code=codes.CHANGED)
+
+    def _ask_for_layout(self, node: NodeNumber, layout_id: int) -> Any:
+        """Have the report sent again once its layout is known; 4.00 when it never will be."""
+        if not self._layouts.can_be_asked(node, layout_id):
+            self._tally.count("packs_malformed")
+            return _refusal(codes.BAD_REQUEST, f"nobody can say what layout {layout_id} is")
+        self._tally.count("layouts_asked_for")
+        self._layouts.ask(node, layout_id)
+        return Message(code=codes.SERVICE_UNAVAILABLE, max_age=LAYOUT_AFTER_S)
 
 
 def _refusal(code: Any, words: str) -> Any:

@@ -5,7 +5,7 @@ Not the queries: each store has its own.
 
 import sqlite3
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # The spool is append-only with rowid keys: a clustered (node, boot, sequence) key was three times
 # slower, because every batch dirtied hundreds of pages. AUTOINCREMENT never uses an id again, so
@@ -64,6 +64,13 @@ CREATE TABLE node_update (
 """
 
 
+# What leads from each version to the next; a new file takes the same way.
+_STEPS = {
+    0: _TABLES,
+    1: "CREATE TABLE node_layout (layout_id INTEGER PRIMARY KEY, paths TEXT NOT NULL);",
+}
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Set what every connection needs and make the tables of a new file.
 
@@ -74,12 +81,11 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == SCHEMA_VERSION:
-        return
-    if version != 0:
+    if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(
             f"its schema is version {version}, this gateway knows {SCHEMA_VERSION}"
         )
-    connection.executescript(
-        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-    )
+    for step in range(version, SCHEMA_VERSION):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;"
+        )
