@@ -12,6 +12,7 @@ from poleward_fleet.adapters.web.texts import TEXTS, Language, negotiate, transl
 from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.inventory import LifeState, LinkState, PoleStatus
 from poleward_fleet.domain.rollout import NodeStage, RolloutState
+from poleward_fleet.domain.telemetry import NodeEvent, Severity
 
 PATHS = (
     "/",
@@ -81,6 +82,45 @@ def test_every_text_of_a_template_exists() -> None:
 def test_every_state_has_words(prefix: str, kind: type[PoleStatus]) -> None:
     for state in kind:
         assert translate(Language.EN, f"{prefix}.{state.value}")
+
+
+async def test_events_are_told_in_words(operator: httpx.AsyncClient) -> None:
+    in_chinese = {"accept-language": "zh-CN"}
+    page = (await operator.get("/poles/QD-000001", headers=in_chinese)).text
+    assert "节点启动" in page
+    assert "上电启动" in page
+    assert "node.rebooted" not in page
+    assert "power on" not in page
+    page = (await operator.get("/poles/QD-000001")).text
+    assert "Node started" in page
+    assert "after power came on" in page
+
+
+async def test_event_of_an_unknown_kind_is_shown_as_it_is(
+    operator: httpx.AsyncClient, city: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = NodeEvent(1, 3, 9, 1, "bin.full", Severity.INFO, (("text", "at the top"),))
+    monkeypatch.setattr(city, "_events", lambda _: (strange,))
+    page = (await operator.get("/poles/QD-000001")).text
+    assert "bin.full" in page
+    assert re.search(r'quiet">\s*at the top', page)
+
+
+async def test_equipment_and_ranges_are_translated(operator: httpx.AsyncClient) -> None:
+    page = (await operator.get("/poles/QD-000001", headers={"accept-language": "zh-CN"})).text
+    assert "路灯" in page
+    for words in ("15 分钟", "24 小时", "30 天"):
+        assert words in page
+
+
+async def test_audit_names_actions_in_words(operator: httpx.AsyncClient) -> None:
+    token = form_token(await operator.get("/"))
+    await operator.post(
+        "/poles/QD-000001/lamp", json={"level_percent": 30}, headers={"x-csrf-token": token}
+    )
+    page = (await operator.get("/audit", headers={"accept-language": "zh-CN"})).text
+    assert "调光" in page
+    assert "lamp.set</" not in page
 
 
 def test_both_languages_fill_in_the_same_values() -> None:

@@ -28,13 +28,14 @@ GATHER_S = 0.5
 COMMAND_TIMEOUT_S = 10.0
 LEVEL_PRESETS = (0, 30, 50, 80, 100)
 DURATIONS_S = (0, 900, 3600, 4 * 3600, 12 * 3600)
-# Range buttons of the chart: label and seconds.
+# Range buttons of the chart: text key, its count, seconds.
 RANGES_S = (
-    ("1 h", 3600),
-    ("6 h", 6 * 3600),
-    ("24 h", 86400),
-    ("7 d", 7 * 86400),
-    ("30 d", 30 * 86400),
+    ("pole.minutes", 15, 900),
+    ("pole.hours", 1, 3600),
+    ("pole.hours", 6, 6 * 3600),
+    ("pole.hours", 24, 86400),
+    ("pole.days", 7, 7 * 86400),
+    ("pole.days", 30, 30 * 86400),
 )
 LONGEST_RANGE_MS = 366 * 86400 * 1000
 _METRIC_ORDER = {name: position for position, name in enumerate(METRICS)}

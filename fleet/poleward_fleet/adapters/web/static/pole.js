@@ -10,7 +10,11 @@ const page = byId("pole");
 const poleUrl = encodeURIComponent(page.dataset.code);
 let live = JSON.parse(byId("pole-live").textContent);
 let chosenMetric = null;
-let rangeS = 3600;
+let rangeS = Number(document.querySelector("#ranges [aria-pressed='true']").dataset.seconds);
+// Until somebody chooses a range the chart begins where the history does, so that a fresh pole does
+// not show its first minutes as a sliver at the edge.
+let rangeIsChosen = false;
+const shortestS = 120;
 
 // Values -----------------------------------------------------------------------------------------
 
@@ -148,7 +152,7 @@ async function loadHistory() {
     if (turn !== asked) return; // a later question was asked meanwhile
     chartData = withGaps(answer.at_ms.map((at) => at / 1000), answer.value);
     note(answer.at_ms.length ? "" : text("no_history"));
-    draw(value, [toMs / 1000 - rangeS, toMs / 1000]);
+    draw(value, [rangeStart(answer.at_ms, toMs), toMs / 1000]);
   } catch {
     if (turn === asked) note(text("history_failed"));
   }
@@ -170,6 +174,23 @@ function withGaps(times, values) {
   return [outTimes, outValues];
 }
 
+function rangeStart(times, toMs) {
+  const start = toMs / 1000 - rangeS;
+  if (rangeIsChosen || !times.length) return start;
+  return Math.max(start, Math.min(times[0] / 1000, toMs / 1000 - shortestS));
+}
+
+// A scale that does not make noise look like a swing: amounts stand on zero, shares fill their
+// whole range, and what has no natural zero gets a least span.
+const leastSpan = { V: 6, "°C": 4 };
+
+function scaleOf(value) {
+  if (value.unit === "%") return () => [-2, 104];
+  if (value.key.startsWith("supply.power_factor")) return () => [0, 1.04];
+  if (["W", "A", "µg/m³"].includes(value.unit)) return (_, low, high) => [Math.min(0, low ?? 0), high > 0 ? high * 1.12 : 1];
+  return (_, low, high) => (low === null ? [0, 1] : widen(low, high, leastSpan[value.unit] ?? 0));
+}
+
 function draw(value, range) {
   chart?.destroy();
   const { line, lamp, ink, grid, font } = colours();
@@ -177,14 +198,13 @@ function draw(value, range) {
   const stroke = isLamp ? lamp : line;
   const box = byId("chart");
   const axis = { stroke: ink, font: `12px ${font}`, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 5 } };
-  const span = value.key.includes("percent") ? [0, 100] : null;
   chart = new window.uPlot(
     {
       width: box.clientWidth,
       height: Math.max(200, Math.min(300, box.clientWidth * 0.45)),
       scales: {
         x: { time: true, min: range[0], max: range[1], range: () => range },
-        y: { range: span ? () => [-2, 104] : (_, low, high) => (low === null ? [0, 1] : widen(low, high)) },
+        y: { range: scaleOf(value) },
       },
       axes: [{ ...axis, values: (_, ticks, __, ___, step) => ticks.map((tick) => axisTime(tick * 1000, step)) }, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => number(tick, Math.abs(tick % 1) > 1e-9 ? (Math.abs(tick) < 1 ? 2 : 1) : 0)) }],
       series: [
@@ -199,8 +219,8 @@ function draw(value, range) {
   );
 }
 
-function widen(low, high) {
-  const room = (high - low) * 0.12 || Math.abs(high) * 0.05 || 1;
+function widen(low, high, least) {
+  const room = Math.max((high - low) * 0.12, (least - (high - low)) / 2) || Math.abs(high) * 0.05 || 1;
   return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
 }
 
@@ -208,6 +228,7 @@ byId("ranges").addEventListener("click", (event) => {
   const seconds = event.target.closest("button")?.dataset.seconds;
   if (!seconds) return;
   rangeS = Number(seconds);
+  rangeIsChosen = true;
   for (const button of byId("ranges").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.seconds === seconds));
   }

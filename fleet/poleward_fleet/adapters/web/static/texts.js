@@ -42,6 +42,7 @@ const axisDay = new Intl.DateTimeFormat(language, { month: "short", day: "numeri
 // A tick of a chart: the time of day, at midnight and for steps of a day the date.
 export function axisTime(atMs, stepS) {
   const at = new Date(atMs);
+  if (stepS < 60) return clock.format(at);
   const midnight = at.getHours() === 0 && at.getMinutes() === 0;
   return stepS >= 86400 || midnight ? axisDay.format(at) : axisClock.format(at);
 }
