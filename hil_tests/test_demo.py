@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -83,3 +84,28 @@ def test_nothing_is_left_running_however_the_demo_ends(
         assert nothing_is_left(folder)
     finally:
         demo.kill()
+
+
+def test_a_city_that_is_started_again_reports_again_and_its_hints_can_be_copied(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "two words"
+    for _ in range(2):
+        demo = start_demo(folder)
+        try:
+            assert demo.stdout is not None
+            # It says so only after every node has been heard in this run.
+            hints = []
+            for line in demo.stdout:
+                hints.append(line.strip())
+                if hints[-1].startswith("Ctrl-C"):
+                    break
+            assert hints, demo.communicate(timeout=DEADLINE_S)
+            (login,) = [line for line in hints if line.startswith("poleward login")]
+            assert str(folder / "fleet" / "admin.json") in shlex.split(login)
+            demo.send_signal(signal.SIGINT)
+            _, err = demo.communicate(timeout=DEADLINE_S)
+            assert demo.returncode == 0, err
+        finally:
+            demo.kill()
+    assert nothing_is_left(folder)

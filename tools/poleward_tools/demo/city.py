@@ -121,7 +121,9 @@ class City:
         self.plan.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._key = factory.load_or_make_key(self.key_file)
         # The database takes longest: it starts while the release is built.
-        self._start_fleet(web=_free_port(self.plan.web_port))
+        # The gateway looks for the link where its enrolment said.
+        link_port = int(state["link_port"]) if state else 0
+        self._start_fleet(web=_free_port(self.plan.web_port), link=link_port)
         with narrator.step("Building and signing release 1.0.0"):
             self._factory_release = factory.build_release(
                 FACTORY_VERSION, sequence=1, key=self._key
@@ -337,6 +339,7 @@ class City:
             "poles": self.plan.poles,
             "made_nodes": self._made_nodes,
             "coap_port": _port(self.coap),
+            "link_port": _port(self.addresses["link"]),
         }
         self._state_file.write_text(json.dumps(state), encoding="utf-8")
 
