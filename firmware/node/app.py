@@ -59,7 +59,11 @@ class App:
         boot_count = read_integer(boot, "count", 0)
         profile = read_blob(identity, "profile").decode() or "pole-basic"
         # First of all: the street is lit again whatever comes after.
-        self.lamp = LampController(board, lambda: self.dispatcher.changed(Lamp.ID))
+        # A report follows each fade, so that whoever commanded it soon sees the lamp's new power.
+        self._wake_sampling = asyncio.Event()
+        self.lamp = LampController(
+            board, lambda: self.dispatcher.changed(Lamp.ID), self._wake_sampling.set
+        )
         self.slots = Slots(boot)
         self.queue = ReportQueue(_DATA)
         self.account = Account(board.open_nvs("account"))
@@ -72,7 +76,6 @@ class App:
             self._update_changed,
             self._reset_now,
         )
-        self._wake_sampling = asyncio.Event()
         self.report = Report(boot_count, settings, self._wake_sampling.set)
         self.electrical = Electrical()
         self.temperature = Temperature()

@@ -32,11 +32,15 @@ class LampController:
     Args:
         board: For its `set_lamp`, clocks and storage.
         on_change: Called without arguments when a level, or whether an override is active, changed.
+        on_settled: Called without arguments when a fade has reached its level.
     """
 
-    def __init__(self, board: "Any", on_change: "Callable[[], None]") -> None:
+    def __init__(
+        self, board: "Any", on_change: "Callable[[], None]", on_settled: "Callable[[], None]"
+    ) -> None:
         self._board = board
         self._on_change = on_change
+        self._on_settled = on_settled
         self._storage = board.open_nvs("lamp")
         self.default_percent = self._stored(_DEFAULT, 100)
         self.switch_count = self._stored(_SWITCHES, 0)
@@ -84,16 +88,21 @@ class LampController:
             now = self._board.unix_s()
             if now and now >= self.override_ends_at:
                 self.release()
+        has_settled = False
         if self._is_fading:
             elapsed = self._board.ticks_diff(self._board.ticks_ms(), self._fade_started_ms)
             if elapsed >= _FADE_MS:
                 self.level_permille = self._target_permille
                 self._is_fading = False
+                has_settled = True
                 self._on_change()
             else:
                 way = self._target_permille - self._fade_from_permille
                 self.level_permille = self._fade_from_permille + way * elapsed // _FADE_MS
             self._board.set_lamp(self.level_permille)
+        if has_settled:
+            # Only now: who measures the lamp then must find it at its level.
+            self._on_settled()
         return self._is_fading
 
     async def run(self, beat: "Callable[[], None]") -> None:

@@ -69,6 +69,17 @@ async def test_lamp_command_is_challenged_obeyed_and_power_follows(
     assert lamp["/3416/0/51"] == ends_at
 
 
+async def test_report_follows_the_end_of_a_fade_whatever_the_interval(
+    node: SimulatedNode, gateway: FakeGateway
+) -> None:
+    await gateway.until(lambda: gateway.reports)
+    assert await gateway.write({"/26241/0/3": 3600}) == aiocoap.CHANGED
+    command = {"/3416/0/1": 30, "/3416/0/51": 0, "/26244/0/0": int(time.time()) + 30}
+    assert await gateway.write(command) == aiocoap.CHANGED
+    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 30)
+    assert 15 < gateway.reports[-1]["/3418/0/4"] < 25
+
+
 async def test_late_command_is_refused(node: SimulatedNode, gateway: FakeGateway) -> None:
     await gateway.until(lambda: gateway.reports)
     command = {"/3416/0/1": 30, "/3416/0/51": 0, "/26244/0/0": int(time.time()) - 1}

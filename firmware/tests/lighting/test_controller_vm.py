@@ -15,10 +15,14 @@ def settle(board, controller):
             return
 
 
+def ignore():
+    """Somebody else is told."""
+
+
 def make():
     board = FakeBoard()
     changes = []
-    return board, LampController(board, lambda: changes.append(1)), changes
+    return board, LampController(board, lambda: changes.append(1), ignore), changes
 
 
 def test_new_node_lights_its_lamp_fully_at_once():
@@ -37,6 +41,20 @@ def test_command_fades_and_tells_when_it_is_done():
     assert sorted(board.lamp, reverse=True) == board.lamp
     assert len(board.lamp) > 10
     assert len(changes) == 2
+
+
+def test_end_of_a_fade_is_told_when_the_lamp_has_its_level():
+    board = FakeBoard()
+    settled_at = []
+    controller = LampController(board, ignore, lambda: settled_at.append(board.lamp[-1]))
+    controller.tick()
+    assert settled_at == []
+    controller.override(30, 0)
+    settle(board, controller)
+    assert settled_at == [300]
+    controller.override(30, 0)
+    settle(board, controller)
+    assert settled_at == [300]
 
 
 def test_new_command_starts_from_where_the_fade_is():
@@ -81,7 +99,7 @@ def test_level_and_override_survive_a_power_cut_without_a_fade():
     board, controller, _ = make()
     controller.override(35, NOON)
     board.lamp = []
-    again = LampController(board, lambda: None)
+    again = LampController(board, ignore, ignore)
     assert board.lamp == [350]
     assert again.is_overridden
     assert again.override_ends_at == NOON
@@ -96,7 +114,7 @@ def test_default_level_is_kept_and_used_when_the_override_ends():
     controller.release()
     settle(board, controller)
     assert controller.level_permille == 600
-    assert LampController(board, lambda: None).default_percent == 60
+    assert LampController(board, ignore, ignore).default_percent == 60
 
 
 def test_fade_writes_storage_once():
@@ -120,4 +138,4 @@ def test_burning_time_and_ignitions_are_counted():
     settle(board, controller)
     assert controller.switch_count == 1
     assert controller.burned_s < 7210
-    assert LampController(board, lambda: None).burned_s >= 7200
+    assert LampController(board, ignore, ignore).burned_s >= 7200
