@@ -23,6 +23,7 @@ from poleward_gateway.adapters.node_link.datagrams import open_socket
 from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
 from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
+from poleward_gateway.adapters.node_link.report_path import ReportPath
 from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
 from poleward_gateway.adapters.releases.verifier import ManifestVerifier
@@ -128,6 +129,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         stack.push_async_callback(gateway.close)
         gateway.endpoint.open(sock)
         stack.push_async_callback(gateway.endpoint.close)
+        stack.push_async_callback(gateway.reports.close)
         # What is there now stays: collecting it again and again would only stop the loop.
         gc.collect()
         gc.freeze()
@@ -167,11 +169,19 @@ class Gateway:
             ManifestVerifier(),
             desired.release_keys,
         )
+        self.layouts = ReportLayouts(
+            SqliteLayouts(database), lambda node: link.read_layout(node), self.jobs
+        )
+        self.reports = ReportPath(
+            self.table, self.telemetry, self.layouts, clock, self.tally,
+            on_heard=lambda node, purpose: self.resources.heard(node, purpose),
+        )  # fmt: skip
         self.endpoint = NodeEndpoint(
             self.table,
             handler=lambda caller, request: self.resources.handle(caller, request),
             on_heard=lambda node, purpose: self.resources.heard(node, purpose),
             tally=self.tally,
+            reports=self.reports,
             insecure_nosec=config.insecure_nosec,
         )
         link = Lwm2mClient(self.endpoint, self.table)
@@ -193,7 +203,6 @@ class Gateway:
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
             self.tally,
         )  # fmt: skip
-        self.layouts = ReportLayouts(SqliteLayouts(database), link.read_layout, self.jobs)
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.endpoint,
             self.jobs, clock, self.tally,

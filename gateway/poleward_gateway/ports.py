@@ -67,8 +67,8 @@ class Spool(Protocol):
     def spool_id(self) -> str:
         """Random id of this spool; batch numbers count within it."""
 
-    async def add_report(self, report: Report) -> None:
-        """Store a report and its node's mark; returns after both are on disk."""
+    async def add_reports(self, reports: Sequence[Report]) -> None:
+        """Store reports and their nodes' marks; returns after both are on disk."""
 
     async def add_events(self, events: Sequence[Event]) -> None:
         """Store events; returns after they are on disk, without waiting for company."""

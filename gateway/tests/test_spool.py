@@ -64,7 +64,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def take_reports(self, count: int) -> None:
         async def take() -> None:
             await asyncio.gather(
-                *(self.spool.add_report(report(self.next_sequence + i)) for i in range(count))
+                *(self.spool.add_reports([report(self.next_sequence + i)]) for i in range(count))
             )
 
         self.run(take())
@@ -134,7 +134,7 @@ TestSpool.settings = settings(
 
 async def test_events_have_batches_of_their_own(tmp_path: Path) -> None:
     database, spool = open_spool(tmp_path / "g.db")
-    await spool.add_report(report(0))
+    await spool.add_reports([report(0)])
     await spool.add_events([event(0), event(1)])
     batch = await spool.event_batch_after(0, 10)
     assert batch is not None
@@ -148,9 +148,9 @@ async def test_events_have_batches_of_their_own(tmp_path: Path) -> None:
 
 async def test_many_reports_share_a_commit(tmp_path: Path) -> None:
     database, spool = open_spool(tmp_path / "g.db")
-    await spool.add_report(report(0))
+    await spool.add_reports([report(0)])
     before = database.commits
-    await asyncio.gather(*(spool.add_report(report(i)) for i in range(1, 1001)))
+    await asyncio.gather(*(spool.add_reports([report(i)]) for i in range(1, 1001)))
     assert database.commits - before < 100
     database.close()
 
@@ -162,7 +162,7 @@ async def test_a_failed_commit_promises_nothing(tmp_path: Path) -> None:
     async def fill_the_disk() -> None:
         for sequence in range(10_000):
             await asyncio.gather(
-                *(spool.add_report(report(100 * sequence + i)) for i in range(100))
+                *(spool.add_reports([report(100 * sequence + i)]) for i in range(100))
             )
 
     with pytest.raises(StorageError, match="check the disk"):
@@ -174,7 +174,7 @@ async def test_a_failed_commit_promises_nothing(tmp_path: Path) -> None:
     assert count == waiting
     assert mark is not None
     assert mark.highest == waiting - 1
-    await spool.add_report(report(mark.highest + 1))
+    await spool.add_reports([report(mark.highest + 1)])
     database.close()
 
 

@@ -91,6 +91,15 @@ class ReceivedMark:
         """Make the mark after the first report of a boot."""
         return cls(boot=boot, highest=sequence, window=1)
 
+    def holds(self, boot: int, sequence: int) -> bool:
+        """Say whether a report is a duplicate."""
+        distance = self.highest - sequence
+        return (
+            boot == self.boot
+            and 0 <= distance < self.WINDOW_BITS
+            and bool(self.window >> distance & 1)
+        )
+
     def judge(self, boot: int, sequence: int) -> Arrival:
         """Say how a report relates to those seen."""
         if boot < self.boot:
@@ -99,10 +108,7 @@ class ReceivedMark:
             return Arrival.NEXT if sequence == 0 else Arrival.AFTER_GAP
         if sequence > self.highest:
             return Arrival.NEXT if sequence == self.highest + 1 else Arrival.AFTER_GAP
-        distance = self.highest - sequence
-        if distance < self.WINDOW_BITS and self.window >> distance & 1:
-            return Arrival.DUPLICATE
-        return Arrival.LATE
+        return Arrival.DUPLICATE if self.holds(boot, sequence) else Arrival.LATE
 
     def missing_before(self, boot: int, sequence: int) -> range:
         """List the sequence numbers between the mark and a report that came after a gap."""

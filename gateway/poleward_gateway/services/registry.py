@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 GRACE_S = 30
 """A registration outlives its lifetime by this, for an update that is on its way."""
 
+HEARD_RESOLUTION_MS = 500
+"""Messages closer together than this count as one; a new state for each would cost too much."""
+
 HEARD_REPORT_MS = 30_000
 """The fleet learns that a node was heard at most this often, unless something else changed."""
 
@@ -127,14 +130,23 @@ class Registry:
         self._refresh(entry)
         return True
 
-    def heard(self, node: NodeNumber) -> None:
-        """Note an authenticated message; any counts, whatever it says."""
+    def heard(self, node: NodeNumber) -> bool:
+        """Note an authenticated message; any counts, whatever it says.
+
+        Returns:
+            Whether the node is registered.
+        """
         entry = self._entries.get(node)
         if entry is None:
-            return
-        entry.state = replace(entry.state, heard_at_ms=self._clock.now_ms())
+            return False
+        now_ms = self._clock.now_ms()
+        is_known = now_ms - entry.state.heard_at_ms < HEARD_RESOLUTION_MS
+        if is_known and entry.state.link_state is LinkState.ONLINE:
+            return True
+        entry.state = replace(entry.state, heard_at_ms=now_ms)
         if entry.state.link_state is not LinkState.ONLINE:
             self._refresh(entry)
+        return entry.registered_until_s is not None
 
     def note_boot(self, node: NodeNumber, boot: int) -> None:
         """Note a node's boot count, known from its reports."""

@@ -3,7 +3,7 @@
 Not their way to the fleet: services/uplink.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 import structlog
@@ -53,34 +53,69 @@ class Telemetry:
         # Marks that count reports still on their way to the disk: for gaps only, never to call
         # a report a duplicate, because its commit may yet fail.
         self._arrived: dict[NodeNumber, ReceivedMark] = {}
+        self._boots: dict[NodeNumber, int] = {}
+        self._dropped: dict[NodeNumber, tuple[int, int]] = {}
         self._disk_failed = False
 
     async def take_report(self, report: Report) -> Receipt:
         """Spool a report; returns after it is on disk."""
-        self._tally.count("reports_received")
-        committed = self._spool.mark(report.node)
-        if committed is not None:
-            arrival = committed.judge(report.boot, report.sequence)
-            if arrival is Arrival.DUPLICATE:
-                self._tally.count("reports_duplicate")
-                return Receipt.STORED
-        if self._under_way >= REPORTS_UNDER_WAY_MAX:
-            self._tally.count("reports_refused")
-            return Receipt.OVERLOADED
-        self._under_way += 1
+        (receipt,) = await self.take_reports((report,))
+        return receipt
+
+    async def take_reports(self, reports: Sequence[Report]) -> Sequence[Receipt]:
+        """Spool reports that arrived together; returns after they are on disk.
+
+        Returns:
+            What became of each.
+        """
+        tally = self._tally
+        tally.count("reports_received", len(reports))
+        receipts = [Receipt.STORED] * len(reports)
+        taken: list[Report] = []
+        places: list[int] = []
+        gaps: list[Event] = []
+        for place, report in enumerate(reports):
+            committed = self._spool.mark(report.node)
+            if committed is not None and committed.holds(report.boot, report.sequence):
+                tally.count("reports_duplicate")
+            elif self._under_way + len(taken) >= REPORTS_UNDER_WAY_MAX:
+                tally.count("reports_refused")
+                receipts[place] = Receipt.OVERLOADED
+            else:
+                taken.append(report)
+                places.append(place)
+                self._note_gap(report, committed, gaps)
+        if not taken:
+            return receipts
+        self._under_way += len(taken)
         try:
-            await self._note_gap(report, committed)
-            await self._spool.add_report(report)
+            if gaps:
+                await self._spool.add_events(gaps)
+            await self._spool.add_reports(taken)
         except StorageError as error:
             self._note_disk(error)
-            return Receipt.OVERLOADED
+            for place in places:
+                receipts[place] = Receipt.OVERLOADED
+            return receipts
         finally:
-            self._under_way -= 1
+            self._under_way -= len(taken)
         self._note_disk(None)
-        self._tally.count("reports_spooled")
-        self._registry.note_boot(report.node, report.boot)
+        tally.count("reports_spooled", len(taken))
+        for report in taken:
+            if self._boots.get(report.node) != report.boot:
+                self._boots[report.node] = report.boot
+                self._registry.note_boot(report.node, report.boot)
         self._on_spooled()
-        return Receipt.STORED
+        return receipts
+
+    def note_dropped(self, node: NodeNumber, boot: int, dropped: int) -> None:
+        """Count the reports that a node says it dropped; it repeats the sum since its boot."""
+        known_boot, known = self._dropped.get(node, (boot, 0))
+        if boot != known_boot:
+            known = 0
+        if dropped > known:
+            self._tally.count("reports_dropped_by_nodes", dropped - known)
+            self._dropped[node] = (boot, dropped)
 
     async def take_event(self, event: Event) -> Receipt:
         """Spool an event; returns after it is on disk."""
@@ -94,18 +129,19 @@ class Telemetry:
         self._on_spooled()
         return Receipt.STORED
 
-    async def _note_gap(self, report: Report, committed: ReceivedMark | None) -> None:
-        """Spool an event about reports that never came; a gap is reported as a gap."""
+    def _note_gap(self, report: Report, committed: ReceivedMark | None, gaps: list[Event]) -> None:
+        """Make an event about reports that never came; a gap is reported as a gap."""
         arrived = self._arrived.get(report.node) or committed
         if arrived is None:
             self._arrived[report.node] = ReceivedMark.first(report.boot, report.sequence)
             return
         self._arrived[report.node] = arrived.after(report.boot, report.sequence)
+        if report.sequence == arrived.highest + 1 and report.boot == arrived.boot:
+            return
         if arrived.judge(report.boot, report.sequence) is Arrival.AFTER_GAP:
             missing = arrived.missing_before(report.boot, report.sequence)
             self._tally.count("reports_missing", len(missing))
-            now_ms = self._clock.now_ms()
-            await self._spool.add_events([gap_event(report.node, report.boot, missing, now_ms)])
+            gaps.append(gap_event(report.node, report.boot, missing, self._clock.now_ms()))
 
     def _note_disk(self, error: StorageError | None) -> None:
         """Log once when the disk fails and once when it works again."""

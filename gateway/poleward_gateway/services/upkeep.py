@@ -94,10 +94,8 @@ class Upkeep:
         self._settle_at_s[node] = self._clock.monotonic_s()
         self._start_due(node)
 
-    def heard(self, node: NodeNumber) -> None:
+    def heard_unregistered(self, node: NodeNumber) -> None:
         """Ask a node that speaks without a registration to register."""
-        if self._registry.is_registered(node):
-            return
         now_s = self._clock.monotonic_s()
         # A node that is about to register is heard first; it gets a moment.
         ask_at_s = self._ask_at_s.setdefault(node, now_s + ASK_FIRST_S)

@@ -24,18 +24,20 @@ class Benchmark:
         name: on the command line.
         measures: for people.
         run: returns the figures; the last part of a key is its unit.
+        takes_seconds: its `run` has a parameter `seconds`, how long to load what is measured.
     """
 
     name: str
     measures: str
-    run: Callable[[], dict[str, Any]]
+    run: Callable[..., dict[str, Any]]
+    takes_seconds: bool = False
 
 
-def _in_module(module: str) -> Callable[[], dict[str, Any]]:
-    def run() -> dict[str, Any]:
+def _in_module(module: str) -> Callable[..., dict[str, Any]]:
+    def run(**parameters: float) -> dict[str, Any]:
         # Loaded when it runs: a benchmark may need packages that the others do not.
         loaded = importlib.import_module(f"poleward_tools.bench.{module}")
-        return dict(loaded.run())
+        return dict(loaded.run(**parameters))
 
     return run
 
@@ -48,14 +50,26 @@ BENCHMARKS = {
             "one report of 8 readings on the MicroPython VM, OSCORE on",
             _in_module("node_report"),
         ),
+        Benchmark(
+            "gateway-ingest",
+            "secure, durable reports per second of 500 nodes, and aiocoap's in turns with it",
+            _in_module("gateway_ingest"),
+            takes_seconds=True,
+        ),
     )
 }
 
 
-def measure(benchmark: Benchmark) -> dict[str, Any]:
-    """Run a benchmark and add machine, versions and duration_s to its figures."""
+def measure(benchmark: Benchmark, seconds: float | None = None) -> dict[str, Any]:
+    """Run a benchmark and add machine, versions and duration_s to its figures.
+
+    Args:
+        benchmark: which.
+        seconds: how long to load, for those that take it; None for their own choice.
+    """
     started_at = time.perf_counter()
-    figures = benchmark.run()
+    has_seconds = benchmark.takes_seconds and seconds is not None
+    figures = benchmark.run(**({"seconds": seconds} if has_seconds else {}))
     return {
         **figures,
         "machine": machine_text(),

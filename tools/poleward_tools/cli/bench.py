@@ -17,6 +17,9 @@ def bench(
     name: Annotated[str | None, typer.Argument(help="Name; without it, all of them.")] = None,
     *,
     listing: Annotated[bool, typer.Option("--list", help="Only list the names.")] = False,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="How long to load what is measured, if it is.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a benchmark, or all, and print its figures.
@@ -34,7 +37,7 @@ def bench(
         raise CommandError(f"There is no benchmark {name}; there is {known}.", USAGE)
     for benchmark in [BENCHMARKS[name]] if name else BENCHMARKS.values():
         progress.print(f"{benchmark.name}: {benchmark.measures} …")
-        figures = measure(benchmark)
+        figures = measure(benchmark, seconds)
         if json:
             print_json(figures)
             continue

@@ -5,9 +5,11 @@ at its default (which lost 249 datagrams in 2 s), and one ICMP error can stop th
 """
 
 import asyncio
+import ipaddress
 import socket
 import struct
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import structlog
 from aiocoap import interfaces
@@ -91,6 +93,10 @@ class NodeAddress(interfaces.EndpointAddress):  # type: ignore[misc]
         return self.sockaddr[:2]
 
 
+Send = Callable[[bytes, NodeAddress], None]
+"""Sends a datagram to an address."""
+
+
 def open_socket(host: str, port: int) -> socket.socket:
     """Bind the UDP socket of the node link.
 
@@ -124,17 +130,37 @@ def open_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
+class DirectPath(Protocol):
+    """Takes datagrams before aiocoap does (report_path.py)."""
+
+    def take(self, datagram: bytes, address: NodeAddress, send: Send) -> bool:
+        """Take a datagram; False leaves it to aiocoap."""
+
+    def flush(self, send: Send) -> None:
+        """Go on with what was taken; no more has arrived for the moment."""
+
+
 class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
     """Moves datagrams between the socket and aiocoap's message layer.
 
     A datagram that cannot be parsed is counted and ignored. A datagram that cannot be sent is
     counted and left to retransmission.
+
+    Args:
+        reports: Sees every datagram first; None for none.
     """
 
-    def __init__(self, sock: socket.socket, messages: Any, tally: Tally) -> None:
+    def __init__(
+        self, sock: socket.socket, messages: Any, tally: Tally, reports: DirectPath | None
+    ) -> None:
         self._socket = sock
         self._messages = messages
         self._tally = tally
+        self._reports = reports
+        # A socket of one address always answers from it.
+        self._has_one_address = not ipaddress.ip_address(
+            sock.getsockname()[0].partition("%")[0]
+        ).is_unspecified
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._drain)
 
@@ -181,23 +207,35 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
 
     def _drain(self) -> None:
         """Take what has arrived."""
+        received = 0
         for _ in range(DATAGRAMS_PER_TURN):
             try:
-                datagram, ancillary, _, sockaddr = self._socket.recvmsg(
-                    DATAGRAM_MAX_BYTES, _ANCILLARY_BYTES
-                )
+                if self._has_one_address:
+                    datagram, sockaddr = self._socket.recvfrom(DATAGRAM_MAX_BYTES)
+                    address = NodeAddress(sockaddr)
+                else:
+                    datagram, ancillary, _, sockaddr = self._socket.recvmsg(
+                        DATAGRAM_MAX_BYTES, _ANCILLARY_BYTES
+                    )
+                    address = NodeAddress(sockaddr, _local_host(ancillary))
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError:
                 # An ICMP error of an earlier send; retransmission deals with the loss.
                 self._tally.count("socket_errors")
                 continue
-            self._take(datagram, NodeAddress(sockaddr, _local_host(ancillary)))
+            received += 1
+            self._take(datagram, address)
+        if received:
+            self._tally.count("datagrams_received", received)
+        if self._reports is not None:
+            self._reports.flush(self.send_bytes)
 
     def _take(self, datagram: bytes, address: NodeAddress) -> None:
-        """Hand one datagram to aiocoap; whatever is wrong with it must not stop the others."""
-        self._tally.count("datagrams_received")
+        """Hand one datagram on; whatever is wrong with it must not stop the others."""
         try:
+            if self._reports is not None and self._reports.take(datagram, address, self.send_bytes):
+                return
             message = Message.decode(datagram, remote=address)
         except Exception:  # noqa: BLE001 - any error of the parser means garbage
             self._tally.count("datagrams_ignored")

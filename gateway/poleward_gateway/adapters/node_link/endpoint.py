@@ -20,7 +20,11 @@ from aiocoap.numbers import codes
 from aiocoap.numbers.types import CON
 from aiocoap.pipe import Pipe
 
-from poleward_gateway.adapters.node_link.datagrams import DatagramInterface, NodeAddress
+from poleward_gateway.adapters.node_link.datagrams import (
+    DatagramInterface,
+    DirectPath,
+    NodeAddress,
+)
 from poleward_gateway.adapters.node_link.messages import BoundedMessages, NodeTokens
 from poleward_gateway.adapters.node_link.security import (
     Context,
@@ -88,6 +92,7 @@ class NodeEndpoint:
         handler: Answers authenticated requests.
         on_heard: Told of every authenticated message.
         tally: Counters.
+        reports: Sees every datagram first.
         insecure_nosec: Hand requests without OSCORE to the handler too.
     """
 
@@ -98,12 +103,14 @@ class NodeEndpoint:
         on_heard: HeardListener,
         tally: Tally,
         *,
+        reports: DirectPath | None = None,
         insecure_nosec: bool = False,
     ) -> None:
         self._table = table
         self._handler = handler
         self._on_heard = on_heard
         self._tally = tally
+        self._reports = reports
         self._insecure_nosec = insecure_nosec
         self._answering: set[asyncio.Task[None]] = set()
         self._unknown_kids: set[bytes] = set()
@@ -118,7 +125,7 @@ class NodeEndpoint:
 
     def open(self, sock: socket.socket) -> None:
         """Start to serve on a bound socket."""
-        self._datagrams = DatagramInterface(sock, self._messages, self._tally)
+        self._datagrams = DatagramInterface(sock, self._messages, self._tally, self._reports)
         self._messages.message_interface = self._datagrams
         self._tokens.token_interface = self._messages
 

@@ -3,6 +3,7 @@
 Not SenML itself (senml.py) and not what happens to a report.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ _EVENT_SEQUENCE_MAX = (1 << 31) - 1
 """Sequence numbers above are the gateway's own (domain/telemetry.py)."""
 _TEXT_MAX = 200
 _LAYOUTS_KEPT_MAX = 4096
+_NUMBERS = {float, int}
 
 
 class PackError(ValueError):
@@ -92,13 +94,32 @@ def to_report(
     if time_s is None:
         time_s = records[0].time_s
     layout = tuple(series)
+    if len(_layouts) < _LAYOUTS_KEPT_MAX:
+        layout = _layouts.setdefault(layout, layout)
+    return report_of(node, keys.get(0), keys.get(1), time_s, now_ms, layout, tuple(values))
+
+
+def report_of(
+    node: NodeNumber,
+    boot: object,
+    sequence: object,
+    time_s: object,
+    now_ms: int,
+    series: tuple[Series, ...],
+    values: tuple[float, ...],
+) -> Report:
+    """Make a report of its parts, each checked.
+
+    Raises:
+        PackError: Boot count, sequence number or time is missing or out of range.
+    """
     return Report(
-        node=node,
-        boot=_counter(keys.get(0), "boot count", _UINT32_MAX),
-        sequence=_counter(keys.get(1), "sequence number", _UINT32_MAX),
-        time_ms=_absolute_ms(time_s, now_ms),
-        layout=_layouts.setdefault(layout, layout) if len(_layouts) < _LAYOUTS_KEPT_MAX else layout,
-        values=tuple(values),
+        node,
+        _counter(boot, "boot count", _UINT32_MAX),
+        _counter(sequence, "sequence number", _UINT32_MAX),
+        _absolute_ms(time_s, now_ms),
+        series,
+        values,
     )
 
 
@@ -124,6 +145,10 @@ def to_readings(
         raise PackError(f"{len(values)} values are not the {layout.count} of the layout")
     if layout.places is not None:
         values = [values[place] for place in layout.places]
+    if _NUMBERS.issuperset(map(type, values)):
+        # A bignum may be too big for a float.
+        with contextlib.suppress(OverflowError):
+            return layout.series, tuple(map(float, values))
     return layout.series, tuple(map(_as_float, values))
 
 
@@ -190,8 +215,10 @@ def _as_float(value: object) -> float:
         return math.nan
 
 
-def _absolute_ms(time_s: float, now_ms: int) -> int:
+def _absolute_ms(time_s: object, now_ms: int) -> int:
     """Return Unix milliseconds; a node without time sends a time relative to now."""
+    if not isinstance(time_s, int | float):
+        raise PackError(f"time {time_s!r} is not a number")
     if not -_RELATIVE_BELOW_S <= time_s < 1 << 40:
         raise PackError(f"time {time_s!r} is out of range")
     if time_s < _RELATIVE_BELOW_S:

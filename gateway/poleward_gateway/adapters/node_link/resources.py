@@ -64,8 +64,9 @@ class NodeResources:
     def heard(self, node: NodeNumber, purpose: Purpose) -> None:
         """Note an authenticated message."""
         if purpose is Purpose.OPERATIONAL:
-            self._registry.heard(node)
-            self._upkeep.heard(node)
+            is_registered = self._registry.heard(node)
+            if not is_registered:
+                self._upkeep.heard_unregistered(node)
 
     async def handle(self, caller: Caller, request: Any) -> Any:
         """Answer a request."""
@@ -149,8 +150,8 @@ class NodeResources:
                 receipt = await self._telemetry.take_event(event)
             else:
                 report = report_mapping.to_report(node, records, now_ms, self._layouts.find)
-                self._tally.count(
-                    "reports_dropped_by_nodes", report_mapping.dropped_reports(records)
+                self._telemetry.note_dropped(
+                    node, report.boot, report_mapping.dropped_reports(records)
                 )
                 receipt = await self._telemetry.take_report(report)
         except report_mapping.UnknownLayoutError as unknown:

@@ -26,6 +26,9 @@ COMMIT_INTERVAL_S = 0.02
 GROUP_LIMIT = 4096
 """Pieces of work in one transaction at most."""
 
+COMPANY_ENOUGH = 256
+"""Rows that are worth a commit of their own: under load nothing is held for company."""
+
 
 @dataclass(slots=True)
 class _Item:
@@ -33,6 +36,7 @@ class _Item:
 
     work: Work[Any]
     can_wait: bool
+    rows: int
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
     result: Any = None
@@ -48,8 +52,9 @@ class Database:
 
     Work is done in the order it was given. Everything taken since the last commit shares the next
     one; a caller's future is done only after its commit is on disk. Work that can wait is held
-    while commits follow each other within COMMIT_INTERVAL_S; work that cannot ends the hold, so
-    an event never waits for company. The queue is bounded by the callers: each awaits its future.
+    while commits follow each other within COMMIT_INTERVAL_S, until there is enough of it; work that
+    cannot ends the hold, so an event never waits for company. The queue is bounded by the callers:
+    each awaits its future.
 
     Args:
         path: The file; made when absent, readable by its owner only.
@@ -95,12 +100,13 @@ class Database:
         self._on_commit.append(on_commit)
         self._on_rollback.append(on_rollback)
 
-    async def run(self, work: Work[T], *, can_wait: bool = False) -> T:
+    async def run(self, work: Work[T], *, can_wait: bool = False, rows: int = 1) -> T:
         """Do work in a transaction; returns after it is on disk.
 
         Args:
             work: Function of the connection; runs on the writing thread.
             can_wait: It may be held for a moment to share a commit.
+            rows: How much it writes; COMPANY_ENOUGH ends the hold.
 
         Raises:
             StorageError: It is not on disk; the caller must not acknowledge.
@@ -108,7 +114,7 @@ class Database:
         if self._closed:
             raise StorageError(f"the database {self.path} is closed")
         loop = asyncio.get_running_loop()
-        item = _Item(work, can_wait, loop, loop.create_future())
+        item = _Item(work, can_wait, rows, loop, loop.create_future())
         self._queue.put(item)
         result: T = await item.future
         return result
@@ -138,7 +144,8 @@ class Database:
     def _gather(self, group: list[_Item]) -> bool:
         """Fill a group; True when the thread is to end after it."""
         hold_until_s = self._committed_at_s + COMMIT_INTERVAL_S
-        waits = group[0].can_wait
+        rows = group[0].rows
+        waits = group[0].can_wait and rows < COMPANY_ENOUGH
         while len(group) < GROUP_LIMIT:
             try:
                 left_s = hold_until_s - time.monotonic() if waits else 0.0
@@ -148,7 +155,8 @@ class Database:
             if item is None:
                 return True
             group.append(item)
-            waits = waits and item.can_wait
+            rows += item.rows
+            waits = waits and item.can_wait and rows < COMPANY_ENOUGH
         return False
 
     def _commit(self, group: list[_Item]) -> None:

@@ -14,6 +14,9 @@ from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report, Series, Severity
 from poleward_gateway.ports import EventBatch, ReportBatch
 
+MARKS_WRITTEN_EVERY = 8192
+"""Reports after which marks are written; a start reads at most about as many again."""
+
 _REPORT = "report"
 _EVENT = "event"
 
@@ -22,7 +25,9 @@ class SqliteSpool:
     """Implements the port Spool; see there for what is promised.
 
     `_marks` is written on the writing thread only, after the commit that makes it true, and read
-    on the event loop; `_new_marks` belongs to the transaction under way.
+    on the event loop; `_new_marks` belongs to the transaction under way. Marks reach the disk
+    once in MARKS_WRITTEN_EVERY reports and before reports are forgotten; a start makes up the rest
+    from the reports themselves.
     """
 
     def __init__(self, database: Database) -> None:
@@ -32,6 +37,10 @@ class SqliteSpool:
         self._new_layouts: list[tuple[Series, ...]] = []
         self._marks: dict[int, ReceivedMark] = {}
         self._new_marks: dict[int, ReceivedMark] = {}
+        self._changed_marks: set[int] = set()
+        self._unwritten = 0
+        self._new_unwritten = 0
+        self._written_marks: dict[int, ReceivedMark] | None = None
         self._waiting = 0
         self._waiting_change = 0
         self._spool_id = database.read_now(self._load)
@@ -50,13 +59,15 @@ class SqliteSpool:
         """Say how many reports wait for the fleet."""
         return self._waiting
 
-    async def add_report(self, report: Report) -> None:
-        """Store a report; returns after the commit.
+    async def add_reports(self, reports: Sequence[Report]) -> None:
+        """Store reports; returns after the commit.
 
         Raises:
-            StorageError: It is not stored.
+            StorageError: None of them is stored.
         """
-        await self._database.run(lambda c: self._insert_report(c, report), can_wait=True)
+        await self._database.run(
+            lambda c: self._insert_reports(c, reports), can_wait=True, rows=len(reports)
+        )
 
     async def add_events(self, events: Sequence[Event]) -> None:
         """Store events; returns after the commit.
@@ -88,7 +99,10 @@ class SqliteSpool:
         """Forget report batches up to and including `number`."""
 
         def acknowledge(connection: sqlite3.Connection) -> None:
+            # The reports that are about to go may be what a start would make marks of.
+            written = self._write_marks(connection)
             self._waiting_change -= _acknowledge(connection, _REPORT, number)
+            self._written_marks = written
 
         await self._database.run(acknowledge)
 
@@ -127,6 +141,18 @@ class SqliteSpool:
             self._layout_of[layout_id] = layout
         for node, boot, highest, window in connection.execute("SELECT * FROM mark"):
             self._marks[node] = ReceivedMark(boot, highest, window)
+        for node, boot, sequence in connection.execute(
+            "SELECT node, boot, sequence FROM report WHERE id > ? ORDER BY id",
+            (int(_meta(connection, "marked_up_to") or 0),),
+        ):
+            before = self._marks.get(node)
+            self._marks[node] = (
+                ReceivedMark.first(boot, sequence)
+                if before is None
+                else before.after(boot, sequence)
+            )
+            self._changed_marks.add(node)
+            self._unwritten += 1
         (self._waiting,) = connection.execute("SELECT count(*) FROM report").fetchone()
         found = _meta(connection, "spool_id")
         if found is None:
@@ -134,30 +160,53 @@ class SqliteSpool:
             _set_meta(connection, "spool_id", found)
         return found
 
-    def _insert_report(self, connection: sqlite3.Connection, report: Report) -> None:
-        """Insert a report and its node's mark."""
-        layout_id = self._layouts.get(report.layout) or self._add_layout(connection, report.layout)
-        connection.execute(
+    def _insert_reports(self, connection: sqlite3.Connection, reports: Sequence[Report]) -> None:
+        """Insert reports, and note their nodes' marks."""
+        rows = []
+        marks, new_marks = self._marks, self._new_marks
+        for report in reports:
+            layout_id = self._layouts.get(report.layout)
+            if layout_id is None:
+                layout_id = self._add_layout(connection, report.layout)
+            node, boot, sequence = report.node, report.boot, report.sequence
+            rows.append(
+                (node, boot, sequence, report.time_ms, layout_id,
+                 array.array("d", report.values).tobytes())
+            )  # fmt: skip
+            before = new_marks.get(node) or marks.get(node)
+            new_marks[node] = (
+                ReceivedMark.first(boot, sequence)
+                if before is None
+                else before.after(boot, sequence)
+            )
+        connection.executemany(
             "INSERT INTO report (node, boot, sequence, time_ms, layout, readings)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (report.node, report.boot, report.sequence, report.time_ms, layout_id,
-             array.array("d", report.values).tobytes()),
-        )  # fmt: skip
-        before = self._new_marks.get(report.node) or self._marks.get(report.node)
-        mark = (
-            ReceivedMark.first(report.boot, report.sequence)
-            if before is None
-            else before.after(report.boot, report.sequence)
+            rows,
         )
-        if mark is not before:
-            connection.execute(
-                "INSERT INTO mark (node, boot, highest, window) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (node) DO UPDATE SET boot = excluded.boot,"
-                " highest = excluded.highest, window = excluded.window",
-                (report.node, mark.boot, mark.highest, mark.window),
-            )
-            self._new_marks[report.node] = mark
-        self._waiting_change += 1
+        self._waiting_change += len(rows)
+        self._new_unwritten += len(rows)
+        if self._unwritten + self._new_unwritten >= MARKS_WRITTEN_EVERY:
+            self._written_marks = self._write_marks(connection)
+
+    def _write_marks(self, connection: sqlite3.Connection) -> dict[int, ReceivedMark]:
+        """Write the marks that changed, and up to which report they are true.
+
+        Returns:
+            The new marks that were written.
+        """
+        nodes = self._changed_marks | self._new_marks.keys()
+        marks = [(node, self._new_marks.get(node) or self._marks[node]) for node in nodes]
+        connection.executemany(
+            "INSERT INTO mark (node, boot, highest, window) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (node) DO UPDATE SET boot = excluded.boot,"
+            " highest = excluded.highest, window = excluded.window",
+            [(node, mark.boot, mark.highest, mark.window) for node, mark in marks],
+        )
+        (last_id,) = connection.execute("SELECT max(id) FROM report").fetchone()
+        if last_id is not None:
+            _set_meta(connection, "marked_up_to", str(last_id))
+        return dict(self._new_marks)
 
     def _add_layout(self, connection: sqlite3.Connection, layout: tuple[Series, ...]) -> int:
         """Insert a layout that was not seen before."""
@@ -174,18 +223,32 @@ class SqliteSpool:
     def _committed(self) -> None:
         """Make the transaction's marks the marks."""
         self._marks.update(self._new_marks)
-        self._new_marks.clear()
-        self._new_layouts.clear()
+        written = self._written_marks
+        if written is None:
+            self._changed_marks |= self._new_marks.keys()
+            self._unwritten += self._new_unwritten
+        else:
+            # What came after the writing, in the same transaction.
+            self._changed_marks = {
+                node for node, mark in self._new_marks.items() if written.get(node) is not mark
+            }
+            self._unwritten = len(self._changed_marks)
         self._waiting += self._waiting_change
-        self._waiting_change = 0
+        self._start_transaction()
 
     def _rolled_back(self) -> None:
         """Forget what the failed transaction would have made."""
         for layout in self._new_layouts:
             self._layout_of.pop(self._layouts.pop(layout))
+        self._start_transaction()
+
+    def _start_transaction(self) -> None:
+        """Forget what belonged to the transaction that ended."""
         self._new_layouts.clear()
         self._new_marks.clear()
         self._waiting_change = 0
+        self._new_unwritten = 0
+        self._written_marks = None
 
     def _report_batch(
         self, connection: sqlite3.Connection, number: int, limit: int

@@ -1,0 +1,273 @@
+"""The direct path of a report: from a datagram to the spool and back as a 2.04 (docs/adr/0006).
+
+Not events, commands or anything unusual: what is not exactly a report in a layout the gateway
+knows goes on to aiocoap untouched, which also says what is wrong with it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import cbor2
+
+from poleward_gateway.adapters.node_link import report_mapping
+from poleward_gateway.adapters.node_link.datagrams import NodeAddress, Send
+from poleward_gateway.adapters.node_link.report_cipher import ReportCipher
+from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
+from poleward_gateway.adapters.node_link.security import NodeContext, Purpose, SecurityTable
+from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.telemetry import Report
+from poleward_gateway.ports import Clock, Tally
+from poleward_gateway.services.telemetry import Receipt, Telemetry
+
+RETRY_AFTER_S = 10
+"""Max-Age of a 5.03: a node tries again after this."""
+BATCH_ENOUGH = 64
+"""Reports that are handed on together without waiting for more."""
+COMPANY_WAIT_S = 0.002
+"""A report waits this long for company: handing on one costs as much as handing on many."""
+ANSWERS_KEPT = 8
+"""Answers kept for each node; it has one report and one event under way."""
+
+# RFC 7252, 3: version 1, Confirmable, POST; the low half of the first byte is the token's length.
+_CONFIRMABLE = 0x40
+_POST = 0x02
+_TOKEN_MAX = 8
+# RFC 7252, 3.1: option 9 is the first and its length is in its first byte; payload follows.
+_OSCORE_OPTION = 0x90
+_OPTION_MAX = 12
+_PAYLOAD = 0xFF
+# RFC 8613, 6.1: a key id, no ID context, and a Partial IV of one to five bytes.
+_FLAG_KID = 0x08
+_TAG_BYTES = 8
+_HEAD_BYTES_MIN = 24
+# Inner code POST, Uri-Path "dp", Content-Format 112, payload.
+_REPORT_BEGINS = b"\x02\xb2dp\x11\x70\xff"
+_ACKNOWLEDGEMENT = 0x60
+# Outer code 2.04 (RFC 8613, 4.2), an empty OSCORE option, payload.
+_OUTER_CHANGED = b"\x44"
+_OUTER_OPTION = b"\x90\xff"
+_CHANGED = b"\x44"
+# 5.03 with Max-Age: option 14 with an extended delta.
+_UNAVAILABLE = bytes([0xA3, 0xD1, 0x01, RETRY_AFTER_S])
+
+_BASE_NAME = "/26241/0/"
+
+Answers = dict[int, tuple[bytes, bytes | None]]
+"""By Partial IV: message id and token of a request, and the answer once there is one."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A report on its way to the disk and where its answer goes."""
+
+    peer: "_Peer"
+    partial_iv: bytes
+    number: int
+    header: bytes
+    address: NodeAddress
+
+
+class _Peer:
+    """What the path keeps for one security context."""
+
+    __slots__ = ("answers", "cipher", "context")
+
+    def __init__(self, context: NodeContext) -> None:
+        self.context = context
+        self.cipher = ReportCipher(context)
+        self.answers: Answers = {}
+
+
+class ReportPath:
+    """Takes reports out of a drained socket, a batch at a time, and answers after the commit.
+
+    - A retransmission is answered with the bytes of the first answer, from wherever it comes, or
+      not at all while its report is on its way to the disk. ANSWERS_KEPT of them are kept for
+      each node, so memory is bounded by the nodes.
+    - The replay window is the context's own, so both paths see every number once. After a crash
+      it is unknown; aiocoap then asks for an Echo (RFC 8613, B.1.2), and the spool's mark knows
+      the report that was stored already.
+    - Overflow: `Telemetry` says which reports it does not take; they get 5.03 with Max-Age.
+
+    Args:
+        on_heard: Told of every authenticated report.
+        send: Sends a datagram.
+    """
+
+    def __init__(
+        self,
+        table: SecurityTable,
+        telemetry: Telemetry,
+        layouts: ReportLayouts,
+        clock: Clock,
+        tally: Tally,
+        *,
+        on_heard: Callable[[NodeNumber, Purpose], None],
+    ) -> None:
+        self._table = table
+        self._telemetry = telemetry
+        self._layouts = layouts
+        self._clock = clock
+        self._tally = tally
+        self._on_heard = on_heard
+        self._peers: dict[bytes, _Peer] = {}
+        self._pending: list[_Pending] = []
+        self._reports: list[Report] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._storing: set[asyncio.Task[None]] = set()
+
+    def take(self, datagram: bytes, address: NodeAddress, send: Send) -> bool:
+        """Take a datagram if it is a report; False leaves it to aiocoap.
+
+        Args:
+            datagram: As received.
+            address: Where it came from.
+            send: Answers a retransmission.
+        """
+        if len(datagram) < _HEAD_BYTES_MIN or datagram[1] != _POST:
+            return False
+        token_bytes = datagram[0] - _CONFIRMABLE
+        option_at = 4 + token_bytes
+        if not 0 <= token_bytes <= _TOKEN_MAX:
+            return False
+        option_bytes = datagram[option_at] - _OSCORE_OPTION
+        piv_bytes = datagram[option_at + 1] - _FLAG_KID
+        end = option_at + 1 + option_bytes
+        if not (0 < option_bytes <= _OPTION_MAX and 0 < piv_bytes <= 5) or len(datagram) <= end:
+            return False
+        kid_at = option_at + 2 + piv_bytes
+        if kid_at > end or datagram[end] != _PAYLOAD:
+            return False
+        peer = self._peer(datagram[kid_at:end])
+        if peer is None:
+            return False
+        partial_iv = datagram[option_at + 2 : kid_at]
+        number = int.from_bytes(partial_iv, "big")
+        header = datagram[2:option_at]
+        window = peer.context.recipient_replay_window
+        if not window.is_valid(number):
+            return self._answer_again(peer, number, header, address, send)
+        plaintext = peer.cipher.open(partial_iv, datagram[end + 1 :])
+        if plaintext is None or not plaintext.startswith(_REPORT_BEGINS):
+            return False
+        report = self._report(peer.context.node, plaintext[len(_REPORT_BEGINS) :])
+        if report is None:
+            return False
+        window.strike_out(number)
+        context = peer.context
+        context.address = address
+        answers = peer.answers
+        answers[number] = (header, None)
+        if len(answers) > ANSWERS_KEPT:
+            del answers[next(iter(answers))]
+        self._pending.append(_Pending(peer, partial_iv, number, header, address))
+        self._reports.append(report)
+        self._on_heard(context.node, context.purpose)
+        return True
+
+    def flush(self, send: Send) -> None:
+        """Begin to store what was taken: at once when it is a batch, soon when it is not."""
+        if not self._reports:
+            return
+        if len(self._reports) >= BATCH_ENOUGH:
+            self._begin(send)
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(COMPANY_WAIT_S, self._begin, send)
+
+    def _begin(self, send: Send) -> None:
+        """Hand on the batch."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        task = asyncio.get_running_loop().create_task(
+            self._store(self._telemetry.take_reports(self._reports), self._pending, send)
+        )
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
+        self._reports = []
+        self._pending = []
+
+    async def close(self) -> None:
+        """Give up answering; what is not stored yet is sent again by its nodes."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in self._storing:
+            task.cancel()
+        await asyncio.gather(*self._storing, return_exceptions=True)
+
+    def _peer(self, kid: bytes) -> _Peer | None:
+        """Find a peer with a replay window, by its key id."""
+        context = self._table.by_kid(kid)
+        if context is None or context.purpose is not Purpose.OPERATIONAL:
+            return None
+        peer = self._peers.get(kid)
+        if peer is None or peer.context is not context:
+            if not context.recipient_replay_window.is_initialized():
+                return None
+            peer = self._peers[kid] = _Peer(context)
+        return peer
+
+    def _answer_again(
+        self, peer: _Peer, number: int, header: bytes, address: NodeAddress, send: Send
+    ) -> bool:
+        """Answer a retransmission; False for a replay, which is somebody else's to refuse."""
+        answered = peer.answers.get(number)
+        if answered is None or answered[0] != header:
+            return False
+        self._tally.count("reports_retransmitted")
+        if answered[1] is not None:
+            send(answered[1], address)
+        return True
+
+    def _report(self, node: NodeNumber, payload: bytes) -> Report | None:
+        """Read a report; None for anything that is not exactly what our nodes send."""
+        try:
+            head, counter, *dropped, last = cbor2.loads(payload)
+            base_time_s, boot, sequence, encoded = head[-3], head[2], counter[2], last[8]
+            is_ours = (
+                head[-2] == _BASE_NAME and head[0] == "0" and counter[0] == "1" and last[0] == "4"
+                and len(head) == 4 and len(counter) == len(last) == 2
+                # Nothing follows the pack.
+                and payload.endswith(encoded)
+            )  # fmt: skip
+            if not is_ours:
+                return None
+            series, values = report_mapping.to_readings(encoded, self._layouts.find)
+            report = report_mapping.report_of(
+                node, boot, sequence, base_time_s, self._clock.now_ms(), series, values
+            )
+            if dropped:
+                (declared,) = dropped
+                if declared[0] != "2" or len(declared) != 2 or type(declared[2]) is not int:
+                    return None
+                self._telemetry.note_dropped(node, boot, declared[2])
+            return report
+        except (
+            cbor2.CBORError, ValueError, TypeError, KeyError, OverflowError, RecursionError,
+            report_mapping.UnknownLayoutError,
+        ):  # fmt: skip
+            return None
+
+    async def _store(
+        self, storing: Awaitable[Sequence[Receipt]], pending: list[_Pending], send: Send
+    ) -> None:
+        """Wait for the disk, then answer."""
+        receipts = await storing
+        for one, receipt in zip(pending, receipts, strict=True):
+            peer = one.peer
+            said = _CHANGED if receipt is Receipt.STORED else _UNAVAILABLE
+            header = one.header
+            answer = b"".join(
+                (
+                    bytes((_ACKNOWLEDGEMENT + len(header) - 2,)),
+                    _OUTER_CHANGED,
+                    header,
+                    _OUTER_OPTION,
+                    peer.cipher.seal(one.partial_iv, said),
+                )
+            )
+            if one.number in peer.answers:
+                peer.answers[one.number] = (header, answer)
+            send(answer, one.address)
