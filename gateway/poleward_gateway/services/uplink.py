@@ -4,6 +4,7 @@ Not the stream itself nor its messages: adapters/fleet_link.
 """
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -22,7 +23,7 @@ STATES_PER_MESSAGE = 200
 BATCHES_UNDER_WAY = 8
 """Report batches sent and not acknowledged; more would only wait in the fleet."""
 LINGER_S = 0.1
-"""A report waits this long for company; events, results and states do not."""
+"""A report waits this long for company; events, results, states and a backlog do not."""
 
 
 class Uplink:
@@ -50,6 +51,8 @@ class Uplink:
         self._upkeep = upkeep
         self._tally = tally
         self._wake = asyncio.Event()
+        self._room = asyncio.Event()  # cleared while the fleet is behind
+        self._room.set()
         self._acknowledged_reports = 0
         self._acknowledged_events = 0
         self._sent_reports = 0
@@ -98,6 +101,7 @@ class Uplink:
         if number > self._acknowledged_reports:
             await self._spool.acknowledge_reports(number)
             self._acknowledged_reports = number
+            self._room.set()
         self.wake()
 
     async def take_event_ack(self, number: int) -> None:
@@ -125,12 +129,20 @@ class Uplink:
             self._wake.clear()
             await self._send_urgent(stream)
             more = await self._send_report_batch(stream)
+            fleet_is_behind = not self._room.is_set()
             self._tally.gauge("reports_waiting", self._spool.waiting_reports())
-            if not more:
-                await self._wake.wait()
-                # Urgent things do not wait for company; a report does.
-                await self._send_urgent(stream)
+            if more:
+                continue
+            await self._wake.wait()
+            # Urgent things do not wait for company; a report does.
+            await self._send_urgent(stream)
+            if not fleet_is_behind:
                 await asyncio.sleep(LINGER_S)
+                continue
+            # A backlog has company enough: it goes on as soon as there is room.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    await self._room.wait()
 
     async def _send_urgent(self, stream: FleetStream) -> None:
         """Send events, results and states that wait."""
@@ -149,6 +161,7 @@ class Uplink:
     async def _send_report_batch(self, stream: FleetStream) -> bool:
         """Send one batch of reports; False when none waits or the fleet is behind."""
         if self._sent_reports - self._acknowledged_reports >= BATCHES_UNDER_WAY:
+            self._room.clear()
             return False
         batch = await self._spool.report_batch_after(self._sent_reports, REPORTS_PER_BATCH)
         if batch is None:
