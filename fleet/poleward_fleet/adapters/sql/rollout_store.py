@@ -40,8 +40,7 @@ _FILL = text(
     "SELECT :number, n.number, 'queued', :now_ms FROM node n JOIN pole p ON p.code = n.pole_code "
     "WHERE n.life_state IN ('commissioned', 'in_service') AND n.gateway_name IS NOT NULL "
     "AND n.board_profile = :board_profile "
-    "AND (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
-    "RETURNING node_number"
+    "AND (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[])))"
 )
 _CLASH = text(
     "SELECT rn.rollout_number, rn.node_number FROM rollout_node rn JOIN rollout_node mine "
@@ -149,7 +148,7 @@ class SqlRolloutStore:
                     "allowed": None if allowed is None else list(allowed),
                 },
             )
-            if not nodes.all():
+            if nodes.rowcount == 0:
                 raise InvalidError(
                     f"no node with board profile {release.board_profile} is in service there"
                 )
