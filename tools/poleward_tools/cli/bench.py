@@ -18,13 +18,14 @@ def bench(
     *,
     listing: Annotated[bool, typer.Option("--list", help="Only list the names.")] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0.1, help="How long to load what is measured, if it is.")
+        float | None,
+        typer.Option(min=0.1, help="How long to measure, where a benchmark can choose."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a benchmark, or all, and print its figures.
 
-    Example: `poleward bench node-report --json`
+    Example: `poleward bench fleet-ingest --seconds 60 --json`
     """
     if listing:
         if json:
@@ -35,6 +36,8 @@ def bench(
     if name is not None and name not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
         raise CommandError(f"There is no benchmark {name}; there is {known}.", USAGE)
+    if name is not None and seconds is not None and not BENCHMARKS[name].timed:
+        raise CommandError(f"{name} measures as long as it takes; leave --seconds out.", USAGE)
     for benchmark in [BENCHMARKS[name]] if name else BENCHMARKS.values():
         progress.print(f"{benchmark.name}: {benchmark.measures} …")
         figures = measure(benchmark, seconds)
