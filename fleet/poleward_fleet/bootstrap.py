@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.adapters.certificates import FileCertificateAuthority, write_secret
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
+from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.api_services import (
     EnrollmentServicer,
     InventoryServicer,
@@ -68,6 +69,7 @@ from poleward_fleet.domain.errors import (
     UnavailableError,
 )
 from poleward_fleet.ports import Clock, PasswordHasher
+from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.audit import AuditService
 from poleward_fleet.services.changes import ChangeBroadcast
@@ -103,6 +105,7 @@ class Fleet:
     """Every service of one fleet manager, put together."""
 
     accounts: AccountService
+    administration: AccountAdministration
     audit: AuditService
     changes: ChangeBroadcast
     commands: CommandService
@@ -145,10 +148,11 @@ def assemble(
     links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
     inventory = InventoryService(inventory_store, telemetry_store, areas, changes, links.connected)
     rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
+    account_store = SqlAccountStore(database)
+    accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
     return Fleet(
-        accounts=AccountService(
-            SqlAccountStore(database), audit_store, hasher, clock, authority.fingerprint
-        ),
+        accounts=accounts,
+        administration=AccountAdministration(account_store, accounts, areas),
         audit=AuditService(audit_store),
         changes=changes,
         commands=CommandService(command_store, links, inventory, clock),
@@ -189,6 +193,14 @@ class Addresses:
     web: str
     api: str
     link: str
+
+
+def _make_private(folder: Path) -> None:
+    """Make the data folder, for its owner only."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"cannot use the data folder {folder}: {error}") from error
 
 
 async def serve(config: FleetConfig) -> int:
@@ -254,7 +266,7 @@ async def running(
         PeerUnreachableError: The database cannot be reached.
     """
     async with AsyncExitStack() as stack:
-        config.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_private(config.data_dir)
         web_socket = _bind(config.host, config.web_port)
         stack.callback(web_socket.close)
         url, database_gone = await _database_url(config, stack)
@@ -331,6 +343,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     accounts = fleet.accounts
     await add_api_services(
         api_server,
+        AccountServicer(accounts, fleet.administration),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
         ProvisioningServicer(accounts, fleet.provisioning),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from poleward_fleet.domain.accounts import Account
 from poleward_fleet.domain.audit import AuditEntry, AuditRecord
 from poleward_fleet.domain.commands import Command, CommandOutcome, CommandStatus
 from poleward_fleet.domain.gateway_link import Hello, NodeState, StoredBatches
@@ -17,7 +18,15 @@ from poleward_fleet.domain.identity import (
     ManufacturedNode,
     NodeIdentity,
 )
-from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import (
+    Area,
+    Bounds,
+    Gateway,
+    Node,
+    Pole,
+    PoleMarker,
+    PoleView,
+)
 from poleward_fleet.domain.releases import Release, ReleaseKey
 from poleward_fleet.domain.rollout import Action, Rollout, RolloutFacts, RolloutNode
 from poleward_fleet.domain.telemetry import (
@@ -64,6 +73,9 @@ class InventoryStore(Protocol):
         self, allowed: AllowedAreas, *, after: str, limit: int, containing: str = ""
     ) -> list[PoleView]:
         """Return poles with code > after, by code."""
+
+    async def nodes(self, allowed: AllowedAreas, *, after: int, limit: int) -> list[Node]:
+        """Return nodes with number > after, by number; those in no pole only for all areas."""
 
     async def pole(self, name: str) -> PoleView | None:
         """Return a pole by its code, the number of its node or its node's endpoint name."""
@@ -330,8 +342,14 @@ class AccountStore(Protocol):
     async def account(self, name: str) -> StoredAccount | None:
         """Return an account."""
 
+    async def accounts(self) -> list[Account]:
+        """Return all accounts by name."""
+
     async def put_account(self, account: StoredAccount, now_ms: int, audit: AuditEntry) -> None:
-        """Add or replace an account."""
+        """Add or replace an account; its sessions end."""
+
+    async def drop_account(self, name: str, audit: AuditEntry) -> None:
+        """Remove an account with its sessions and API tokens."""
 
     async def has_accounts(self) -> bool:
         """Tell whether any account exists."""
@@ -349,6 +367,9 @@ class AccountStore(Protocol):
         self, token_hash: bytes, name: str, now_ms: int, audit: AuditEntry
     ) -> None:
         """Keep an API token."""
+
+    async def drop_api_tokens(self, name: str, audit: AuditEntry) -> int:
+        """Remove the API tokens of an account; return how many there were."""
 
     async def api_token_account(self, token_hash: bytes) -> StoredAccount | None:
         """Return whose API token it is."""

@@ -115,6 +115,13 @@ async def test_port_in_use_is_named_and_exits_with_2(data: Path) -> None:
         assert not (data / "postgres" / "postmaster.pid").exists()
 
 
+async def test_data_folder_that_cannot_be_made_is_named_and_exits_with_2() -> None:
+    async with program(Path("/dev/null/below")) as process:
+        _, err = await process.communicate()
+    assert process.returncode == 2
+    assert "cannot use the data folder /dev/null/below" in err.decode()
+
+
 async def test_unreachable_database_exits_with_3_and_hides_the_password(data: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ Not passwords, sessions and tokens; services/accounts.py keeps those.
 from dataclasses import dataclass
 from enum import Enum
 
-from poleward_fleet.domain.errors import ForbiddenError
+from poleward_fleet.domain.errors import ForbiddenError, InvalidError
 
 
 class Role(Enum):
@@ -32,6 +32,7 @@ class Permission(Enum):
     TRUST_KEYS = "trust_keys"
     ENROLL_GATEWAYS = "enroll_gateways"
     AUDIT = "audit"  # read the audit record
+    MANAGE_ACCOUNTS = "manage_accounts"
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
@@ -74,6 +75,33 @@ class Principal:
                 f"{self.name} may not {permission.value.replace('_', ' ')}; "
                 f"this needs one of: {', '.join(wanted)}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who may sign in, without secrets.
+
+    Args:
+        name: Unique.
+        roles: What it is trusted with.
+        area_code: Root of the subtree it may act in; empty for everywhere.
+        api_token_count: API tokens that are valid.
+    """
+
+    name: str
+    roles: frozenset[Role]
+    area_code: str
+    api_token_count: int
+
+
+def check_account_name(name: str) -> None:
+    """Insist on a name that can be typed and told apart.
+
+    Raises:
+        InvalidError: Choose another.
+    """
+    if not (0 < len(name) <= 64 and name.isprintable() and not any(c.isspace() for c in name)):
+        raise InvalidError("an account name has 1 to 64 printable characters without spaces")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError, NotFoundError
-from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Node, Pole, PoleMarker, PoleView
 from poleward_fleet.domain.telemetry import LatestValue
 from poleward_fleet.ports import InventoryStore, TelemetryStore
 from poleward_fleet.services.changes import ChangeBroadcast
@@ -87,6 +87,16 @@ class InventoryService:
         """Return poles with code > after, by code."""
         allowed = await self._areas.allowed(principal, Permission.SEE, area_code)
         return await self._store.poles(allowed, after=after, limit=min(limit, MAX_PAGE))
+
+    async def list_nodes(
+        self, principal: Principal, *, area_code: str = "", after: int = 0, limit: int = 1000
+    ) -> list[Node]:
+        """Return nodes with number > after, by number.
+
+        A node in no pole is in no area: only who may act everywhere sees it.
+        """
+        allowed = await self._areas.allowed(principal, Permission.SEE, area_code)
+        return await self._store.nodes(allowed, after=after, limit=min(limit, MAX_PAGE))
 
     async def search_poles(
         self, principal: Principal, text: str, *, limit: int = 20

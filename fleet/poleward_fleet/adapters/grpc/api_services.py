@@ -111,6 +111,23 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             ],
         )
 
+    async def ListNodes(  # noqa: N802
+        self, request: inventory_pb.ListNodesRequest, context: _Context
+    ) -> inventory_pb.ListNodesResponse:
+        """List nodes page by page; the token is the last number of the page before."""
+        principal = await principal_of(self._accounts, context)
+        size = min(request.page_size or _DEFAULT_PAGE, MAX_PAGE)
+        nodes = await self._inventory.list_nodes(
+            principal,
+            area_code=request.area_code,
+            after=mapping.page_number(request.page_token),
+            limit=size,
+        )
+        return inventory_pb.ListNodesResponse(
+            nodes=[mapping.node_to_message(node) for node in nodes],
+            next_page_token=str(nodes[-1].number) if len(nodes) == size else "",
+        )
+
     async def ListGateways(  # noqa: N802
         self, request: inventory_pb.ListGatewaysRequest, context: _Context
     ) -> inventory_pb.ListGatewaysResponse:

@@ -295,11 +295,25 @@ def pole_view_to_message(view: PoleView) -> inventory_pb.PoleView:
         )
     )
     if view.node is not None:
-        message.node.CopyFrom(_node(view.node))
+        message.node.CopyFrom(node_to_message(view.node))
     return message
 
 
-def _node(node: Node) -> inventory_pb.Node:
+def page_number(token: str) -> int:
+    """Take the token of a page of numbered things apart; 0 for the first page.
+
+    Raises:
+        InvalidError: The token is not ours.
+    """
+    if not token:
+        return 0
+    if not (token.isascii() and token.isdigit() and len(token) < 10):
+        raise InvalidError("the page token is not from this fleet")
+    return int(token)
+
+
+def node_to_message(node: Node) -> inventory_pb.Node:
+    """Pack a node."""
     return inventory_pb.Node(
         number=node.number,
         endpoint_name=node.endpoint_name,

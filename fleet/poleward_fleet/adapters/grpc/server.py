@@ -9,6 +9,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from poleward.v1 import (
+    account_service_pb2_grpc,
     artifact_service_pb2_grpc,
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
@@ -18,6 +19,7 @@ from poleward.v1 import (
     rollout_service_pb2_grpc,
     telemetry_service_pb2_grpc,
 )
+from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.api_services import (
     EnrollmentServicer,
     InventoryServicer,
@@ -50,6 +52,7 @@ _OPTIONS = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 _API_SERVICES = (
+    "AccountService",
     "ArtifactService",
     "EnrollmentService",
     "InventoryService",
@@ -80,6 +83,7 @@ def make_api_server() -> grpc.aio.Server:
 
 async def add_api_services(
     server: grpc.aio.Server,
+    accounts: AccountServicer,
     inventory: InventoryServicer,
     provisioning: ProvisioningServicer,
     enrollment: EnrollmentServicer,
@@ -89,6 +93,7 @@ async def add_api_services(
     rollouts: RolloutServicer,
 ) -> None:
     """Add the services, health and reflection."""
+    account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
     provisioning_service_pb2_grpc.add_ProvisioningServiceServicer_to_server(provisioning, server)
     enrollment_service_pb2_grpc.add_EnrollmentServiceServicer_to_server(enrollment, server)

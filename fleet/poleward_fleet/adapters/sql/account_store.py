@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.domain.accounts import Account, Role
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.ports import StoredAccount
 
@@ -19,6 +20,14 @@ _PUT_ACCOUNT = text(
     "ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, "
     "roles = excluded.roles, area_code = excluded.area_code"
 )
+_ACCOUNTS = text(
+    "SELECT a.name, a.roles, coalesce(a.area_code, '') AS area_code, "
+    "(SELECT count(*) FROM api_token t WHERE t.account_name = a.name) AS api_token_count "
+    "FROM account a ORDER BY a.name"
+)
+_DROP_ACCOUNT = text("DELETE FROM account WHERE name = :name")
+_DROP_SESSIONS = text("DELETE FROM session WHERE account_name = :name")
+_DROP_TOKENS = text("DELETE FROM api_token WHERE account_name = :name")
 _ANY = text("SELECT EXISTS (SELECT FROM account)")
 _EXPIRE = text("DELETE FROM session WHERE expires_at_ms <= :now_ms")
 _PUT_SESSION = text(
@@ -50,8 +59,33 @@ class SqlAccountStore:
         """Return an account."""
         return _first(await self._database.rows(_ACCOUNT, {"name": name}))
 
+    async def accounts(self) -> list[Account]:
+        """Return all accounts by name."""
+        return [
+            Account(
+                row.name,
+                frozenset(Role(role) for role in row.roles),
+                row.area_code,
+                row.api_token_count,
+            )
+            for row in await self._database.rows(_ACCOUNTS)
+        ]
+
+    async def drop_account(self, name: str, audit: AuditEntry) -> None:
+        """Remove an account with its sessions and API tokens."""
+        async with self._database.begin() as connection:
+            await connection.execute(_DROP_ACCOUNT, {"name": name})
+            await self._database.audit(connection, audit)
+
+    async def drop_api_tokens(self, name: str, audit: AuditEntry) -> int:
+        """Remove the API tokens of an account; return how many there were."""
+        async with self._database.begin() as connection:
+            dropped = (await connection.execute(_DROP_TOKENS, {"name": name})).rowcount
+            await self._database.audit(connection, audit)
+        return dropped
+
     async def put_account(self, account: StoredAccount, now_ms: int, audit: AuditEntry) -> None:
-        """Add or replace an account."""
+        """Add or replace an account; its sessions end."""
         async with self._database.begin() as connection:
             await connection.execute(
                 _PUT_ACCOUNT,
@@ -63,6 +97,7 @@ class SqlAccountStore:
                     "now_ms": now_ms,
                 },
             )
+            await connection.execute(_DROP_SESSIONS, {"name": account.name})
             await self._database.audit(connection, audit)
 
     async def has_accounts(self) -> bool:

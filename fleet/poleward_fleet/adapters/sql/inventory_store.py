@@ -50,18 +50,31 @@ _PUT_POLES = text(
     "equipment = excluded.equipment, lamp_nominal_w = excluded.lamp_nominal_w "
     "RETURNING old.code IS NULL AS created"
 )
-_VIEW = """
-SELECT p.code, p.area_code, p.latitude_deg, p.longitude_deg, p.equipment, p.lamp_nominal_w,
+_NODE_COLUMNS = """
     n.number, n.mac, n.life_state, n.bundle_version, n.release_sequence, n.gateway_name, n.boot,
-    n.device, greatest(n.heard_at_ms, l.measured_at_ms) AS heard_at_ms,
+    n.pole_code, n.device, greatest(n.heard_at_ms, l.measured_at_ms) AS heard_at_ms,
     CASE WHEN n.link_state = 'online' AND greatest(n.heard_at_ms, l.measured_at_ms)
         + 3000 * n.report_interval_s + :slack_ms < :now_ms THEN 'silent' ELSE n.link_state END
         AS link_state
-FROM pole p LEFT JOIN node n ON n.pole_code = p.code
+"""
+_HEARD = """
 LEFT JOIN LATERAL (
     SELECT max(measured_at_ms) AS measured_at_ms FROM latest WHERE node_number = n.number
 ) l ON true
 """
+_VIEW = (
+    "SELECT p.code, p.area_code, p.latitude_deg, p.longitude_deg, p.equipment, "
+    "p.lamp_nominal_w, "
+    + _NODE_COLUMNS
+    + "FROM pole p LEFT JOIN node n ON n.pole_code = p.code"
+    + _HEARD
+)
+_NODES = text(
+    f"SELECT {_NODE_COLUMNS} FROM node n "  # noqa: S608 — constant
+    f"LEFT JOIN pole p ON p.code = n.pole_code {_HEARD} WHERE n.number > :after "
+    "AND (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
+    "ORDER BY n.number LIMIT :limit"
+)
 _POLES = text(
     _VIEW + "WHERE p.code > :after "
     "AND (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
@@ -179,6 +192,16 @@ class SqlInventoryStore:
         )
         return [_view(row) for row in rows]
 
+    async def nodes(self, allowed: AllowedAreas, *, after: int, limit: int) -> list[Node]:
+        """Return nodes with number > after, by number; those in no pole only for all areas."""
+        parameters = {
+            "after": after,
+            "limit": limit,
+            "allowed": None if allowed is None else list(allowed),
+        }
+        rows = await self._database.rows(_NODES, parameters | self._now())
+        return [_node(row) for row in rows]
+
     async def pole(self, name: str) -> PoleView | None:
         """Return a pole by its code, the number of its node or its node's endpoint name."""
         number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else -1
@@ -246,9 +269,11 @@ def _view(row: Row[Any]) -> PoleView:
         equipment=tuple(row.equipment),
         lamp_nominal_w=row.lamp_nominal_w,
     )
-    if row.number is None:
-        return PoleView(pole, None)
-    node = Node(
+    return PoleView(pole, None if row.number is None else _node(row))
+
+
+def _node(row: Row[Any]) -> Node:
+    return Node(
         number=row.number,
         endpoint_name=endpoint_name(row.mac),
         life_state=LifeState(row.life_state),
@@ -256,12 +281,11 @@ def _view(row: Row[Any]) -> PoleView:
         heard_at_ms=row.heard_at_ms,
         bundle_version=row.bundle_version,
         release_sequence=row.release_sequence,
-        pole_code=row.code,
+        pole_code=row.pole_code or "",
         gateway_name=row.gateway_name or "",
         boot=row.boot,
         device=tuple(sorted(row.device.items())),
     )
-    return PoleView(pole, node)
 
 
 def _marker(row: Row[Any], now_ms: int) -> PoleMarker:

@@ -255,6 +255,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "audit.detail": ("Details", "详情"),
     "audit.older": ("Older", "更早"),
     "action.account.put": ("account saved", "保存账户"),
+    "action.account.drop": ("account removed", "删除账户"),
+    "action.api_token.revoke": ("API tokens revoked", "吊销 API 令牌"),
     "action.api_token.create": ("API token made", "生成 API 令牌"),
     "action.area.put": ("areas saved", "保存区域"),
     "action.gateway.enrolled": ("gateway enrolled", "网关入网"),

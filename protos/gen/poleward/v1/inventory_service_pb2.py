@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#poleward/v1/inventory_service.proto\x12\x0bpoleward.v1\"7\n\x04\x41rea\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bparent_code\x18\x03 \x01(\t\"6\n\x12\x43reateAreasRequest\x12 \n\x05\x61reas\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Area\"\x15\n\x13\x43reateAreasResponse\"\x12\n\x10ListAreasRequest\"5\n\x11ListAreasResponse\x12 \n\x05\x61reas\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Area\"\x7f\n\x04Pole\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x14\n\x0clatitude_deg\x18\x03 \x01(\x01\x12\x15\n\rlongitude_deg\x18\x04 \x01(\x01\x12\x11\n\tequipment\x18\x05 \x03(\t\x12\x16\n\x0elamp_nominal_w\x18\x06 \x01(\r\"\xc5\x01\n\x04Node\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12\x12\n\nlife_state\x18\x03 \x01(\t\x12\x12\n\nlink_state\x18\x04 \x01(\t\x12\x13\n\x0bheard_at_ms\x18\x05 \x01(\x03\x12\x16\n\x0e\x62undle_version\x18\x06 \x01(\t\x12\x11\n\tpole_code\x18\x07 \x01(\t\x12\x14\n\x0cgateway_name\x18\x08 \x01(\t\x12\x18\n\x10release_sequence\x18\t \x01(\x04\"Z\n\x08PoleView\x12\x1f\n\x04pole\x18\x01 \x01(\x0b\x32\x11.poleward.v1.Pole\x12$\n\x04node\x18\x02 \x01(\x0b\x32\x11.poleward.v1.NodeH\x00\x88\x01\x01\x42\x07\n\x05_node\"6\n\x12ImportPolesRequest\x12 \n\x05poles\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Pole\"7\n\x13ImportPolesResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\r\x12\x0f\n\x07updated\x18\x02 \x01(\r\"L\n\x10ListPolesRequest\x12\x11\n\tarea_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x11ListPolesResponse\x12$\n\x05poles\x18\x01 \x03(\x0b\x32\x15.poleward.v1.PoleView\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetPoleRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"V\n\x0bLatestValue\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\x0emeasured_at_ms\x18\x04 \x01(\x03\"`\n\x0fGetPoleResponse\x12#\n\x04pole\x18\x01 \x01(\x0b\x32\x15.poleward.v1.PoleView\x12(\n\x06latest\x18\x02 \x03(\x0b\x32\x18.poleward.v1.LatestValue\"\x80\x01\n\x07Gateway\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x13\n\x0bheard_at_ms\x18\x04 \x01(\x03\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12\x12\n\nnode_count\x18\x06 \x01(\r\"\x15\n\x13ListGatewaysRequest\">\n\x14ListGatewaysResponse\x12&\n\x08gateways\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Gateway\"w\n\x12SetPoleLampRequest\x12\x11\n\tpole_code\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x15\n\rlevel_percent\x18\x03 \x01(\r\x12\x12\n\nduration_s\x18\x04 \x01(\r\x12\x11\n\ttimeout_s\x18\x05 \x01(\r\"I\n\x13SetPoleLampResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\nelapsed_ms\x18\x03 \x01(\r2\xbb\x04\n\x10InventoryService\x12P\n\x0b\x43reateAreas\x12\x1f.poleward.v1.CreateAreasRequest\x1a .poleward.v1.CreateAreasResponse\x12J\n\tListAreas\x12\x1d.poleward.v1.ListAreasRequest\x1a\x1e.poleward.v1.ListAreasResponse\x12P\n\x0bImportPoles\x12\x1f.poleward.v1.ImportPolesRequest\x1a .poleward.v1.ImportPolesResponse\x12J\n\tListPoles\x12\x1d.poleward.v1.ListPolesRequest\x1a\x1e.poleward.v1.ListPolesResponse\x12\x44\n\x07GetPole\x12\x1b.poleward.v1.GetPoleRequest\x1a\x1c.poleward.v1.GetPoleResponse\x12S\n\x0cListGateways\x12 .poleward.v1.ListGatewaysRequest\x1a!.poleward.v1.ListGatewaysResponse\x12P\n\x0bSetPoleLamp\x12\x1f.poleward.v1.SetPoleLampRequest\x1a .poleward.v1.SetPoleLampResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#poleward/v1/inventory_service.proto\x12\x0bpoleward.v1\"7\n\x04\x41rea\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bparent_code\x18\x03 \x01(\t\"6\n\x12\x43reateAreasRequest\x12 \n\x05\x61reas\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Area\"\x15\n\x13\x43reateAreasResponse\"\x12\n\x10ListAreasRequest\"5\n\x11ListAreasResponse\x12 \n\x05\x61reas\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Area\"\x7f\n\x04Pole\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x14\n\x0clatitude_deg\x18\x03 \x01(\x01\x12\x15\n\rlongitude_deg\x18\x04 \x01(\x01\x12\x11\n\tequipment\x18\x05 \x03(\t\x12\x16\n\x0elamp_nominal_w\x18\x06 \x01(\r\"\xc5\x01\n\x04Node\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12\x12\n\nlife_state\x18\x03 \x01(\t\x12\x12\n\nlink_state\x18\x04 \x01(\t\x12\x13\n\x0bheard_at_ms\x18\x05 \x01(\x03\x12\x16\n\x0e\x62undle_version\x18\x06 \x01(\t\x12\x11\n\tpole_code\x18\x07 \x01(\t\x12\x14\n\x0cgateway_name\x18\x08 \x01(\t\x12\x18\n\x10release_sequence\x18\t \x01(\x04\"Z\n\x08PoleView\x12\x1f\n\x04pole\x18\x01 \x01(\x0b\x32\x11.poleward.v1.Pole\x12$\n\x04node\x18\x02 \x01(\x0b\x32\x11.poleward.v1.NodeH\x00\x88\x01\x01\x42\x07\n\x05_node\"6\n\x12ImportPolesRequest\x12 \n\x05poles\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Pole\"7\n\x13ImportPolesResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\r\x12\x0f\n\x07updated\x18\x02 \x01(\r\"L\n\x10ListPolesRequest\x12\x11\n\tarea_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x11ListPolesResponse\x12$\n\x05poles\x18\x01 \x03(\x0b\x32\x15.poleward.v1.PoleView\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"L\n\x10ListNodesRequest\x12\x11\n\tarea_code\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x11ListNodesResponse\x12 \n\x05nodes\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Node\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1e\n\x0eGetPoleRequest\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\"V\n\x0bLatestValue\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\r\n\x05value\x18\x03 \x01(\x01\x12\x16\n\x0emeasured_at_ms\x18\x04 \x01(\x03\"`\n\x0fGetPoleResponse\x12#\n\x04pole\x18\x01 \x01(\x0b\x32\x15.poleward.v1.PoleView\x12(\n\x06latest\x18\x02 \x03(\x0b\x32\x18.poleward.v1.LatestValue\"\x80\x01\n\x07Gateway\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x11\n\tconnected\x18\x03 \x01(\x08\x12\x13\n\x0bheard_at_ms\x18\x04 \x01(\x03\x12\x18\n\x10software_version\x18\x05 \x01(\t\x12\x12\n\nnode_count\x18\x06 \x01(\r\"\x15\n\x13ListGatewaysRequest\">\n\x14ListGatewaysResponse\x12&\n\x08gateways\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Gateway\"w\n\x12SetPoleLampRequest\x12\x11\n\tpole_code\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x15\n\rlevel_percent\x18\x03 \x01(\r\x12\x12\n\nduration_s\x18\x04 \x01(\r\x12\x11\n\ttimeout_s\x18\x05 \x01(\r\"I\n\x13SetPoleLampResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x12\n\nelapsed_ms\x18\x03 \x01(\r2\x87\x05\n\x10InventoryService\x12P\n\x0b\x43reateAreas\x12\x1f.poleward.v1.CreateAreasRequest\x1a .poleward.v1.CreateAreasResponse\x12J\n\tListAreas\x12\x1d.poleward.v1.ListAreasRequest\x1a\x1e.poleward.v1.ListAreasResponse\x12P\n\x0bImportPoles\x12\x1f.poleward.v1.ImportPolesRequest\x1a .poleward.v1.ImportPolesResponse\x12J\n\tListPoles\x12\x1d.poleward.v1.ListPolesRequest\x1a\x1e.poleward.v1.ListPolesResponse\x12\x44\n\x07GetPole\x12\x1b.poleward.v1.GetPoleRequest\x1a\x1c.poleward.v1.GetPoleResponse\x12J\n\tListNodes\x12\x1d.poleward.v1.ListNodesRequest\x1a\x1e.poleward.v1.ListNodesResponse\x12S\n\x0cListGateways\x12 .poleward.v1.ListGatewaysRequest\x1a!.poleward.v1.ListGatewaysResponse\x12P\n\x0bSetPoleLamp\x12\x1f.poleward.v1.SetPoleLampRequest\x1a .poleward.v1.SetPoleLampResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,22 +55,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTPOLESREQUEST']._serialized_end=873
   _globals['_LISTPOLESRESPONSE']._serialized_start=875
   _globals['_LISTPOLESRESPONSE']._serialized_end=957
-  _globals['_GETPOLEREQUEST']._serialized_start=959
-  _globals['_GETPOLEREQUEST']._serialized_end=989
-  _globals['_LATESTVALUE']._serialized_start=991
-  _globals['_LATESTVALUE']._serialized_end=1077
-  _globals['_GETPOLERESPONSE']._serialized_start=1079
-  _globals['_GETPOLERESPONSE']._serialized_end=1175
-  _globals['_GATEWAY']._serialized_start=1178
-  _globals['_GATEWAY']._serialized_end=1306
-  _globals['_LISTGATEWAYSREQUEST']._serialized_start=1308
-  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1329
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1331
-  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1393
-  _globals['_SETPOLELAMPREQUEST']._serialized_start=1395
-  _globals['_SETPOLELAMPREQUEST']._serialized_end=1514
-  _globals['_SETPOLELAMPRESPONSE']._serialized_start=1516
-  _globals['_SETPOLELAMPRESPONSE']._serialized_end=1589
-  _globals['_INVENTORYSERVICE']._serialized_start=1592
-  _globals['_INVENTORYSERVICE']._serialized_end=2163
+  _globals['_LISTNODESREQUEST']._serialized_start=959
+  _globals['_LISTNODESREQUEST']._serialized_end=1035
+  _globals['_LISTNODESRESPONSE']._serialized_start=1037
+  _globals['_LISTNODESRESPONSE']._serialized_end=1115
+  _globals['_GETPOLEREQUEST']._serialized_start=1117
+  _globals['_GETPOLEREQUEST']._serialized_end=1147
+  _globals['_LATESTVALUE']._serialized_start=1149
+  _globals['_LATESTVALUE']._serialized_end=1235
+  _globals['_GETPOLERESPONSE']._serialized_start=1237
+  _globals['_GETPOLERESPONSE']._serialized_end=1333
+  _globals['_GATEWAY']._serialized_start=1336
+  _globals['_GATEWAY']._serialized_end=1464
+  _globals['_LISTGATEWAYSREQUEST']._serialized_start=1466
+  _globals['_LISTGATEWAYSREQUEST']._serialized_end=1487
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_start=1489
+  _globals['_LISTGATEWAYSRESPONSE']._serialized_end=1551
+  _globals['_SETPOLELAMPREQUEST']._serialized_start=1553
+  _globals['_SETPOLELAMPREQUEST']._serialized_end=1672
+  _globals['_SETPOLELAMPRESPONSE']._serialized_start=1674
+  _globals['_SETPOLELAMPRESPONSE']._serialized_end=1747
+  _globals['_INVENTORYSERVICE']._serialized_start=1750
+  _globals['_INVENTORYSERVICE']._serialized_end=2397
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,11 @@ class InventoryServiceStub:
                 request_serializer=poleward_dot_v1_dot_inventory__service__pb2.GetPoleRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_inventory__service__pb2.GetPoleResponse.FromString,
                 _registered_method=True)
+        self.ListNodes = channel.unary_unary(
+                '/poleward.v1.InventoryService/ListNodes',
+                request_serializer=poleward_dot_v1_dot_inventory__service__pb2.ListNodesRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_inventory__service__pb2.ListNodesResponse.FromString,
+                _registered_method=True)
         self.ListGateways = channel.unary_unary(
                 '/poleward.v1.InventoryService/ListGateways',
                 request_serializer=poleward_dot_v1_dot_inventory__service__pb2.ListGatewaysRequest.SerializeToString,
@@ -111,6 +116,13 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNodes(self, request, context):
+        """ListNodes lists nodes, page by page, also those that stand in no pole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListGateways(self, request, context):
         """ListGateways lists gateways.
         """
@@ -152,6 +164,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.GetPole,
                     request_deserializer=poleward_dot_v1_dot_inventory__service__pb2.GetPoleRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_inventory__service__pb2.GetPoleResponse.SerializeToString,
+            ),
+            'ListNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodes,
+                    request_deserializer=poleward_dot_v1_dot_inventory__service__pb2.ListNodesRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_inventory__service__pb2.ListNodesResponse.SerializeToString,
             ),
             'ListGateways': grpc.unary_unary_rpc_method_handler(
                     servicer.ListGateways,
@@ -300,6 +317,33 @@ class InventoryService:
             '/poleward.v1.InventoryService/GetPole',
             poleward_dot_v1_dot_inventory__service__pb2.GetPoleRequest.SerializeToString,
             poleward_dot_v1_dot_inventory__service__pb2.GetPoleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.InventoryService/ListNodes',
+            poleward_dot_v1_dot_inventory__service__pb2.ListNodesRequest.SerializeToString,
+            poleward_dot_v1_dot_inventory__service__pb2.ListNodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

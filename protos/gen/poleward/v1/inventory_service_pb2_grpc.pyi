@@ -43,6 +43,8 @@ class InventoryServiceStub:
     """ListPoles lists poles with their nodes, page by page."""
     GetPole: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.GetPoleRequest, _inventory_service_pb2.GetPoleResponse]
     """GetPole returns one pole with its node and latest values."""
+    ListNodes: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ListNodesRequest, _inventory_service_pb2.ListNodesResponse]
+    """ListNodes lists nodes, page by page, also those that stand in no pole."""
     ListGateways: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.ListGatewaysRequest, _inventory_service_pb2.ListGatewaysResponse]
     """ListGateways lists gateways."""
     SetPoleLamp: _grpc.UnaryUnaryMultiCallable[_inventory_service_pb2.SetPoleLampRequest, _inventory_service_pb2.SetPoleLampResponse]
@@ -63,6 +65,8 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """ListPoles lists poles with their nodes, page by page."""
     GetPole: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.GetPoleRequest, _inventory_service_pb2.GetPoleResponse]  # type: ignore[assignment]
     """GetPole returns one pole with its node and latest values."""
+    ListNodes: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListNodesRequest, _inventory_service_pb2.ListNodesResponse]  # type: ignore[assignment]
+    """ListNodes lists nodes, page by page, also those that stand in no pole."""
     ListGateways: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.ListGatewaysRequest, _inventory_service_pb2.ListGatewaysResponse]  # type: ignore[assignment]
     """ListGateways lists gateways."""
     SetPoleLamp: _aio.UnaryUnaryMultiCallable[_inventory_service_pb2.SetPoleLampRequest, _inventory_service_pb2.SetPoleLampResponse]  # type: ignore[assignment]
@@ -110,6 +114,14 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_service_pb2.GetPoleResponse, _abc.Awaitable[_inventory_service_pb2.GetPoleResponse]]:
         """GetPole returns one pole with its node and latest values."""
+
+    @_abc_1.abstractmethod
+    def ListNodes(
+        self,
+        request: _inventory_service_pb2.ListNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_service_pb2.ListNodesResponse, _abc.Awaitable[_inventory_service_pb2.ListNodesResponse]]:
+        """ListNodes lists nodes, page by page, also those that stand in no pole."""
 
     @_abc_1.abstractmethod
     def ListGateways(
