@@ -4,6 +4,9 @@ Folders of nodes are made by the demo and the test rigs.
 """
 
 import asyncio
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -36,4 +39,21 @@ def serve_boards(
     """
     if not folder.is_dir():
         raise CommandError(f"{folder} is no folder.", USAGE)
-    raise typer.Exit(asyncio.run(serve(folder, heap_bytes=heap_bytes)))
+    with _alone(folder):
+        raise typer.Exit(asyncio.run(serve(folder, heap_bytes=heap_bytes)))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second host away: a node that runs twice uses sequence numbers twice.
+
+    The lock ends with the process, however that ends.
+    """
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CommandError(
+                f"The nodes of {folder} are run by another `poleward boards serve`.", USAGE
+            ) from error
+        yield
