@@ -13,6 +13,7 @@ from poleward_tools.exit_codes import FAILED, OK, REFUSED, UNREACHABLE
 
 app = typer.Typer(no_args_is_help=True, help="Lamps.")
 
+_MAX_MINUTES = 7 * 24 * 60
 _EXIT_CODES = {"done": OK, "refused": REFUSED, "unreachable": UNREACHABLE, "expired": FAILED}
 
 
@@ -27,7 +28,10 @@ def set_lamp(
     level: Annotated[int, typer.Argument(min=0, max=100, help="Level in percent.")],
     *,
     minutes: Annotated[
-        int, typer.Option(min=0, help="Back to the program after this; 0: at the next command.")
+        int,
+        typer.Option(
+            min=0, max=_MAX_MINUTES, help="Back to the program after this; 0: at the next command."
+        ),
     ] = 0,
     timeout_s: Annotated[
         int, typer.Option(min=1, max=300, help="Seconds to wait; then the command expires.")

@@ -10,10 +10,12 @@ import typer
 
 from poleward_tools import exit_codes
 from poleward_tools.cli import (
+    account,
     bench,
     board,
     boards,
     demo,
+    gateway,
     lamp,
     login,
     node,
@@ -36,12 +38,13 @@ app = typer.Typer(
     "4 refused.",
 )
 app.add_typer(programs.fleet_app, name="fleet")
-app.add_typer(programs.gateway_app, name="gateway")
+app.add_typer(gateway.app, name="gateway")
 app.add_typer(node.app, name="node")
 app.add_typer(pole.app, name="pole")
 app.add_typer(lamp.app, name="lamp")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(account.app, name="account")
 app.add_typer(boards.app, name="boards")
 app.add_typer(board.app, name="board")
 app.command("login")(login.login)

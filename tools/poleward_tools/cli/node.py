@@ -1,6 +1,6 @@
 """Commands about nodes: `poleward node list|show`.
 
-Poles are in pole.py; a node in no pole is not listed yet by the API.
+Poles are in pole.py.
 """
 
 from typing import Annotated
@@ -21,19 +21,21 @@ def list_nodes(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the nodes that stand in poles.
+    """List nodes, also those that stand in no pole.
+
+    With an area: the nodes in its poles.
 
     Example: `poleward node list --area 330100000000 --json`
     """
     with open_client(fleet, token) as client:
-        nodes = [found.node for found in client.list_poles(area) if found.node is not None]
+        nodes = list(client.list_nodes(area))
     if json:
         print_json({"nodes": nodes})
         return
     print_table(
         ("node #", "pole", "link", "life", "heard", "version", "gateway", "endpoint"),
         (
-            (node.number, node.pole_code, node.link_state, node.life_state,
+            (node.number, node.pole_code or "–", node.link_state, node.life_state,
              age_text(node.heard_at_ms), node.bundle_version or "–", node.gateway_name or "–",
              node.endpoint_name)
             for node in nodes

@@ -76,8 +76,10 @@ def translated(action: str, address: str) -> Iterator[None]:
                 "Try again.",
             ) from error
         if code in _REFUSALS:
+            advice = _REFUSALS[code]
+            message = f"Cannot {action}: {detail}"
             raise ClientError(
-                Failure.REFUSED, f"Cannot {action}: {detail}", _REFUSALS[code]
+                Failure.REFUSED, f"{message.rstrip('.')}." if advice else message, advice
             ) from error
         raise ClientError(
             Failure.FAILED,

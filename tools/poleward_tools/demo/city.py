@@ -117,8 +117,11 @@ class City:
             ClientError: the fleet refused something; show it.
         """
         self.poles = street.poles(self.plan.poles)
-        state = self._load_state()
-        self.plan.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            state = self._load_state()
+            self.plan.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise CommandError(f"Cannot use {self.plan.data}: {error}.", USAGE) from error
         self._key = factory.load_or_make_key(self.key_file)
         # The database takes longest: it starts while the release is built.
         # The gateway looks for the link where its enrolment said.

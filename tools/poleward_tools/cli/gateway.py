@@ -1,0 +1,76 @@
+"""Commands that ask the fleet about gateways: `poleward gateway list|token`.
+
+Running and enrolling one is in programs.py.
+"""
+
+from typing import Annotated
+
+import typer
+
+from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
+from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
+from poleward_tools.cli.programs import gateway_app
+
+app = gateway_app
+
+
+@app.command("list")
+def list_gateways(
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List gateways.
+
+    Example: `poleward gateway list`
+    """
+    with open_client(fleet, token) as client:
+        gateways = client.list_gateways()
+    if json:
+        print_json({"gateways": gateways})
+        return
+    print_table(
+        ("gateway", "link", "heard", "nodes #", "area", "version"),
+        (
+            (
+                gateway.name,
+                "connected" if gateway.connected else "away",
+                age_text(gateway.heard_at_ms),
+                gateway.node_count,
+                gateway.area_code,
+                gateway.software_version or "–",
+            )
+            for gateway in gateways
+        ),
+    )
+
+
+@app.command("token")
+def token_(
+    name: Annotated[str, typer.Argument(help="Name of the new gateway, e.g. gw-harbour.")],
+    area: Annotated[str, typer.Option(help="Code of the area that it serves.")],
+    *,
+    valid_h: Annotated[int, typer.Option(min=1, max=168, help="Hours until it expires.")] = 24,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a one-time token with which a gateway enrols, and print it, once.
+
+    Example: `poleward gateway token gw-harbour --area 330102000000`
+    """
+    with open_client(fleet, token) as client:
+        made = client.create_enrollment_token(
+            gateway_name=name, area_code=area, valid_s=valid_h * 3600
+        )
+    if json:
+        print_json({"gateway": name, "token": made})
+        return
+    progress.print(
+        f"Enrolment token of {name}, good for {valid_h} h and once; on its machine: "
+        "poleward gateway enroll --fleet URL --token TOKEN",
+        markup=False,
+        soft_wrap=True,
+    )
+    results.print(made, markup=False)
