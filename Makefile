@@ -7,6 +7,7 @@ STUBS := .venv/micropython-stubs
 STATIC := fleet/poleward_fleet/adapters/web/static/vendor
 PROTOS := $(sort $(wildcard protos/poleward/v1/*.proto))
 JOBS ?= 4
+TYPED_TESTS := protos/nodelink/tests protos/poleward_manifest/tests gateway/tests fleet/tests/*.py fleet/tests/web tools/tests hil_tests
 
 .PHONY: help setup demo test lint types imports protos protos-check dialect unit bench lock clean
 
@@ -43,6 +44,9 @@ lint: setup ## ruff and the repository's own rules
 types: setup ## mypy strict, the node against MicroPython's stubs
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file firmware/mypy.ini
+	@# One by one: each has a conftest.py of its own.
+	@set -f; for tests in $(TYPED_TESTS); do \
+	  echo "mypy $$tests"; (set +f; $(BIN)/mypy $$tests) || exit 1; done
 
 imports: setup ## import-linter contracts
 	PYTHONPATH=firmware $(BIN)/lint-imports --no-cache

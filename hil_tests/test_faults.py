@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hil_tests.conftest import RigNode
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 
@@ -23,7 +24,7 @@ def poleward(*arguments: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_a_gateway_that_is_killed_while_nodes_report_loses_nothing(node) -> None:
+def test_a_gateway_that_is_killed_while_nodes_report_loses_nothing(node: RigNode) -> None:
     city = node.city
     node.wait_reports(2)
     for _ in range(3):
@@ -35,7 +36,7 @@ def test_a_gateway_that_is_killed_while_nodes_report_loses_nothing(node) -> None
     assert len(boots) == 1, "the node needed no reboot"
 
 
-def test_a_fleet_that_is_killed_while_nodes_report_loses_nothing(node) -> None:
+def test_a_fleet_that_is_killed_while_nodes_report_loses_nothing(node: RigNode) -> None:
     city = node.city
     node.wait_reports(2)
     city.fleet.kill()
@@ -44,7 +45,7 @@ def test_a_fleet_that_is_killed_while_nodes_report_loses_nothing(node) -> None:
     node.wait_until(lambda: lost_readings(node.counts()) == 0, "no gap")
 
 
-def test_a_node_whose_power_is_cut_comes_back_and_loses_nothing_acknowledged(node) -> None:
+def test_a_node_whose_power_is_cut_comes_back_and_loses_nothing_acknowledged(node: RigNode) -> None:
     node.wait_reports(3)
     node.power_cut()
     node.wait_until(lambda: len(node.counts()) == 2, "reports of the second boot")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hil_tests.conftest import MakeNode, Relay, RigNode
 from poleward_tools.demo.city import City
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
@@ -36,14 +37,16 @@ def coap_message(code: int, options: list[tuple[int, bytes]], payload: bytes = b
 
 
 @pytest.fixture
-def stranger(coap) -> Iterator[socket.socket]:
+def stranger(coap: tuple[str, int]) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(10)
         sock.connect(coap)
         yield sock
 
 
-def test_garbage_and_truncated_datagrams_change_nothing(node, stranger, relay, make_node) -> None:
+def test_garbage_and_truncated_datagrams_change_nothing(
+    node: RigNode, stranger: socket.socket, relay: Relay, make_node: MakeNode
+) -> None:
     through_relay = make_node(relay.uri)
     through_relay.wait_online()
     chance = random.Random(7)
@@ -59,21 +62,25 @@ def test_garbage_and_truncated_datagrams_change_nothing(node, stranger, relay, m
 
 
 @pytest.mark.parametrize("path", [b"rd", b"bs", b"dp", b"r"])
-def test_a_request_without_security_gets_401_and_nothing_else(stranger, path: bytes) -> None:
+def test_a_request_without_security_gets_401_and_nothing_else(
+    stranger: socket.socket, path: bytes
+) -> None:
     stranger.send(coap_message(POST, [(OPTION_URI_PATH, path)], b"x"))
     answer = stranger.recv(2048)
     assert answer[1] == UNAUTHORIZED
     assert b"\xff" not in answer[8:], "an answer to a stranger carries no payload"
 
 
-def test_an_unknown_security_context_gets_401(stranger) -> None:
+def test_an_unknown_security_context_gets_401(stranger: socket.socket) -> None:
     # RFC 8613, 6.1: flags 0x09 = kid present, Partial IV of 1 byte.
     option = b"\x09\x01" + b"\x77\x77\x77"
     stranger.send(coap_message(POST, [(OPTION_OSCORE, option)], os.urandom(40)))
     assert stranger.recv(2048)[1] == UNAUTHORIZED
 
 
-def test_a_known_context_with_a_wrong_tag_stores_nothing(node, stranger) -> None:
+def test_a_known_context_with_a_wrong_tag_stores_nothing(
+    node: RigNode, stranger: socket.socket
+) -> None:
     number = node.view().number
     kid = number.to_bytes((number.bit_length() + 7) // 8, "big")
     option = b"\x0b\xff\xff\xff" + kid  # Partial IV far ahead of the node's own
@@ -83,7 +90,7 @@ def test_a_known_context_with_a_wrong_tag_stores_nothing(node, stranger) -> None
     node.wait_reports(2)
 
 
-def test_a_replayed_report_is_rejected_and_stored_once(relay, make_node) -> None:
+def test_a_replayed_report_is_rejected_and_stored_once(relay: Relay, make_node: MakeNode) -> None:
     node = make_node(relay.uri)
     node.wait_online()
     node.wait_reports(3)

@@ -1,8 +1,13 @@
 """Provision, report, command, update: the main path on the virtual rig."""
 
-import pytest
+from functools import partial
+from pathlib import Path
 
-from poleward_tools.client import ClientError, Failure
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from hil_tests.conftest import MakeNode, RigNode
+from poleward_tools.client import ClientError, Failure, FleetClient, FleetProfile
 from poleward_tools.client.views import Rollout
 from poleward_tools.demo import factory
 from poleward_tools.demo.city import City
@@ -14,7 +19,7 @@ UPDATE_S = 90.0
 _versions = iter(range(1, 1000))
 
 
-def new_release(city: City, key=None) -> factory.BuiltRelease:
+def new_release(city: City, key: Ed25519PrivateKey | None = None) -> factory.BuiltRelease:
     """Build a release newer than every one before it in this run."""
     number = next(_versions)
     return factory.build_release(
@@ -22,13 +27,13 @@ def new_release(city: City, key=None) -> factory.BuiltRelease:
     )
 
 
-def roll_out(node, release: factory.BuiltRelease) -> int:
+def roll_out(node: RigNode, release: factory.BuiltRelease) -> int:
     """Publish a release, which changes nothing when it is, and send it to this node only."""
     digest = node.city.publish(release, notes="")
     return node.city.client.create_rollout(digest, area_code=node.pole.area_code).number
 
 
-def wait_ended(node, number: int) -> Rollout:
+def wait_ended(node: RigNode, number: int) -> Rollout:
     client = node.city.client
     node.wait_until(
         lambda: client.get_rollout(number).state not in ("running", "paused"),
@@ -38,7 +43,7 @@ def wait_ended(node, number: int) -> Rollout:
     return client.get_rollout(number)
 
 
-def test_a_commissioned_node_registers_and_reports(make_node) -> None:
+def test_a_commissioned_node_registers_and_reports(make_node: MakeNode) -> None:
     node = make_node()
     node.wait_online()
     node.wait_reports(3)
@@ -55,7 +60,7 @@ def test_a_commissioned_node_registers_and_reports(make_node) -> None:
     assert lost_readings(node.counts()) == 0
 
 
-def test_a_wrong_claim_code_commissions_nothing(city: City, make_node) -> None:
+def test_a_wrong_claim_code_commissions_nothing(city: City, make_node: MakeNode) -> None:
     node = make_node()
     free = node.pole.code.replace("HIL", "FREE")
     with pytest.raises(ClientError) as caught:
@@ -68,28 +73,31 @@ def test_a_wrong_claim_code_commissions_nothing(city: City, make_node) -> None:
     assert caught.value.failure is Failure.REFUSED
 
 
-def test_a_lamp_follows_a_command_and_so_does_its_power(node) -> None:
+def shows_level(node: RigNode, level: int) -> bool:
+    """Tell whether the node reports this level and the power that belongs to it."""
+    nominal_w = node.pole.lamp_nominal_w
+    power_w = node.value("supply.active_power_w") or 0
+    return (
+        node.value("lamp.level_percent") == level
+        and abs(power_w - nominal_w * level / 100) < 0.1 * nominal_w
+    )
+
+
+def test_a_lamp_follows_a_command_and_so_does_its_power(node: RigNode) -> None:
     for level in (100, 30):
         outcome = node.city.client.set_pole_lamp(node.pole.code, level)
         assert outcome.status == "done", outcome
-        node.wait_until(lambda level=level: node.value("lamp.level_percent") == level, "level")
-        expected_w = node.pole.lamp_nominal_w * level / 100
-        node.wait_until(
-            lambda w=expected_w: (
-                abs((node.value("supply.active_power_w") or 0) - w) < 0.1 * node.pole.lamp_nominal_w
-            ),
-            f"about {expected_w} W",
-        )
+        node.wait_until(partial(shows_level, node, level), "level and power")
 
 
-def test_a_command_to_a_node_without_power_says_so(node) -> None:
+def test_a_command_to_a_node_without_power_says_so(node: RigNode) -> None:
     node.switch_off()
     outcome = node.city.client.set_pole_lamp(node.pole.code, 50, timeout_s=4)
     assert outcome.status in ("unreachable", "expired")
     assert outcome.detail
 
 
-def test_a_node_updates_to_a_signed_release_and_confirms_it(node) -> None:
+def test_a_node_updates_to_a_signed_release_and_confirms_it(node: RigNode) -> None:
     release = new_release(node.city)
     rollout = wait_ended(node, roll_out(node, release))
     assert (rollout.state, rollout.counts.get("confirmed")) == ("finished", 1), rollout
@@ -99,7 +107,7 @@ def test_a_node_updates_to_a_signed_release_and_confirms_it(node) -> None:
     assert lost_readings(node.counts()) == 0
 
 
-def test_a_node_survives_power_cuts_during_an_update(node) -> None:
+def test_a_node_survives_power_cuts_during_an_update(node: RigNode) -> None:
     release = new_release(node.city)
     number = roll_out(node, release)
     client = node.city.client
@@ -138,7 +146,9 @@ def test_the_fleet_refuses_a_release_whose_bundle_is_not_there(city: City) -> No
     assert caught.value.failure is Failure.REFUSED
 
 
-def test_a_node_refuses_a_release_signed_with_a_key_it_does_not_trust(node, tmp_path) -> None:
+def test_a_node_refuses_a_release_signed_with_a_key_it_does_not_trust(
+    node: RigNode, tmp_path: Path
+) -> None:
     stranger = factory.load_or_make_key(tmp_path / "keys" / "release.pem")
     # The fleet and so its gateway trust this key; the factory never gave it to the node.
     node.city.client.trust_release_key(stranger.public_key().public_bytes_raw(), "stranger")
@@ -150,7 +160,7 @@ def test_a_node_refuses_a_release_signed_with_a_key_it_does_not_trust(node, tmp_
     node.wait_reports(1)
 
 
-def test_the_gateway_refuses_a_bundle_that_was_altered_at_the_fleet(node) -> None:
+def test_the_gateway_refuses_a_bundle_that_was_altered_at_the_fleet(node: RigNode) -> None:
     release = new_release(node.city)
     digest = node.city.publish(release, notes="")
     (stored,) = [
@@ -170,3 +180,23 @@ def test_the_gateway_refuses_a_bundle_that_was_altered_at_the_fleet(node) -> Non
     stored.write_bytes(release.bundle)
     assert wait_ended(node, roll_out(node, release)).counts.get("confirmed") == 1
     assert node.city.client.list_releases()[0].digest == digest
+
+
+def test_an_account_made_by_the_administrator_may_look_and_not_dim(node: RigNode) -> None:
+    city = node.city
+    assert city.profile is not None
+    client = city.client
+    assert client.put_account("looker", roles=["viewer"], area_code=node.pole.area_code)
+    token = client.create_api_token("looker")
+    (account,) = [found for found in client.list_accounts() if found.name == "looker"]
+    assert (account.roles, account.api_token_count) == (("viewer",), 1)
+    with FleetClient(FleetProfile(city.profile.url, token)) as looker:
+        assert [found.pole_code for found in looker.list_nodes()] == [node.pole.code]
+        with pytest.raises(ClientError) as caught:
+            looker.set_pole_lamp(node.pole.code, 10)
+        assert caught.value.failure is Failure.REFUSED
+        assert client.revoke_api_tokens("looker") == 1
+        with pytest.raises(ClientError):
+            list(looker.list_nodes())
+    client.drop_account("looker")
+    assert "looker" not in [found.name for found in client.list_accounts()]

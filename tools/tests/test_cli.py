@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import typer
 
+from fake_fleet import RunningFleet
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward.v1 import release_service_pb2 as releases
 from poleward_tools.cli.main import app
 
 
-def poleward(*arguments: str, fleet=None, **environment: str) -> subprocess.CompletedProcess[str]:
+def poleward(
+    *arguments: str, fleet: RunningFleet | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command as a person would."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("POLEWARD_")}
     if fleet is not None:
@@ -56,7 +59,7 @@ def test_every_command_that_ends_can_print_json(name: str) -> None:
     assert "--json" in [option for p in ALL_COMMANDS[name].params for option in p.opts]
 
 
-def test_a_lamp_is_set_and_the_outcome_printed(fleet) -> None:
+def test_a_lamp_is_set_and_the_outcome_printed(fleet: RunningFleet) -> None:
     done = poleward("lamp", "set", "P1", "30", "--minutes", "2", "--json", fleet=fleet)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["outcome"] == {"status": "done", "detail": "", "elapsed_ms": 7}
@@ -64,14 +67,16 @@ def test_a_lamp_is_set_and_the_outcome_printed(fleet) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [("refused", 4), ("unreachable", 3), ("expired", 1)])
-def test_a_lamp_that_was_not_set_shows_in_the_exit_code(fleet, status: str, code: int) -> None:
+def test_a_lamp_that_was_not_set_shows_in_the_exit_code(
+    fleet: RunningFleet, status: str, code: int
+) -> None:
     fleet.fake.lamp = inventory.SetPoleLampResponse(status=status, detail="because")
     done = poleward("lamp", "set", "P1", "30", fleet=fleet)
     assert done.returncode == code
     assert "because" in done.stdout
 
 
-def test_a_level_over_100_is_wrong_usage(fleet) -> None:
+def test_a_level_over_100_is_wrong_usage(fleet: RunningFleet) -> None:
     assert poleward("lamp", "set", "P1", "101", fleet=fleet).returncode == 2
 
 
@@ -101,7 +106,13 @@ def test_an_unexpected_error_is_one_line_unless_asked(tmp_path: Path) -> None:
     assert "Traceback" in poleward("boards", "serve", str(folder), POLEWARD_TRACE="1").stderr
 
 
-def test_poles_are_imported_from_csv(fleet, tmp_path: Path) -> None:
+def test_a_duration_of_more_than_a_week_is_wrong_usage(fleet: RunningFleet) -> None:
+    done = poleward("lamp", "set", "P1", "30", "--minutes", "10081", fleet=fleet)
+    assert done.returncode == 2
+    assert "10080" in done.stderr
+
+
+def test_poles_are_imported_from_csv(fleet: RunningFleet, tmp_path: Path) -> None:
     file = tmp_path / "poles.csv"
     file.write_text(
         "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w,equipment\n"
@@ -123,7 +134,9 @@ def test_poles_are_imported_from_csv(fleet, tmp_path: Path) -> None:
         ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP\n", "line 2"),
     ],
 )
-def test_a_bad_row_is_named_and_nothing_imported(fleet, tmp_path, content, message) -> None:
+def test_a_bad_row_is_named_and_nothing_imported(
+    fleet: RunningFleet, tmp_path: Path, content: str, message: str
+) -> None:
     file = tmp_path / "poles.csv"
     file.write_text(content)
     done = poleward("pole", "import", str(file), fleet=fleet)
@@ -132,7 +145,7 @@ def test_a_bad_row_is_named_and_nothing_imported(fleet, tmp_path, content, messa
     assert fleet.fake.poles == []
 
 
-def test_a_rollout_names_its_release_by_version(fleet) -> None:
+def test_a_rollout_names_its_release_by_version(fleet: RunningFleet) -> None:
     fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
     fleet.fake.rollout.state = "finished"
     done = poleward("rollout", "create", "1.1.0", "--wait", "--json", fleet=fleet)
@@ -140,31 +153,31 @@ def test_a_rollout_names_its_release_by_version(fleet) -> None:
     assert json.loads(done.stdout)["release_digest"] == "01" * 32
 
 
-def test_a_rollout_of_an_unknown_release_lists_what_there_is(fleet) -> None:
+def test_a_rollout_of_an_unknown_release_lists_what_there_is(fleet: RunningFleet) -> None:
     fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
     done = poleward("rollout", "create", "9.9.9", fleet=fleet)
     assert done.returncode == 4
     assert "1.1.0" in done.stderr
 
 
-def test_a_rollout_that_stopped_exits_1(fleet) -> None:
+def test_a_rollout_that_stopped_exits_1(fleet: RunningFleet) -> None:
     fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
     fleet.fake.rollout.state = "stopped"
     assert poleward("rollout", "create", "1.1.0", "--wait", fleet=fleet).returncode == 1
 
 
-def test_login_checks_the_token_and_keeps_it(fleet, tmp_path: Path) -> None:
+def test_login_checks_the_token_and_keeps_it(fleet: RunningFleet, tmp_path: Path) -> None:
     admin = tmp_path / "admin.json"
     admin.write_text(json.dumps({"user": "admin", "password": "x", "api_token": fleet.token}))
-    home = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
-    done = poleward("login", fleet.url, "--admin-file", str(admin), "--yes", **home)
+    home = str(tmp_path / "config")
+    done = poleward("login", fleet.url, "--admin-file", str(admin), "--yes", XDG_CONFIG_HOME=home)
     assert done.returncode == 0, done.stderr
-    assert poleward("node", "list", **home).returncode == 0
+    assert poleward("node", "list", XDG_CONFIG_HOME=home).returncode == 0
 
 
-def test_login_with_a_wrong_token_keeps_nothing(fleet, tmp_path: Path) -> None:
-    home = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
-    done = poleward("login", fleet.url, "--token", "s." + "0" * 32, "--yes", **home)
+def test_login_with_a_wrong_token_keeps_nothing(fleet: RunningFleet, tmp_path: Path) -> None:
+    home = str(tmp_path / "config")
+    done = poleward("login", fleet.url, "--token", "s." + "0" * 32, "--yes", XDG_CONFIG_HOME=home)
     assert done.returncode == 4
     assert not (tmp_path / "config").exists()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from fake_fleet import RunningFleet
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward_tools.client import (
     ClientError,
@@ -20,13 +21,13 @@ from poleward_tools.client import (
 FINGERPRINT = "0123456789abcdef" * 2
 
 
-def test_every_call_carries_the_token(fleet) -> None:
+def test_every_call_carries_the_token(fleet: RunningFleet) -> None:
     with FleetClient(fleet.profile) as client:
         client.list_areas()
     assert fleet.fake.tokens == [f"Bearer {fleet.token}"]
 
 
-def test_pages_of_poles_become_one_list(fleet) -> None:
+def test_pages_of_poles_become_one_list(fleet: RunningFleet) -> None:
     fleet.fake.poles = [
         inventory.PoleView(pole=inventory.Pole(code=f"P{number}")) for number in range(5)
     ]
@@ -34,7 +35,7 @@ def test_pages_of_poles_become_one_list(fleet) -> None:
         assert [view.pole.code for view in client.list_poles()] == ["P0", "P1", "P2", "P3", "P4"]
 
 
-def test_an_upload_goes_on_where_it_ended(fleet) -> None:
+def test_an_upload_goes_on_where_it_ended(fleet: RunningFleet) -> None:
     content = bytes(range(256)) * 1000
     fleet.fake.stored = bytearray(content[:70_000])
     with FleetClient(fleet.profile) as client:
@@ -42,7 +43,7 @@ def test_an_upload_goes_on_where_it_ended(fleet) -> None:
     assert fleet.fake.stored == content
 
 
-def test_an_upload_that_arrives_damaged_is_an_error(fleet) -> None:
+def test_an_upload_that_arrives_damaged_is_an_error(fleet: RunningFleet) -> None:
     fleet.fake.stored = bytearray(b"x" * 10)
     with FleetClient(fleet.profile) as client, pytest.raises(ClientError, match="not complete"):
         client.upload_artifact(b"y" * 20)
@@ -58,7 +59,9 @@ def test_an_upload_that_arrives_damaged_is_an_error(fleet) -> None:
         (grpc.StatusCode.UNAVAILABLE, Failure.UNREACHABLE),
     ],
 )
-def test_an_error_says_what_was_tried_and_what_kind_it_is(fleet, code, failure) -> None:
+def test_an_error_says_what_was_tried_and_what_kind_it_is(
+    fleet: RunningFleet, code: grpc.StatusCode, failure: Failure
+) -> None:
     fleet.fake.failure = (code, "no such pole")
     with FleetClient(fleet.profile) as client, pytest.raises(ClientError) as caught:
         client.set_pole_lamp("P1", 30)
@@ -66,7 +69,14 @@ def test_an_error_says_what_was_tried_and_what_kind_it_is(fleet, code, failure) 
     assert "set the lamp of P1" in caught.value.message
 
 
-def test_a_fleet_with_another_ca_is_refused_before_the_token_is_sent(fleet) -> None:
+def test_advice_follows_in_a_sentence_of_its_own(fleet: RunningFleet) -> None:
+    fleet.fake.failure = (grpc.StatusCode.PERMISSION_DENIED, "mei may not")
+    with FleetClient(fleet.profile) as client, pytest.raises(ClientError) as caught:
+        client.list_areas()
+    assert "mei may not. Ask an administrator" in str(caught.value)
+
+
+def test_a_fleet_with_another_ca_is_refused_before_the_token_is_sent(fleet: RunningFleet) -> None:
     profile = FleetProfile(fleet.url, f"secret.{FINGERPRINT}")
     with pytest.raises(ClientError, match="another CA certificate") as caught:
         FleetClient(profile)
@@ -74,7 +84,9 @@ def test_a_fleet_with_another_ca_is_refused_before_the_token_is_sent(fleet) -> N
     assert fleet.fake.tokens == []
 
 
-def test_an_api_port_with_another_certificate_gets_no_token(fleet, impostor) -> None:
+def test_an_api_port_with_another_certificate_gets_no_token(
+    fleet: RunningFleet, impostor: RunningFleet
+) -> None:
     fleet.well_known["api"] = impostor.well_known["api"]
     with FleetClient(fleet.profile) as client, pytest.raises(ClientError) as caught:
         client.list_areas()
@@ -88,7 +100,7 @@ def test_nobody_there_is_unreachable() -> None:
     assert caught.value.failure is Failure.UNREACHABLE
 
 
-def test_something_else_than_a_fleet_is_said_to_be_so(fleet) -> None:
+def test_something_else_than_a_fleet_is_said_to_be_so(fleet: RunningFleet) -> None:
     fleet.well_known = ["not a fleet"]
     with pytest.raises(ClientError, match="not what a fleet answers"):
         FleetClient(fleet.profile)

@@ -1,5 +1,6 @@
 """The demo's parts that need no running city."""
 
+import fcntl
 import json
 import os
 import select
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from poleward_manifest import envelope as envelopes
 from poleward_manifest.errors import EnvelopeError
 from poleward_tools.client.views import StoredCount
 from poleward_tools.demo import factory, street
 from poleward_tools.demo.city import City, CityPlan
+from poleward_tools.demo.narration import TerminalNarrator
 from poleward_tools.demo.program import Program, ProgramError
 from poleward_tools.demo.story import lost_readings
 from poleward_tools.exit_codes import CommandError
@@ -143,6 +146,20 @@ def test_a_program_that_ends_at_once_is_named_with_the_end_of_its_log(tmp_path: 
         program.stop()
 
 
+def test_a_second_board_host_of_a_folder_is_refused(tmp_path: Path) -> None:
+    nodes = tmp_path / "nodes"
+    nodes.mkdir()
+    with (nodes / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = Program("board host", ["boards", "serve", str(nodes)], log=tmp_path / "log")
+        second.start()
+        try:
+            assert second.wait(60) == 2
+        finally:
+            second.stop()
+    assert "another `poleward boards serve`" in (tmp_path / "log").read_text()
+
+
 def test_a_program_is_stopped_orderly_and_may_be_stopped_again(tmp_path: Path) -> None:
     program = Program("board host", ["boards", "serve", str(tmp_path)], log=tmp_path / "log")
     program.start()
@@ -156,6 +173,16 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
     (tmp_path / "diary.txt").write_text("private")
     with City(CityPlan(tmp_path, 3)) as city, pytest.raises(CommandError, match="not empty"):
         city._load_state()
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        City(CityPlan(tmp_path / "file" / "below", 3)) as city,
+        pytest.raises(CommandError, match="Cannot use") as caught,
+    ):
+        city.bring_up(TerminalNarrator(Console(stderr=True)))
+    assert caught.value.exit_code == 2
 
 
 def test_a_city_of_another_size_is_refused(tmp_path: Path) -> None:
