@@ -30,3 +30,11 @@ class NvsFullError(NvsError):
 
 class FileSystemError(FlashImageError):
     """A LittleFS partition that cannot be mounted, or files that do not fit it."""
+
+
+class FirmwareFileError(FlashImageError):
+    """A file with bootloader or MicroPython that is not what the chip needs."""
+
+
+class SizeError(FlashImageError):
+    """Content that is larger than the partition or the flash it belongs into."""

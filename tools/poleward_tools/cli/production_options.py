@@ -1,0 +1,74 @@
+"""Options of the commands that make flash images, and the production run they describe.
+
+No command is here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poleward_manifest.errors import EnvelopeError
+from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.flash_image.errors import FlashImageError
+from poleward_tools.flashing.errors import (
+    BatchError,
+    HardeningError,
+    StationBusyError,
+    StationError,
+)
+from poleward_tools.releases.build import BuildError
+from poleward_tools.releases.folder import ReleaseFolderError
+from poleward_tools.releases.keys import ReleaseKeyError
+
+
+class ChipName(StrEnum):
+    """The chips of our nodes."""
+
+    ESP32 = "esp32"
+    ESP32C3 = "esp32c3"
+    ESP32S3 = "esp32s3"
+
+
+ChipOption = Annotated[ChipName, typer.Option("--chip", help="Chip of the boards.")]
+FirmwareOption = Annotated[
+    Path,
+    typer.Option(
+        "--firmware",
+        help="MicroPython: the full .bin of micropython.org, or a build's folder with "
+        "bootloader.bin and micropython.bin.",
+    ),
+]
+ReleaseOption = Annotated[
+    Path, typer.Option("--release", help="Folder of a signed release, see `poleward release`.")
+]
+GatewayOption = Annotated[
+    str, typer.Option("--gateway", help="Where nodes bootstrap, e.g. coap://192.168.4.1:5683.")
+]
+KeyOption = Annotated[
+    list[Path],
+    typer.Option("--key", help="Public release key that nodes trust; may be given often."),
+]
+FlashSizeOption = Annotated[
+    int, typer.Option("--flash-mib", min=1, max=16, help="Size of the flash in MiB.")
+]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Translate what can be wrong with images, releases and stations into exit codes."""
+    try:
+        yield
+    except (StationBusyError, BatchError, EnvelopeError) as error:
+        raise CommandError(f"Refused: {error}.", REFUSED) from error
+    except HardeningError as error:
+        raise CommandError(f"{error}.", FAILED) from error
+    except (
+        FlashImageError, StationError, ReleaseFolderError, ReleaseKeyError, BuildError
+    ) as error:  # fmt: skip
+        raise CommandError(f"{error}.", USAGE) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}.", USAGE) from error

@@ -1,0 +1,69 @@
+"""Collects from files what a production run is made of: chip firmware, a release, trust anchors.
+
+It signs and verifies no release beyond what a node itself would ask for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from poleward_manifest import bundle as bundles
+from poleward_manifest import envelope as envelopes
+from poleward_tools.flash_image.firmware_files import load_firmware
+from poleward_tools.flash_image.node_image import (
+    FLASH_SIZE_BYTES,
+    NodeSoftware,
+    Trust,
+    prepare_software,
+)
+from poleward_tools.releases import build, folder, keys
+
+_ROOT_FILES = ("boot.py", "main.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What all boards of a run get.
+
+    Attributes:
+        software: the regions of the flash.
+        trust: gateway and release keys.
+        profile: board profile of the release.
+        version: of the release; the self-test expects a node to name it.
+    """
+
+    software: NodeSoftware
+    trust: Trust
+    profile: str
+    version: str
+
+
+def collect(
+    *,
+    chip: str,
+    firmware: Path,
+    release: Path,
+    gateway_uri: str,
+    release_keys: Sequence[Path],
+    flash_size_bytes: int = FLASH_SIZE_BYTES,
+) -> Production:
+    """Read everything and refuse what a node could not live with.
+
+    Raises:
+        FlashImageError: chip firmware or sizes.
+        EnvelopeError: the release is not signed by one of the keys the nodes will trust.
+        ReleaseFolderError, ReleaseKeyError, BuildError: a file is missing or not what it should be.
+    """
+    trusted = tuple(keys.load_public_key(path) for path in release_keys)
+    stored = folder.load(release)
+    manifest = envelopes.verify(stored.envelope, trusted, 1)
+    sources = build.find_firmware()
+    software = prepare_software(
+        load_firmware(firmware, chip),
+        root_files={name: (sources / name).read_bytes() for name in _ROOT_FILES},
+        bundle_files=bundles.unpack(stored.bundle),
+        envelope=stored.envelope,
+        flash_size_bytes=flash_size_bytes,
+    )
+    trust = Trust(gateway_uri, trusted)
+    return Production(software, trust, manifest.board_profile, manifest.version)
