@@ -16,6 +16,9 @@ from poleward_tools.cli import (
     boards,
     demo,
     gateway,
+    factory,
+    flash,
+    image,
     lamp,
     login,
     node,
@@ -47,6 +50,9 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(account.app, name="account")
 app.add_typer(boards.app, name="boards")
 app.add_typer(board.app, name="board")
+app.add_typer(image.app, name="image")
+app.add_typer(factory.app, name="factory")
+app.command("flash")(flash.flash)
 app.command("login")(login.login)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)

@@ -20,6 +20,7 @@ from poleward_tools.demo import factory, street
 from poleward_tools.demo.narration import Narrator
 from poleward_tools.demo.program import Program
 from poleward_tools.exit_codes import USAGE, CommandError
+from poleward_tools.flashing.claim_code import hash_claim_code
 from poleward_tools.virtual_board.node_folder import (
     NodeIdentity,
     Surroundings,
@@ -171,7 +172,7 @@ class City:
                 mac=identity.mac,
                 bootstrap_secret=identity.bootstrap_secret,
                 bootstrap_salt=identity.bootstrap_salt,
-                claim_code_hash=factory.hash_claim_code(identity.claim_code),
+                claim_code_hash=hash_claim_code(identity.claim_code),
                 board_profile=identity.profile,
             )
             for identity in identities

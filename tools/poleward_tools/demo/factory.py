@@ -9,17 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cbor2
-from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_manifest import envelope as envelopes
 from poleward_tools.releases import build, keys
 from poleward_tools.virtual_board.air_series import write_air_series
 from poleward_tools.virtual_board.node_folder import Factory
-
-# A claim code has 60 random bits: the hash needs no cost to resist guessing, and a factory makes
-# thousands (RFC 9106, 4, is about passwords that people choose).
-_CLAIM_HASHER = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
 
 _AUTHENTICATION_WRAPPER = 2  # draft-ietf-suit-manifest, Appendix A
 
@@ -63,11 +58,6 @@ def with_bad_signature(envelope: bytes) -> bytes:
     wrapper = cbor2.loads(cbor2.loads(envelope).value[_AUTHENTICATION_WRAPPER])
     signature: bytes = cbor2.loads(wrapper[1]).value[3]  # RFC 9052, 4.2: the last of four
     return envelope.replace(signature, bytes((signature[0] ^ 1,)) + signature[1:])
-
-
-def hash_claim_code(claim_code: str) -> str:
-    """Hash a claim code as a PHC string, which is all that the fleet gets of it."""
-    return _CLAIM_HASHER.hash(claim_code)
 
 
 def production_run(

@@ -1,0 +1,205 @@
+"""Commands of the factory: `poleward factory key|permit|export|import|label`.
+
+Boards are flashed with `poleward flash`.
+"""
+
+import contextlib
+import json as json_format
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
+from poleward_tools.cli.output import print_json, results
+from poleward_tools.cli.production_options import explained
+from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.flashing import batch as batches
+from poleward_tools.flashing.label import LabelError, print_label, write_label
+from poleward_tools.flashing.station import Station
+from poleward_tools.releases import keys
+
+_DAY_S = 86_400
+StationArgument = Annotated[Path, typer.Argument(help="Folder of the station.")]
+app = typer.Typer(no_args_is_help=True, help="From the flashing station to the fleet.")
+
+
+@app.command("key")
+def key(station: StationArgument, *, json: JsonOption = False) -> None:
+    """Show the public key of a station, made at the first use; permits are made for it.
+
+    Example: `poleward factory key bench1`
+    """
+    with explained(), Station.open(station) as opened:
+        public_key = opened.key().public_key().public_bytes_raw()
+    path = station / "station.pem.pub"
+    if json:
+        print_json({"file": str(path), "public_key": public_key})
+    else:
+        results.print(f"{public_key.hex()} in {path}; permit it with: poleward factory permit")
+
+
+@app.command("permit")
+def permit(
+    out: Annotated[Path, typer.Argument(help="File to write; goes to the station as permit.json.")],
+    *,
+    station_key: Annotated[Path, typer.Option(help="Public key of the station, station.pem.pub.")],
+    name: Annotated[str, typer.Option(help="Name of the station for people.")],
+    quota: Annotated[int, typer.Option(min=1, help="Nodes it may make in all.")],
+    days: Annotated[int, typer.Option(min=1, help="How long it may make them.")],
+    key: Annotated[Path, typer.Option(help="The factory's private key.")],
+    json: JsonOption = False,
+) -> None:
+    """Permit a station to make nodes; its batches are refused without, afterwards and beyond.
+
+    The factory's key is made as a release key is: `poleward release key factory.pem`
+
+    Example: `poleward factory permit bench1/permit.json --station-key bench1/station.pem.pub
+    --name bench1 --quota 500 --days 30 --key factory.pem`
+    """
+    with explained():
+        expires_at_s = int(time.time()) + days * _DAY_S
+        made = batches.Permit(keys.load_public_key(station_key), name, quota, expires_at_s)
+        out.write_text(batches.issue_permit(made, keys.load_key(key)), encoding="utf-8")
+    if json:
+        print_json({"file": str(out), "name": name, "quota": quota, "expires_at_s": expires_at_s})
+    else:
+        until = datetime.fromtimestamp(expires_at_s, UTC).date()
+        results.print(f"{out}: station {name} may make {quota} nodes until {until}.")
+
+
+@app.command("export")
+def export(
+    station: StationArgument,
+    out: Annotated[Path, typer.Argument(help="File to write; holds secrets.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing secrets.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write all nodes that passed and are in no batch yet into a signed batch.
+
+    Example: `poleward factory export bench1 monday.batch`
+    """
+    if out.exists():
+        raise CommandError(f"{out} is there already; choose another name.", USAGE)
+    if not yes and not typer.confirm(f"Write the nodes' secrets to {out}?", err=True):
+        raise CommandError("Nothing was written.", FAILED)
+    with explained(), Station.open(station) as opened:
+        text, macs = batches.export_batch(opened, time.time())
+        if macs:
+            _write_durably(out, text)
+            batches.note_export(opened, text, macs)
+    if json:
+        print_json({"file": str(out) if macs else None, "nodes": macs})
+    elif macs:
+        results.print(f"{out}: {len(macs)} nodes. Bring it to the fleet: poleward factory import")
+    else:
+        results.print("No node that is not in a batch already; nothing was written.")
+
+
+@app.command("import")
+def import_batch(
+    batch: Annotated[Path, typer.Argument(help="File made by `poleward factory export`.")],
+    *,
+    factory_key: Annotated[Path, typer.Option(help="Public key of the factory, the .pub file.")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="File that remembers batches; else beside the key.")
+    ] = None,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Register the nodes of a batch in the fleet, all or none, once.
+
+    A second time is refused (exit code 4). The fleet itself takes the same node again without a
+    change and refuses an address that it knows with another secret.
+
+    Example: `poleward factory import monday.batch --factory-key factory.pem.pub`
+    """
+    known = ledger or factory_key.with_name("imported-batches.jsonl")
+    with explained():
+        opened = batches.open_batch(
+            batch.read_text(encoding="utf-8"), keys.load_public_key(factory_key), time.time()
+        )
+        earlier = _imported(known).get(opened.batch_id)
+        if earlier is not None:
+            raise CommandError(
+                f"Refused: {batch} was imported before, at {earlier}; nothing was changed.", REFUSED
+            )
+        with open_client(fleet, token) as client:
+            numbers = client.import_nodes(opened.nodes)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        entry = {"batch": opened.batch_id, "at": at, "nodes": len(numbers)}
+        _append_durably(known, json_format.dumps(entry) + "\n")
+    if json:
+        nodes = [
+            {"mac": node.mac, "number": number}
+            for node, number in zip(opened.nodes, numbers, strict=True)
+        ]
+        print_json({"batch": opened.batch_id, "station": opened.permit.name, "nodes": nodes})
+    else:
+        results.print(f"{len(numbers)} nodes of station {opened.permit.name} are in the fleet.")
+
+
+@app.command("label")
+def label(
+    station: StationArgument,
+    mac: Annotated[str, typer.Argument(help="Address of the node, 12 hex digits.")],
+    *,
+    printer: Annotated[str, typer.Option(help="Command that prints it.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Make the label of a node again, and print it; only for nodes that passed.
+
+    Example: `poleward factory label bench1 24ec4a112233 --printer 'lp -d labels {}'`
+    """
+    address = mac.replace(":", "").lower()
+    with explained(), Station.open(station) as opened:
+        identity = opened.identity(bytes.fromhex(address)) if _is_hex(address) else None
+        if identity is None or opened.record.passed(address) is None:
+            raise CommandError(f"No board {mac} passed at {station}.", USAGE)
+        pdf, png = write_label(opened.labels, identity)
+        opened.record.append("label", mac=address)
+        if printer:
+            try:
+                print_label(printer, pdf)
+            except LabelError as error:
+                raise CommandError(f"{error}; the label is in {pdf}.", FAILED) from error
+    if json:
+        print_json({"pdf": str(pdf), "png": str(png), "printed": bool(printer)})
+    else:
+        results.print(f"{pdf}, {png}")
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == 12 and all(digit in "0123456789abcdef" for digit in text)
+
+
+def _imported(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        # A line that a power cut tore is of an import that the fleet takes again without a change.
+        with contextlib.suppress(ValueError, KeyError):
+            entry = json_format.loads(line)
+            found[entry["batch"]] = entry["at"]
+    return found
+
+
+def _write_durably(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _append_durably(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
