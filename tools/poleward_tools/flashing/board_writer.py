@@ -12,11 +12,14 @@ import json
 import os
 import signal
 import socket
+import struct
 import sys
 import termios
 import time
 import zlib
 from collections.abc import Iterator
+from functools import reduce
+from operator import xor
 from typing import Any
 
 import esptool
@@ -30,6 +33,11 @@ _BLOCKS_PER_PROGRESS = 16
 _CONSOLE_KEPT_BYTES = 16_384
 _CONNECT_ATTEMPTS = 3
 _MIB = 1 << 20
+_FLASH_DEFL_DATA = 0x11
+_REQUEST = struct.Struct("<BBHIIIII")
+_BLOCK_HEAD_BYTES = 16
+_REPLY_HEAD_BYTES = 8
+_CHECKSUM_SEED = 0xEF
 
 
 class Quiet(TemplateLogger):  # type: ignore[misc]
@@ -105,7 +113,9 @@ class BoardWriter:
         step_bytes = int(self._esp.FLASH_WRITE_SIZE)
         for number, at in enumerate(range(0, len(compressed), step_bytes)):
             block = compressed[at : at + step_bytes]
-            self._esp.flash_defl_block(block, number, timeout=_BLOCK_TIMEOUT_S)
+            if not self._write_block(block, number):
+                # The patient way, which tries a block several times.
+                self._esp.flash_defl_block(block, number, timeout=_BLOCK_TIMEOUT_S)
             if number % _BLOCKS_PER_PROGRESS == _BLOCKS_PER_PROGRESS - 1:
                 yield at + len(block)
         yield len(compressed)
@@ -116,6 +126,20 @@ class BoardWriter:
                 f"the flash at 0x{offset:x} holds something else than was written "
                 f"(MD5 {found}, not {expected}); the board or its flash is bad"
             )
+
+    def _write_block(self, block: bytes, number: int) -> bool:
+        """Send one block; whether the chip took it.
+
+        esptool's own call formats each block for a trace that nobody reads: 1.5 ms of processor
+        time for 11 ms on the line, which several boards at a time do not leave.
+        """
+        port = self._esp._port
+        port.timeout = _BLOCK_TIMEOUT_S
+        port.write(block_frame(block, number))
+        reply = bytes(self._esp.read())
+        # Direction, command, length, value; then data that starts with the status.
+        is_ours = len(reply) > _REPLY_HEAD_BYTES and reply[:2] == bytes((1, _FLASH_DEFL_DATA))
+        return is_ours and reply[_REPLY_HEAD_BYTES] == 0
 
     def start(self, until: bytes, timeout_s: float) -> bytes:
         """Start what is in the flash and return what its console says up to a line with `until`.
@@ -142,6 +166,18 @@ class BoardWriter:
     def close(self) -> None:
         """Give the port back."""
         self._esp._port.close()
+
+
+def block_frame(block: bytes, number: int) -> bytes:
+    """Frame a FLASH_DEFL_DATA request (esptool documentation, "Serial Protocol")."""
+    padded = block + bytes(-len(block) % 8)
+    folded = reduce(xor, memoryview(padded).cast("Q"), 0)
+    checksum = reduce(xor, folded.to_bytes(8, "little"), _CHECKSUM_SEED)
+    request = _REQUEST.pack(
+        0, _FLASH_DEFL_DATA, _BLOCK_HEAD_BYTES + len(block), checksum, len(block), number, 0, 0
+    )
+    packet = (request + block).replace(b"\xdb", b"\xdb\xdd").replace(b"\xc0", b"\xdb\xdc")
+    return b"\xc0" + packet + b"\xc0"
 
 
 def has_reset_line(port: str) -> bool:
