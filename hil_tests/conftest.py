@@ -23,6 +23,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from hil_tests.instruments.board_fixtures import (  # noqa: F401  (fixtures)
+    board,
+    boards,
+    env,
+    off_board,
+    provisioner,
+    take_board,
+)
+from hil_tests.instruments.outcomes import Outcomes
+from hil_tests.instruments.quarantine import Quarantine
 from poleward_tools.client.views import Area, Node, Pole, StoredCount
 from poleward_tools.demo import street
 from poleward_tools.demo.city import City, CityPlan
@@ -30,6 +40,14 @@ from poleward_tools.demo.narration import Step
 
 DEADLINE_S = 60.0
 RIG_POLES = 2
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Apply the rules for tests on boards; `--lg-log DIR` says where their artefacts go."""
+    listed = Path(__file__).with_name("rigs") / "quarantine.toml"
+    today = datetime.datetime.now(datetime.UTC).date()
+    artefacts = Path(config.getoption("lg_log", None) or ".artefacts")
+    config.pluginmanager.register(Outcomes(Quarantine.load(listed, today), artefacts), "outcomes")
 
 
 class _SilentStep:
@@ -186,6 +204,12 @@ class _Places:
 _PLACES = _Places()
 
 MakeNode = Callable[..., RigNode]
+
+
+@pytest.fixture(scope="session")
+def next_place() -> Callable[[], tuple[Pole, Area]]:
+    """Give a pole and its area that no other test uses."""
+    return _PLACES.next
 
 
 @pytest.fixture

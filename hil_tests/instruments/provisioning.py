@@ -1,0 +1,114 @@
+"""Makes boards of the rig known to the fleet and says what they are flashed with.
+
+Not the flashing. One provisioner serves all boards of a test session.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hil_tests.instruments.flash_parts import (
+    BaseImages,
+    NodeContent,
+    new_node_part,
+    software_parts,
+)
+from poleward_tools.client.views import Area, ManufacturedNode, Node, Pole, StoredCount
+from poleward_tools.demo import factory
+from poleward_tools.demo.city import FACTORY_VERSION, GATEWAY_NAME, City
+from poleward_tools.virtual_board.node_folder import NodeIdentity, new_identity
+
+
+@dataclass(frozen=True, slots=True)
+class BornNode:
+    """A board that the fleet knows."""
+
+    identity: NodeIdentity
+    pole: Pole
+
+
+class Provisioner:
+    """Gives each board one identity and one pole, however often it is flashed.
+
+    Args:
+        city: whose fleet and gateway the boards belong to.
+        next_place: gives a pole and its area that the fleet does not know yet.
+    """
+
+    def __init__(self, city: City, next_place: Callable[[], tuple[Pole, Area]]) -> None:
+        self.city = city
+        self._next_place = next_place
+        self._born: dict[bytes, BornNode] = {}
+        self.release = factory.build_release(FACTORY_VERSION, sequence=1, key=city.signing_key)
+
+    def node(self, mac: bytes) -> BornNode:
+        """Return the node of this address; the fleet knows it when this returns."""
+        if mac not in self._born:
+            self._born[mac] = self._bear(mac)
+        return self._born[mac]
+
+    def supply(self, chip: Callable[[], str], images: BaseImages | None = None) -> "BoardSupply":
+        """Return what one board is flashed with.
+
+        Args:
+            chip: asked when the board has power.
+            images: bootloader and MicroPython; None for stand-ins.
+        """
+        return BoardSupply(self, chip, images)
+
+    def view(self, mac: bytes) -> Node:
+        """Return the node as the fleet sees it."""
+        node = self.city.client.get_pole(self.node(mac).pole.code).view.node
+        assert node is not None
+        return node
+
+    def counts(self, mac: bytes) -> list[StoredCount]:
+        """Return what the fleet has stored of each boot of the node."""
+        return self.city.client.stored_counts([self.view(mac).number])
+
+    def _bear(self, mac: bytes) -> BornNode:
+        client = self.city.client
+        pole, area = self._next_place()
+        identity = new_identity(mac)
+        client.create_areas([area])
+        client.import_poles([pole])
+        client.import_nodes(
+            [
+                ManufacturedNode(
+                    mac=mac,
+                    bootstrap_secret=identity.bootstrap_secret,
+                    bootstrap_salt=identity.bootstrap_salt,
+                    claim_code_hash=factory.hash_claim_code(identity.claim_code),
+                    board_profile=identity.profile,
+                )
+            ]
+        )
+        client.commission(
+            mac=mac,
+            claim_code=identity.claim_code,
+            pole_code=pole.code,
+            gateway_name=GATEWAY_NAME,
+            report_interval_s=self.city.plan.report_interval_s,
+        )
+        return BornNode(identity, pole)
+
+
+class BoardSupply:
+    """What one board is flashed with; the strategy asks for it."""
+
+    def __init__(
+        self, provisioner: Provisioner, chip: Callable[[], str], images: BaseImages | None
+    ) -> None:
+        self._provisioner = provisioner
+        self._chip = chip
+        self._images = images
+
+    def parts_for(self, mac: bytes, gateway_uri: str, *, is_new: bool) -> Mapping[int, bytes]:
+        """Return contents by offset; the NVS is among them only for a new node."""
+        chip = self._chip()
+        release = self._provisioner.release
+        parts = software_parts(chip, self._images or BaseImages.stand_ins(chip), release)
+        if is_new:
+            key = self._provisioner.city.signing_key.public_key().public_bytes_raw()
+            identity = self._provisioner.node(mac).identity
+            parts |= new_node_part(NodeContent(identity, gateway_uri, (key,), release))
+        return parts
