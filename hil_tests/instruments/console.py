@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import attr
 import serial
@@ -52,7 +53,9 @@ class BoardConsole(Driver):
     that gets its power over USB) is opened again when it is back.
     """
 
-    bindings = {"port": {RawSerialPort, NetworkSerialPort, "VirtualBoardDriver"}}
+    bindings: ClassVar[dict[str, object]] = {
+        "port": {RawSerialPort, NetworkSerialPort, "VirtualBoardDriver"}
+    }
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -99,8 +102,11 @@ class BoardConsole(Driver):
                 self.on_activate()
 
     def note(self, text: str) -> None:
-        """Add a line of the rig's own, marked with ***."""
+        """Add a line of the rig's own, marked with ***; an unfinished line before it ends there."""
         with self._changed:
+            if self._partial:
+                self._lines.append((time.time(), self._partial.decode(errors="replace")))
+                self._partial = b""
             self._lines.append((time.time(), f"*** {text}"))
 
     def mark(self) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import attr
 from labgrid.driver import Driver
@@ -36,7 +37,7 @@ class EsptoolDriver(Driver, FlashProtocol):
         timeout_s: for one run of the tool.
     """
 
-    bindings = {
+    bindings: ClassVar[dict[str, object]] = {
         "port": {RawSerialPort, NetworkSerialPort, "VirtualBoardDriver"},
         "console": BoardConsole,
     }
@@ -58,6 +59,14 @@ class EsptoolDriver(Driver, FlashProtocol):
         if not found:
             raise InfrastructureError("no sync: esptool recognises no chip")
         return found[1].lower().replace("-", "")
+
+    @Driver.check_active
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Read a part of the flash."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "read.bin"
+            self._esptool("read-flash", hex(offset), hex(size_bytes), str(path))
+            return path.read_bytes()
 
     @Driver.check_active
     def flash(self, parts: Mapping[int, bytes]) -> None:

@@ -114,16 +114,39 @@ def identity_part(content: NodeContent, environment: Mapping[str, str]) -> dict[
             if name in environment
         },
     }
-    partition = NODE_4_MIB.find("nvs")
-    assert partition is not None
-    storage = MemoryStorage(bytearray(b"\xff" * partition.size_bytes))
+    offset, size_bytes = nvs_place()
+    storage = MemoryStorage(bytearray(b"\xff" * size_bytes))
     nvs = NvsPartition(storage)
     for namespace, entries in values.items():
         for key, value in entries.items():
             nvs.set(namespace, key, value)
-    return {partition.offset: bytes(storage.content)}
+    return {offset: bytes(storage.content)}
 
 
 def new_node_part(content: NodeContent) -> dict[int, bytes]:
     """Return the NVS partition with the Wi-Fi of this process's environment."""
     return identity_part(content, os.environ)
+
+
+def rerouted(nvs_content: bytes, uri: str) -> bytes | None:
+    """Return an NVS partition whose account leads to this URI, None when it does already.
+
+    The bootstrap gives a node the address that its gateway sees itself under, which leads around a
+    relay in between.
+
+    Raises:
+        FlashImageError: the partition is damaged, or there is no room.
+    """
+    storage = MemoryStorage(bytearray(nvs_content))
+    nvs = NvsPartition(storage)
+    if nvs.get("account", "uri") == uri.encode():
+        return None
+    nvs.set("account", "uri", uri.encode())
+    return bytes(storage.content)
+
+
+def nvs_place() -> tuple[int, int]:
+    """Return offset and size of the NVS partition."""
+    partition = NODE_4_MIB.find("nvs")
+    assert partition is not None
+    return partition.offset, partition.size_bytes

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _pytest.runner import runtestprotocol
+from _pytest.runner import call_and_report
 from _pytest.terminal import TerminalReporter
 
 from hil_tests.instruments.bench import BenchBoard
@@ -53,18 +53,15 @@ class Outcomes:
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         self._attempt[item.nodeid] = 1
-        # As if the same test came next, so that what the whole session shares stays.
-        reports = runtestprotocol(item, log=False, nextitem=item)
-        if first := next((report for report in reports if report.failed), None):
+        reports, has_passed = _run_once(item, nextitem)
+        if not has_passed:
             self._attempt[item.nodeid] = 2
-            item._initrequest()  # type: ignore[attr-defined]
-            again = runtestprotocol(item, log=False, nextitem=nextitem)
-            if not any(report.failed for report in again):
+            again, has_passed = _run_once(item, nextitem, is_last=True)
+            if has_passed:
+                first = next(report for report in reports if report.failed)
                 reason = str(first.longrepr).strip().splitlines()[-1]
-                again[0].user_properties.append((FLAKE, f"{item.nodeid}: {reason}"))
+                again[-1].user_properties.append((FLAKE, f"{item.nodeid}: {reason}"))
             reports = again
-        else:
-            item.session._setupstate.teardown_exact(nextitem)
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -105,6 +102,26 @@ class Outcomes:
             terminalreporter.write_line(
                 f"quarantine of {entry.test} expired on {entry.expires}; {entry.owner} to act"
             )
+
+
+def _run_once(
+    item: pytest.Item, nextitem: pytest.Item | None, *, is_last: bool = False
+) -> tuple[list[pytest.TestReport], bool]:
+    """Run a test's phases as pytest does, and tell whether it passed.
+
+    Unless it is the last run, what a failed test shares with others outlives its teardown: the
+    second run needs it.
+    """
+    item._initrequest()  # type: ignore[attr-defined]
+    reports = [call_and_report(item, "setup", log=False)]
+    if reports[0].passed:
+        reports.append(call_and_report(item, "call", log=False))
+    has_passed = not any(report.failed for report in reports)
+    ends_before = nextitem if has_passed or is_last else item.parent
+    reports.append(call_and_report(item, "teardown", log=False, nextitem=ends_before))
+    # Fixtures must not live on through the item; pytest's own protocol ends the same way.
+    item._request = item.funcargs = None  # type: ignore[attr-defined]
+    return reports, has_passed
 
 
 def is_infrastructure(error: BaseException | None) -> bool:

@@ -19,6 +19,15 @@ class FlashProtocol(abc.ABC):
         """
 
     @abc.abstractmethod
+    def read(self, offset: int, size_bytes: int) -> bytes:
+        """Read a part of the flash; the board stays in download mode.
+
+        Raises:
+            InfrastructureError: no port or no sync; check wiring and power.
+            FlashError: the board answered and then reading failed.
+        """
+
+    @abc.abstractmethod
     def flash(self, parts: Mapping[int, bytes]) -> None:
         """Write each content at its offset and verify it; the board stays in download mode.
 

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import attr
 from labgrid.driver import Driver
@@ -71,7 +72,7 @@ class UdpLinkDriver(Driver, LinkProtocol):
     The last 20,000 datagrams are recorded; older ones are dropped and counted in `unrecorded`.
     """
 
-    bindings = {"link": UdpLink}
+    bindings: ClassVar[dict[str, object]] = {"link": UdpLink}
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -197,8 +198,8 @@ class UdpLinkDriver(Driver, LinkProtocol):
             pass  # nobody is there at the moment: UDP loses it
 
     def _record(self, is_from_board: bool, content: bytes, *, was_lost: bool) -> None:
-        board = self._board or ("0.0.0.0", 0)  # noqa: S104
-        gateway = self._gateway or ("0.0.0.0", 0)  # noqa: S104
+        board = self._board or ("0.0.0.0", 0)
+        gateway = self._gateway or ("0.0.0.0", 0)
         source, target = (board, gateway) if is_from_board else (gateway, board)
         self.recorded.append(Datagram(time.time(), source, target, content, was_lost))
         if len(self.recorded) > _MAX_RECORDED:

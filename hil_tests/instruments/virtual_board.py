@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, ClassVar
 
 import attr
 from labgrid.driver import Driver
@@ -50,7 +50,7 @@ class VirtualBoard(Resource):
 class VirtualBoardDriver(Driver, PowerProtocol, FaultProtocol):
     """Runs the board of a target while active; its flash is blank at first and then kept."""
 
-    bindings = {"board": VirtualBoard}
+    bindings: ClassVar[dict[str, object]] = {"board": VirtualBoard}
     speed = 115200
 
     def __attrs_post_init__(self) -> None:

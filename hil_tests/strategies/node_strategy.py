@@ -5,7 +5,7 @@ Not what it is flashed with and where its gateway is: a supply, set by the fixtu
 
 import enum
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import attr
 from labgrid.factory import target_factory
@@ -15,6 +15,7 @@ from labgrid.strategy import Strategy
 from hil_tests.instruments.boot_watch import ResetCause
 from hil_tests.instruments.console import BoardConsole
 from hil_tests.instruments.errors import InfrastructureError
+from hil_tests.instruments.flash_parts import nvs_place, rerouted
 from hil_tests.instruments.protocols import FlashProtocol, LinkProtocol
 
 BOOT_S = 30.0
@@ -59,7 +60,7 @@ class NodeStrategy(Strategy):
     on a pole. `transition` may be called after any failure: it starts from a power cut then.
     """
 
-    bindings = {
+    bindings: ClassVar[dict[str, object]] = {
         "power": PowerProtocol,
         "console": BoardConsole,
         "flasher": FlashProtocol,
@@ -73,6 +74,7 @@ class NodeStrategy(Strategy):
         self.mac = b""
         self._has_software = False
         self._has_identity = False
+        self._is_routed = False
         self._booted_at = 0
 
     def transition(self, status: Status | str) -> None:
@@ -113,8 +115,9 @@ class NodeStrategy(Strategy):
 
     def boot(self) -> None:
         """Power-cycle the board and wait until the node's program runs."""
+        self.power.off()
+        self.console.note("power on")
         self._booted_at = self.console.mark()
-        self.console.note("power cycle")
         self.power.cycle()
         self.wait_started(since=self._booted_at)
 
@@ -168,3 +171,17 @@ class NodeStrategy(Strategy):
 
     def _wait_registered(self) -> None:
         self.wait_registered(since=self._booted_at)
+        if not self._is_routed:
+            self._route_through_link()
+            self.boot()
+            self.wait_registered(since=self._booted_at)
+
+    def _route_through_link(self) -> None:
+        """Put the link between the node and its gateway for good."""
+        offset, size_bytes = nvs_place()
+        self.power.off()
+        self.power.on()
+        content = rerouted(self.flasher.read(offset, size_bytes), self.link.uri)
+        if content is not None:
+            self.flasher.flash({offset: content})
+        self._is_routed = True

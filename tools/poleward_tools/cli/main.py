@@ -25,6 +25,7 @@ from poleward_tools.cli import (
     pole,
     programs,
     release,
+    rig,
     rollout,
 )
 from poleward_tools.cli.output import progress
@@ -48,6 +49,7 @@ app.add_typer(lamp.app, name="lamp")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(account.app, name="account")
+app.add_typer(rig.app, name="rig")
 app.add_typer(boards.app, name="boards")
 app.add_typer(board.app, name="board")
 app.add_typer(image.app, name="image")
