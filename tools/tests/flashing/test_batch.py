@@ -1,0 +1,178 @@
+"""Batches: signed, within a permit, imported once; commands of the factory."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.testing import CliRunner
+
+from poleward_tools.cli import factory
+from poleward_tools.client.views import ManufacturedNode
+from poleward_tools.exit_codes import CommandError
+from poleward_tools.flashing import batch as batches
+from poleward_tools.flashing.claim_code import grouped, hash_claim_code, label_payload
+from poleward_tools.flashing.errors import BatchError
+from poleward_tools.flashing.record import PASSED
+from poleward_tools.flashing.station import PERMIT, Station
+from poleward_tools.releases import keys
+from poleward_tools.virtual_board.node_folder import NodeIdentity
+
+from .conftest import MACS
+
+NOW_S = 1_800_000_000.0
+FACTORY = Ed25519PrivateKey.generate()
+FACTORY_PUBLIC = FACTORY.public_key().public_bytes_raw()
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    with Station.open(tmp_path / "station") as opened:
+        yield opened
+
+
+def permit(station: Station, *, quota: int = 3, expires_at_s: int = int(NOW_S) + 60) -> None:
+    public_key = station.key().public_key().public_bytes_raw()
+    made = batches.Permit(public_key, "bench", quota, expires_at_s)
+    (station.folder / PERMIT).write_text(batches.issue_permit(made, FACTORY))
+
+
+def pass_board(station: Station, mac: bytes) -> NodeIdentity:
+    identity = station.keep_identity(mac, "pole-basic")
+    hashed = hash_claim_code(identity.claim_code)
+    station.record.append(PASSED, mac=mac.hex(), claim_code_hash=hashed)
+    return identity
+
+
+def export(station: Station) -> str:
+    text, macs = batches.export_batch(station, NOW_S)
+    batches.note_export(station, text, macs)
+    return text
+
+
+def test_each_node_that_passed_is_in_one_batch(station: Station) -> None:
+    permit(station)
+    identity = pass_board(station, MACS[0])
+    # Begun and never passed: not a node.
+    station.keep_identity(MACS[1], "pole-basic")
+    batch = batches.open_batch(export(station), FACTORY_PUBLIC, NOW_S)
+    (node,) = batch.nodes
+    assert (node.mac, node.bootstrap_secret) == (MACS[0], identity.bootstrap_secret)
+    assert node.claim_code_hash.startswith("$argon2id$")
+    assert batches.export_batch(station, NOW_S) == ("", [])
+    pass_board(station, MACS[1])
+    later = batches.open_batch(export(station), FACTORY_PUBLIC, NOW_S)
+    assert [node.mac for node in later.nodes] == [MACS[1]]
+    assert (batch.made_before, later.made_before) == (0, 1)
+
+
+def test_batch_that_was_not_recorded_comes_out_with_the_same_rows(station: Station) -> None:
+    permit(station)
+    pass_board(station, MACS[0])
+    first, second = (batches.export_batch(station, NOW_S)[0] for _ in range(2))
+    opened = [batches.open_batch(text, FACTORY_PUBLIC, NOW_S) for text in (first, second)]
+    assert opened[0].nodes == opened[1].nodes
+
+
+def test_quota_and_expiry_hold_at_the_station_and_at_the_import(station: Station) -> None:
+    permit(station, quota=1)
+    batches.check_permit(station, NOW_S)
+    pass_board(station, MACS[0])
+    text = export(station)
+    with pytest.raises(BatchError, match="made all 1 nodes"):
+        batches.check_permit(station, NOW_S)
+    with pytest.raises(BatchError, match="is over"):
+        batches.check_permit(station, NOW_S + 61)
+    pass_board(station, MACS[1])
+    with pytest.raises(BatchError, match="1 nodes are exported and 1 are new"):
+        batches.export_batch(station, NOW_S)
+    with pytest.raises(BatchError, match="its batches are refused"):
+        batches.open_batch(text, FACTORY_PUBLIC, NOW_S + 61)
+
+
+def test_forged_batches_are_refused(station: Station, tmp_path: Path) -> None:
+    with pytest.raises(BatchError, match="is missing"):
+        batches.export_batch(station, NOW_S)
+    permit(station)
+    pass_board(station, MACS[0])
+    text = export(station)
+    stranger = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
+    with pytest.raises(BatchError, match="not of this factory's key"):
+        batches.open_batch(text, stranger, NOW_S)
+    changed = text.replace(MACS[0].hex(), MACS[1].hex())
+    with pytest.raises(BatchError, match="not signed by station bench"):
+        batches.open_batch(changed, FACTORY_PUBLIC, NOW_S)
+    for damaged in ("", "{}", text[:100], (station.folder / PERMIT).read_text()):
+        with pytest.raises(BatchError):
+            batches.open_batch(damaged, FACTORY_PUBLIC, NOW_S)
+    with Station.open(tmp_path / "other") as other:
+        (other.folder / PERMIT).write_text((station.folder / PERMIT).read_text())
+        with pytest.raises(BatchError, match="another station's key"):
+            batches.export_batch(other, NOW_S)
+
+
+class KeepingClient:
+    """Takes nodes as the fleet does: the same again is the same number."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[bytes, ManufacturedNode] = {}
+
+    def import_nodes(self, nodes: tuple[ManufacturedNode, ...]) -> list[int]:
+        for node in nodes:
+            assert self.nodes.setdefault(node.mac, node) == node
+        return [list(self.nodes).index(node.mac) + 1 for node in nodes]
+
+
+def test_from_station_to_fleet_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = KeepingClient()
+
+    @contextmanager
+    def connected(fleet: str | None, token: str | None) -> Iterator[KeepingClient]:
+        yield client
+
+    monkeypatch.setattr(factory, "open_client", connected)
+    run = CliRunner()
+    folder, batch = tmp_path / "bench", tmp_path / "monday.batch"
+    keys.create_key(tmp_path / "factory.pem")
+
+    def poleward(*arguments: object, fails: int | None = None) -> str:
+        result = run.invoke(factory.app, [str(argument) for argument in arguments])
+        if fails is not None:
+            assert isinstance(result.exception, CommandError)
+            assert result.exception.exit_code == fails
+            return str(result.exception)
+        assert result.exit_code == 0, result.exception
+        return result.stdout
+
+    poleward("key", folder, "--json")
+    poleward("permit", folder / PERMIT, "--station-key", folder / "station.pem.pub", "--name",
+             "bench", "--quota", 5, "--days", 1, "--key", tmp_path / "factory.pem")  # fmt: skip
+    assert json.loads(poleward("export", folder, batch, "--yes", "--json"))["nodes"] == []
+    assert not batch.exists()
+    with Station.open(folder) as opened:
+        pass_board(opened, MACS[0])
+    exported = json.loads(poleward("export", folder, batch, "--yes", "--json"))
+    assert exported["nodes"] == [MACS[0].hex()]
+    assert batch.stat().st_mode & 0o077 == 0
+    importing = ("import", batch, "--factory-key", tmp_path / "factory.pem.pub", "--json")
+    assert json.loads(poleward(*importing))["nodes"] == [{"mac": MACS[0].hex(), "number": 1}]
+    assert "was imported before" in poleward(*importing, fails=4)
+    assert len(client.nodes) == 1
+    labels = json.loads(poleward("label", folder, MACS[0].hex(), "--json"))
+    assert Path(labels["pdf"]).exists()
+    assert "passed" in poleward("label", folder, MACS[1].hex(), fails=2)
+    assert "no label printer" in poleward(
+        "label", folder, MACS[0].hex(), "--printer", "no-such-printer", fails=1
+    )
+
+
+def test_label_carries_no_long_term_secret(station: Station) -> None:
+    identity = pass_board(station, MACS[0])
+    payload = label_payload(identity)
+    assert payload == f"PW1:{MACS[0].hex().upper()}:{identity.claim_code}"
+    assert identity.bootstrap_secret.hex().upper() not in payload
+    assert grouped("ABCDEFGHJKLM") == "ABCD-EFGH-JKLM"

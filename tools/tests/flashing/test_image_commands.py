@@ -1,0 +1,82 @@
+"""`poleward image` and `poleward flash` as a person calls them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from poleward_tools.cli.main import app
+from poleward_tools.exit_codes import CommandError
+from poleward_tools.releases import keys
+
+from .conftest import GATEWAY, MACS, Boards, firmware_folder
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, release: Path, key_file: Path) -> list[str]:
+    """Options that `image build` and `flash` have in common."""
+    firmware = firmware_folder(tmp_path / "firmware", "esp32")
+    return [
+        "--chip", "esp32", "--firmware", str(firmware), "--release", str(release),
+        "--key", str(keys.public_path(key_file)), "--gateway", GATEWAY, "--json",
+    ]  # fmt: skip
+
+
+def refusal(result: Result) -> tuple[int, str]:
+    assert isinstance(result.exception, CommandError)
+    return result.exception.exit_code, str(result.exception)
+
+
+def test_built_image_is_the_same_again_and_can_be_inspected(
+    tmp_path: Path, shared: list[str]
+) -> None:
+    identity, first, second = (str(tmp_path / name) for name in ("id.json", "a.bin", "b.bin"))
+    making = ["image", "build", first, "--identity", identity, "--mac", MACS[0].hex(), "--yes"]
+    made = RUN.invoke(app, [*making, *shared])
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["mac"] == MACS[0].hex()
+    assert Path(first).stat().st_mode & 0o077 == 0
+    again = RUN.invoke(app, ["image", "build", second, "--identity", identity, "--yes", *shared])
+    assert again.exit_code == 0, again.output
+    assert Path(first).read_bytes() == Path(second).read_bytes()
+    for options in (["--json"], []):
+        shown = RUN.invoke(app, ["image", "inspect", first, *options])
+        assert shown.exit_code == 0, shown.output
+        assert MACS[0].hex() in shown.stdout
+
+
+def test_wrong_input_of_images_is_a_clear_error(tmp_path: Path, shared: list[str]) -> None:
+    out, identity = str(tmp_path / "a.bin"), str(tmp_path / "id.json")
+    missing = RUN.invoke(app, ["image", "build", out, "--identity", identity, "--yes", *shared])
+    assert missing.exit_code == 2
+    other = [word if word != "esp32" else "esp32s3" for word in shared]
+    wrong_chip = RUN.invoke(app, ["image", "build", out, "--identity", identity, "--yes", *other])
+    code, message = refusal(wrong_chip)
+    assert (code, "image is for esp32, this is esp32s3" in message) == (2, True)
+    nothing = RUN.invoke(app, ["image", "inspect", str(tmp_path / "none.bin")])
+    assert refusal(nothing)[0] == 2
+    assert not Path(out).exists()
+
+
+@pytest.mark.system
+def test_flash_says_what_became_of_each_board(
+    tmp_path: Path, shared: list[str], boards: Boards
+) -> None:
+    board = boards.add(MACS[0])
+    station = str(tmp_path / "station")
+    command = ["flash", "--station", station, *shared, "--port"]
+    done = RUN.invoke(app, [*command, f"left={board.port}"])
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["passed"], result["boards"][0]["slot"]) == (1, "left")
+    failed = RUN.invoke(app, [*command, str(tmp_path / "none"), "--retries", "0"])
+    assert refusal(failed)[0] == 1
+    assert json.loads(failed.stdout)["failed"] == 1
+    twin = boards.add(MACS[0])
+    refused = RUN.invoke(app, [*command, f"right={twin.port}"])
+    assert refusal(refused)[0] == 4
+    nothing = RUN.invoke(app, [*command, str(tmp_path / "no-such-*")])
+    assert refusal(nothing) == (2, "no serial port; plug boards in or name ports with --port.")
