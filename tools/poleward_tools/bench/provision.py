@@ -15,7 +15,7 @@ from typing import Any
 from poleward_tools.bench.bench_fleet import AREA_CODE, bench_fleet, percentile
 from poleward_tools.client import FleetClient, FleetProfile
 from poleward_tools.client.views import ManufacturedNode, Pole
-from poleward_tools.demo.factory import hash_claim_code
+from poleward_tools.flashing.claim_code import hash_claim_code
 
 SECONDS = 10.0
 _TECHNICIANS = 8

@@ -52,20 +52,18 @@ async def _fill(config: GatewayConfig, nodes: list[int], reports: int) -> None:
     database.start()
     try:
         for start in range(0, reports, _AT_ONCE):
-            await asyncio.gather(
-                *(
-                    spool.add_report(
-                        Report(
-                            node=NodeNumber(nodes[i % len(nodes)]),
-                            boot=1,
-                            sequence=i // len(nodes),
-                            time_ms=began_at_ms + i * INTERVAL_MS // len(nodes),
-                            layout=layout,
-                            values=values[i % len(nodes)],
-                        )
+            await spool.add_reports(
+                [
+                    Report(
+                        node=NodeNumber(nodes[i % len(nodes)]),
+                        boot=1,
+                        sequence=i // len(nodes),
+                        time_ms=began_at_ms + i * INTERVAL_MS // len(nodes),
+                        layout=layout,
+                        values=values[i % len(nodes)],
                     )
                     for i in range(start, min(reports, start + _AT_ONCE))
-                )
+                ]
             )
     finally:
         database.close()
