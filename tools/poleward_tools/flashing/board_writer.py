@@ -111,6 +111,8 @@ class BoardWriter:
         content = zlib.decompress(compressed)
         self._esp.flash_defl_begin(len(content), len(compressed), offset)
         step_bytes = int(self._esp.FLASH_WRITE_SIZE)
+        # Once: setting it sets up the whole port again, over a network several round trips long.
+        self._esp._port.timeout = _BLOCK_TIMEOUT_S
         for number, at in enumerate(range(0, len(compressed), step_bytes)):
             block = compressed[at : at + step_bytes]
             if not self._write_block(block, number):
@@ -133,9 +135,7 @@ class BoardWriter:
         esptool's own call formats each block for a trace that nobody reads: 1.5 ms of processor
         time for 11 ms on the line, which several boards at a time do not leave.
         """
-        port = self._esp._port
-        port.timeout = _BLOCK_TIMEOUT_S
-        port.write(block_frame(block, number))
+        self._esp._port.write(block_frame(block, number))
         reply = bytes(self._esp.read())
         # Direction, command, length, value; then data that starts with the status.
         is_ours = len(reply) > _REPLY_HEAD_BYTES and reply[:2] == bytes((1, _FLASH_DEFL_DATA))
