@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from poleward_tools.flash_image.app_image import AppDescription, AppImage, Segment
-from poleward_tools.flash_image.littlefs import FileSystemImage
-from poleward_tools.flash_image.nvs import Integer, MemoryStorage, NvsPartition, Value
+from poleward_tools.flash_image.app_image import AppImage, Segment
+from poleward_tools.flash_image.layout import (
+    FlashParts,
+    lay_out,
+    make_file_system,
+    make_nvs,
+    marker_image,
+)
+from poleward_tools.flash_image.nvs import Integer, Value
 from poleward_tools.flash_image.nvs_page import ItemType
-from poleward_tools.flash_image.partition_table import NODE_4_MIB, TABLE_OFFSET
+from poleward_tools.flash_image.partition_table import NODE_4_MIB
 from poleward_tools.virtual_board.chips import CHIPS
 
 FLASH_SIZE_BYTES = 4 << 20
@@ -30,27 +36,15 @@ def make_flash(tmp_path: Path) -> MakeFlash:
         nvs_values: Mapping[str, Mapping[str, Value]] = NVS_VALUES,
     ) -> Path:
         chip = CHIPS[chip_name]
-        content = bytearray(b"\xff" * FLASH_SIZE_BYTES)
-
-        def place(offset: int, data: bytes) -> None:
-            content[offset : offset + len(data)] = data
-
         bootloader = AppImage(chip.chip_id, 0x40080000, (Segment(0x40080000, bytes(64)),))
-        place(chip.bootloader_offset, bootloader.encode())
-        place(TABLE_OFFSET, NODE_4_MIB.encode())
-        description = AppDescription("1.29", "micropython").encode()
-        image = AppImage(chip.chip_id, 0x40080000, (Segment(0x3F400020, description),))
-        place(NODE_4_MIB.ota_slots[0].offset, image.encode())
         part = {part.label: part for part in NODE_4_MIB}
-        file_system = FileSystemImage.format(part["vfs"].size_bytes)
-        file_system.write_all(files)
-        place(part["vfs"].offset, file_system.encode())
-        storage = MemoryStorage(bytearray(b"\xff" * part["nvs"].size_bytes))
-        nvs = NvsPartition(storage)
-        for namespace, values in nvs_values.items():
-            for key, value in values.items():
-                nvs.set(namespace, key, value)
-        place(part["nvs"].offset, bytes(storage.content))
+        parts = FlashParts(
+            bootloader=bootloader.encode(),
+            app=marker_image(chip.chip_id, "1.29", "micropython"),
+            nvs=make_nvs(nvs_values, part["nvs"].size_bytes),
+            file_system=make_file_system(files, part["vfs"].size_bytes),
+        )
+        content = lay_out(parts, bootloader_offset=chip.bootloader_offset)
         path = tmp_path / "flash.bin"
         path.write_bytes(content)
         return path
