@@ -3,11 +3,9 @@
 Scenarios are in the test modules; what a city is is in poleward_tools/demo/city.py.
 """
 
+import asyncio
 import datetime
-import json
-import os
 import selectors
-import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +35,8 @@ from poleward_tools.client.views import Area, Node, Pole, StoredCount
 from poleward_tools.demo import street
 from poleward_tools.demo.city import City, CityPlan
 from poleward_tools.demo.narration import Step
+from poleward_tools.virtual_board.control import tell
+from poleward_tools.virtual_board.node_folder import NodeFolder
 
 DEADLINE_S = 60.0
 RIG_POLES = 2
@@ -68,7 +68,7 @@ class RigNode:
 
     city: City
     pole: Pole
-    folder: Path
+    board: NodeFolder
 
     def view(self) -> Node:
         node = self.city.client.get_pole(self.pole.code).view.node
@@ -86,17 +86,19 @@ class RigNode:
         return sum(count.reports for count in self.counts())
 
     def console(self) -> str:
-        path = self.folder / "console.log"
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        path = self.board.console
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def tell(self, **commands: object) -> dict[str, Any]:
+        """Switch or break the node's board, as `poleward board tell` does."""
+        self.wait_until(self.board.control.exists, "board in the rack")
+        return asyncio.run(tell(self.board.control, commands))
 
     def power_cut(self) -> None:
-        pid = self._board()["pid"]
-        if pid:
-            os.kill(int(pid), signal.SIGKILL)
+        self.tell(power_cut=True)
 
     def switch_off(self) -> None:
-        (self.folder / "off").touch()
-        self.wait_until(lambda: self._board()["state"] == "off", "without power")
+        self.tell(power=False)
 
     def wait_until(
         self, holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S
@@ -110,9 +112,6 @@ class RigNode:
         """Wait until this many further reports are stored."""
         before = self.reports()
         self.wait_until(lambda: self.reports() >= before + more, f"{more} more reports")
-
-    def _board(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "board.json").read_text(encoding="utf-8")))
 
 
 class Relay:
@@ -222,12 +221,12 @@ def make_node(city: City) -> Iterator[MakeNode]:
         city.client.create_areas([area])
         city.client.import_poles([pole])
         (identity,) = city.add_nodes([pole], gateway_uri=gateway_uri)
-        made.append(RigNode(city, pole, city.nodes_dir / identity.name))
+        made.append(RigNode(city, pole, NodeFolder.load(city.nodes_dir / identity.name)))
         return made[-1]
 
     yield make
     for node in made:
-        (node.folder / "off").touch()
+        node.switch_off()
 
 
 @pytest.fixture

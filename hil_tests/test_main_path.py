@@ -65,7 +65,7 @@ def test_a_wrong_claim_code_commissions_nothing(city: City, make_node: MakeNode)
     free = node.pole.code.replace("HIL", "FREE")
     with pytest.raises(ClientError) as caught:
         city.client.commission(
-            mac=bytes.fromhex(node.folder.name),
+            mac=node.board.mac,
             claim_code="WRONGWRONG22",
             pole_code=free,
             gateway_name="gw-centre",

@@ -1,7 +1,5 @@
 """The weather that simulated nodes replay."""
 
-from pathlib import Path
-
 import pytest
 
 from poleward_tools.virtual_board.air_series import (
@@ -9,17 +7,15 @@ from poleward_tools.virtual_board.air_series import (
     MAGIC,
     RECORD,
     SAMPLE,
+    air_series,
     read_sample,
     relative_humidity_percent,
-    write_air_series,
 )
 
 
-def test_series_holds_every_hour_of_the_sample(tmp_path: Path) -> None:
-    target = tmp_path / "air.bin"
-    count = write_air_series(target)
-    contents = target.read_bytes()
-    assert count == 92 * 24
+def test_series_holds_every_hour_of_the_sample() -> None:
+    count = 92 * 24
+    contents = air_series()
     assert HEADER.unpack_from(contents) == (MAGIC, 3600, count)
     assert len(contents) == HEADER.size + count * RECORD.size
     # 1 March 2014, 0:00: -1 °C, dew point -7 °C, 168 µg/m³.

@@ -43,7 +43,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]
 
 
 ALL_COMMANDS = dict(commands(typer.main.get_command(app)))
-SERVERS = {"fleet serve", "gateway serve", "boards serve"}
+SERVERS = {"fleet serve", "gateway serve", "board serve"}
 
 
 @pytest.mark.parametrize("name", ALL_COMMANDS)
@@ -98,12 +98,13 @@ def test_an_unexpected_error_is_one_line_unless_asked(tmp_path: Path) -> None:
     folder.mkdir()
     node = folder / "a"
     node.mkdir()
-    (node / "nvs.json").write_text("{}")  # no flash folder: the host cannot run it
-    done = poleward("boards", "serve", str(folder))
+    # Without a flash: the rack cannot run it.
+    (node / "board.json").write_text('{"chip": "esp32", "mac": "02504c000001"}')
+    done = poleward("board", "serve", str(folder))
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "POLEWARD_TRACE=1" in done.stderr
-    assert "Traceback" in poleward("boards", "serve", str(folder), POLEWARD_TRACE="1").stderr
+    assert "Traceback" in poleward("board", "serve", str(folder), POLEWARD_TRACE="1").stderr
 
 
 def test_a_duration_of_more_than_a_week_is_wrong_usage(fleet: RunningFleet) -> None:

@@ -1,7 +1,6 @@
 """The demo's parts that need no running city."""
 
 import fcntl
-import json
 import os
 import select
 import stat
@@ -23,12 +22,16 @@ from poleward_tools.demo.narration import TerminalNarrator
 from poleward_tools.demo.program import Program, ProgramError
 from poleward_tools.demo.story import lost_readings
 from poleward_tools.exit_codes import CommandError
+from poleward_tools.flash_image.littlefs import FileSystemImage
+from poleward_tools.flash_image.nvs import NvsPartition
+from poleward_tools.flash_image.partition_table import NODE_4_MIB, Partition
 from poleward_tools.virtual_board.node_folder import (
-    Factory,
-    Surroundings,
-    make_node_folder,
+    NodeFolder,
+    ProductionRun,
     new_identity,
+    node_file_system,
 )
+from poleward_tools.virtual_board.surroundings import Surroundings
 
 MAC = bytes.fromhex("02504c000001")
 
@@ -99,41 +102,52 @@ def test_the_demo_key_is_made_once_and_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "keys" / "release.pem").stat().st_mode) == 0o600
 
 
-PRODUCT = Factory(
+PRODUCT = ProductionRun(
     gateway_uri="coap://127.0.0.1:5683",
     release_keys=(b"\x01" * 32,),
-    boot_files={"boot.py": b"", "main.py": b""},
-    bundle_files={"node/app.mpy": b"M"},
-    envelope=b"\xd8\x6b",
-    air_series=b"PWAS",
+    file_system=node_file_system(
+        {"boot.py": b"", "main.py": b""}, {"node/app.mpy": b"M"}, b"\xd8\x6b"
+    ),
 )
+PARTITIONS = {part.label: part for part in NODE_4_MIB}
 
 
-def test_a_node_folder_holds_identity_flash_and_models(tmp_path: Path) -> None:
+def content_of(flash: bytes, part: Partition) -> bytes:
+    return flash[part.offset : part.offset + part.size_bytes]
+
+
+def test_a_node_folder_holds_identity_flash_and_surroundings(tmp_path: Path) -> None:
     identity = new_identity(MAC)
-    folder = make_node_folder(tmp_path, identity, Surroundings(1, 51.5, -2.5, 60), PRODUCT)
-    nvs = json.loads((folder / "nvs.json").read_text())
-    assert nvs["identity"]["mac"] == "hex:02504c000001"
-    assert bytes.fromhex(nvs["identity"]["gateway"][4:]) == b"coap://127.0.0.1:5683"
-    assert nvs["boot"] == {"slot": 0, "tries": 0, "confirmed": 1, "count": 0}
-    assert (folder / "flash" / "slot_a" / "node" / "app.mpy").read_bytes() == b"M"
-    assert stat.S_IMODE((folder / "nvs.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert identity.claim_code not in (folder / "nvs.json").read_text()
+    surroundings = Surroundings(7, 51.5, -2.5, 90, air=b"PWAS")
+    folder = NodeFolder.make(tmp_path, identity, surroundings, PRODUCT)
+    assert NodeFolder.load(folder.path) == folder
+    assert Surroundings.load(folder.path) == surroundings
+    flash = folder.flash.read_bytes()
+    nvs = NvsPartition.decode(content_of(flash, PARTITIONS["nvs"]))
+    assert nvs.get("identity", "mac") == MAC
+    assert nvs.get("identity", "gateway") == b"coap://127.0.0.1:5683"
+    files = FileSystemImage.mount(content_of(flash, PARTITIONS["vfs"])).files()
+    assert files == {
+        "/boot.py": b"", "/main.py": b"", "/slot_a/node/app.mpy": b"M",
+        "/slot_a/release.cbor": b"\xd8\x6b",
+    }  # fmt: skip
+    assert stat.S_IMODE(folder.flash.stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert identity.claim_code.encode() not in flash
     assert identity.claim_code not in repr(identity)
 
 
 def test_a_node_is_not_made_twice(tmp_path: Path) -> None:
     surroundings = Surroundings(1, 51.5, -2.5, 60)
-    make_node_folder(tmp_path, new_identity(MAC), surroundings, PRODUCT)
+    NodeFolder.make(tmp_path, new_identity(MAC), surroundings, PRODUCT)
     with pytest.raises(FileExistsError):
-        make_node_folder(tmp_path, new_identity(MAC), surroundings, PRODUCT)
+        NodeFolder.make(tmp_path, new_identity(MAC), surroundings, PRODUCT)
 
 
 def test_a_program_that_ends_at_once_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
     program = Program(
         "board host",
-        ["boards", "serve", str(tmp_path / "absent")],
+        ["board", "serve", str(tmp_path / "absent")],
         log=tmp_path / "log",
         run_file=tmp_path / "run.json",
     )
@@ -151,17 +165,17 @@ def test_a_second_board_host_of_a_folder_is_refused(tmp_path: Path) -> None:
     nodes.mkdir()
     with (nodes / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = Program("board host", ["boards", "serve", str(nodes)], log=tmp_path / "log")
+        second = Program("board host", ["board", "serve", str(nodes)], log=tmp_path / "log")
         second.start()
         try:
             assert second.wait(60) == 2
         finally:
             second.stop()
-    assert "another `poleward boards serve`" in (tmp_path / "log").read_text()
+    assert "another `poleward board serve`" in (tmp_path / "log").read_text()
 
 
 def test_a_program_is_stopped_orderly_and_may_be_stopped_again(tmp_path: Path) -> None:
-    program = Program("board host", ["boards", "serve", str(tmp_path)], log=tmp_path / "log")
+    program = Program("board host", ["board", "serve", str(tmp_path)], log=tmp_path / "log")
     program.start()
     assert program.pid is not None
     program.stop()
@@ -196,7 +210,7 @@ def test_no_program_outlives_who_started_it(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from poleward_tools.demo.program import Program\n"
         f"folder = {str(tmp_path)!r}\n"
-        "p = Program('boards', ['boards', 'serve', folder], log=Path(folder, 'log'))\n"
+        "p = Program('boards', ['board', 'serve', folder], log=Path(folder, 'log'))\n"
         "p.start()\n"
         "print(p.pid, flush=True)\n"
         "input()\n"

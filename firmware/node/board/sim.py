@@ -1,11 +1,10 @@
-"""The simulated board: the unix port of MicroPython, sockets of the host, models for peripherals.
+"""The simulated board: the unix port of MicroPython, a link of the host, models for peripherals.
 
-Not a model of the chip's memory or flash: the heap size is the interpreter's, the file system is
-the working directory. The models take their parameters from `sim.json` beside that directory.
+Not a model of the chip's memory or flash: the heap size is the interpreter's, the flash is the
+virtual board's. The models ask `surroundings`, a module of the virtual board, for what is around.
 Contract: `node.board`.
 """
 
-import json
 import os
 import random
 import socket
@@ -14,6 +13,7 @@ import sys
 import time
 
 import esp32
+import surroundings  # type: ignore[import-not-found]
 
 from node.board.udp import Transport
 
@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SETTINGS = "../sim.json"
 _SOCKADDR_IN6_BYTES = 28  # struct sockaddr_in6; struct sockaddr_in has 16
 _FAMILY_INET6 = 10
 _DATAGRAM = 2
@@ -38,23 +37,14 @@ class Board:
     NAME = "sim"
 
     def __init__(self) -> None:
-        settings = {}
-        try:
-            with open(_SETTINGS) as file:
-                settings = json.load(file)
-        except OSError:
-            pass
         self._started_ms = time.ticks_ms()
         self._unix_offset_s = 0
         self._level_permille = 0
-        self._nominal_mw = int(settings.get("lamp_nominal_w", 60) * 1000)
+        self._nominal_mw: int = surroundings.setting("lamp_nominal_w") * 1000
         self._energy_muj = 0  # thousandths of a joule: mW times s
         self._metered_at_s = 0
         self._watchdog = None
-        self._lamp_is_broken = settings.get("lamp_is_broken", False)
-        self._air_path = "../" + settings.get("air_series", "air.bin")
-        self._air_seconds_per_hour = settings.get("air_seconds_per_hour", 3600)
-        seed = settings.get("seed", 0)
+        seed = surroundings.setting("seed")
         random.seed(seed)
         # Neighbouring seeds stand at unrelated hours of the series.
         self._air_offset_records = (seed * 2654435761) & 0xFFFF
@@ -91,11 +81,12 @@ class Board:
         """Join the network: the host is on it."""
 
     def open_transport(self, host: str, port: int) -> "tuple[Transport, Any]":
-        """Open a socket that reaches the host.
+        """Open a socket that reaches the host over the board's link.
 
         Raises:
             OSError: The name does not resolve or there is no socket; try again later.
         """
+        host, port = surroundings.route(host, port)
         address = bytes(socket.getaddrinfo(host, port, 0, _DATAGRAM)[0][-1])  # type: ignore[arg-type]
         is_inet6 = len(address) == _SOCKADDR_IN6_BYTES
         sock = socket.socket(_FAMILY_INET6 if is_inet6 else socket.AF_INET, _DATAGRAM)
@@ -131,19 +122,20 @@ class Board:
         """Measure temperature, humidity and PM2.5 in thousandths; the real series between hours.
 
         Raises:
-            OSError: There is no series; write `air.bin` into the node's folder.
+            OSError: There is no series around this board.
         """
-        with open(self._air_path, "rb") as file:
-            magic, _, count = struct.unpack(_AIR_HEADER, file.read(_AIR_HEADER_BYTES))
-            if magic != b"PWAS" or not count:
-                raise OSError(22)
-            step_s = self._air_seconds_per_hour
-            now_s = self.unix_s() or self.monotonic_s()
-            first = (now_s // step_s + self._air_offset_records) % count
-            file.seek(_AIR_HEADER_BYTES + first * _AIR_RECORD_BYTES)
-            before = struct.unpack(_AIR_RECORD, file.read(_AIR_RECORD_BYTES))
-            after = file.read(_AIR_RECORD_BYTES)
-            after = struct.unpack(_AIR_RECORD, after) if after else before
+        header = surroundings.air(0, _AIR_HEADER_BYTES)
+        if header[:4] != b"PWAS":
+            raise OSError(22)
+        _, _, count = struct.unpack(_AIR_HEADER, header)
+        step_s = surroundings.setting("air_seconds_per_hour")
+        now_s = self.unix_s() or self.monotonic_s()
+        first = (now_s // step_s + self._air_offset_records) % count
+        start = _AIR_HEADER_BYTES + first * _AIR_RECORD_BYTES
+        records = surroundings.air(start, 2 * _AIR_RECORD_BYTES)
+        before = struct.unpack(_AIR_RECORD, records[:_AIR_RECORD_BYTES])
+        after = records[_AIR_RECORD_BYTES:]
+        after = struct.unpack(_AIR_RECORD, after) if after else before
         done = now_s % step_s
         temperature, humidity, pm25 = (
             before[i] + (after[i] - before[i]) * done // step_s for i in range(3)
@@ -173,7 +165,7 @@ class Board:
         sys.exit(3)
 
     def _power_mw(self) -> int:
-        if self._lamp_is_broken or not self._level_permille:
+        if not self._level_permille or surroundings.setting("lamp_is_broken"):
             return _STANDBY_MW
         # The driver itself takes about 3 % whatever the level.
         return self._nominal_mw * (30 + 97 * self._level_permille // 100) // 1000

@@ -10,13 +10,14 @@ from firmware.tests.app.fake_gateway import FakeGateway
 from firmware.tests.app.simulated_node import SimulatedNode
 from poleward_manifest.envelope import sign
 from poleward_tools.releases.build import BuiltRelease, build_release
-from poleward_tools.virtual_board.air_series import write_air_series
+from poleward_tools.virtual_board.air_series import air_series
 from poleward_tools.virtual_board.node_folder import (
-    Factory,
+    NodeFolder,
     NodeIdentity,
-    Surroundings,
-    make_node_folder,
+    ProductionRun,
+    node_file_system,
 )
+from poleward_tools.virtual_board.surroundings import Surroundings
 
 MAC = bytes.fromhex("02000000000a")
 SECRET = bytes.fromhex("0102030405060708090a0b0c0d0e0f10")
@@ -31,13 +32,6 @@ def release() -> BuiltRelease:
 @pytest.fixture(scope="session")
 def release_key() -> Ed25519PrivateKey:
     return Ed25519PrivateKey.generate()
-
-
-@pytest.fixture(scope="session")
-def air(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("air") / "air.bin"
-    write_air_series(path)
-    return path.read_bytes()
 
 
 @pytest.fixture
@@ -58,22 +52,20 @@ def node(
     tmp_path: Path,
     release: BuiltRelease,
     release_key: Ed25519PrivateKey,
-    air: bytes,
     gateway: FakeGateway,
 ) -> Iterator[SimulatedNode]:
     """A node that runs, and is to bootstrap at the gateway."""
-    factory = Factory(
+    run = ProductionRun(
         gateway_uri=gateway.uri,
         release_keys=(release_key.public_key().public_bytes_raw(),),
-        boot_files=release.root_files,
-        bundle_files=release.files,
-        envelope=sign(release.manifest, [release_key]),
-        air_series=air,
+        file_system=node_file_system(
+            release.root_files, release.files, sign(release.manifest, [release_key])
+        ),
     )
     identity = NodeIdentity(MAC, SECRET, SALT, claim_code="23456789ABCD")
-    surroundings = Surroundings(1, 51.45, -2.58, lamp_nominal_w=60)
-    node = SimulatedNode(make_node_folder(tmp_path, identity, surroundings, factory))
+    surroundings = Surroundings(1, 51.45, -2.58, lamp_nominal_w=60, air=air_series())
+    node = SimulatedNode(NodeFolder.make(tmp_path, identity, surroundings, run))
     node.start()
     yield node
-    node.kill()
+    node.close()
     print(node.console)  # shown when the test failed

@@ -1,69 +1,93 @@
-"""The real MicroPython process of one simulated node, held by the hand.
+"""The node under test on a virtual board, held by the hand.
 
-Not the board host of poleward_tools, which runs many and decides for itself when they boot.
+Not the rack of poleward_tools, which runs many boards and is told what to do over a socket.
 """
 
-import json
-import signal
-import subprocess
-import sys
+import asyncio
+import contextlib
 import threading
-from pathlib import Path
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any
 
-from poleward_tools.virtual_board.shims import start_path
+from poleward_tools.virtual_board.application import MicroPythonApplication
+from poleward_tools.virtual_board.board import Board
+from poleward_tools.virtual_board.boot_rom import ResetReason
+from poleward_tools.virtual_board.console_log import ConsoleLog, LoggedLine
+from poleward_tools.virtual_board.flash_chip import NorFlash
+from poleward_tools.virtual_board.guest_bus import Outside
+from poleward_tools.virtual_board.interpreters import Interpreters
+from poleward_tools.virtual_board.line import PtyLine
+from poleward_tools.virtual_board.node_folder import NodeFolder
+from poleward_tools.virtual_board.surroundings import Surroundings
 
-RESET_CODE = 3
-MICROPYTHON = Path(sys.executable).parent / "micropython"
+_DEADLINE_S = 30
 
 
 class SimulatedNode:
     """One node; `start` and `kill` are its power switch.
 
-    Args:
-        folder: As `poleward_tools.virtual_board.node_folder` makes it.
+    Its board lives in a thread of its own: the tests' loop is the gateway's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: NodeFolder) -> None:
         self.folder = folder
-        self.lines: list[str] = []
-        self.resets = 0
-        self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
-
-    @property
-    def nvs(self) -> dict[str, dict[str, int | str]]:
-        stored: dict[str, dict[str, int | str]] = json.loads((self.folder / "nvs.json").read_text())
-        return stored
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._life: asyncio.Task[None] | None = None
 
     @property
     def console(self) -> str:
-        return "\n".join(self.lines)
+        path = self.folder.console
+        return path.read_text(errors="replace") if path.exists() else ""
 
     @property
-    def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+    def resets(self) -> int:
+        """How often the node has reset itself."""
+        return self.console.count(f"rst:0x{ResetReason.SOFTWARE.value[0]:x}")
 
-    def start(self, cause: str = "power_on", heap: str = "256k") -> None:
-        process = subprocess.Popen(
-            [MICROPYTHON, "-X", f"heapsize={heap}", start_path(), self.folder, cause],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        )  # fmt: skip
-        self._process = process
-        self._reader = threading.Thread(target=self._follow, args=(process, heap), daemon=True)
-        self._reader.start()
+    def start(self) -> None:
+        """Give it power."""
+        self._call(self._start())
 
     def kill(self) -> None:
         """Cut the power."""
-        process, self._process = self._process, None
-        if process is not None and self._reader is not None:
-            process.send_signal(signal.SIGKILL)
-            self._reader.join(10)
+        self._call(self._kill())
 
-    def _follow(self, process: "subprocess.Popen[str]", heap: str) -> None:
-        assert process.stdout is not None
-        with process.stdout:
-            for line in process.stdout:
-                self.lines.append(line.rstrip())
-        if process.wait() == RESET_CODE and self._process is process:
-            self.resets += 1
-            self.start("reset", heap)
+    def close(self) -> None:
+        """Put the board away."""
+        self.kill()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_DEADLINE_S)
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        done: Future[None] = asyncio.run_coroutine_threadsafe(work, self._loop)
+        done.result(_DEADLINE_S)
+
+    async def _start(self) -> None:
+        self._life = asyncio.create_task(self._live())
+
+    async def _kill(self) -> None:
+        if self._life:
+            self._life.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._life
+            self._life = None
+
+    async def _live(self) -> None:
+        folder = self.folder
+        async with contextlib.AsyncExitStack() as stack:
+            flash = stack.enter_context(
+                NorFlash.open(folder.flash, size_bytes=folder.flash.stat().st_size)
+            )
+            port = stack.enter_context(PtyLine())
+            log = stack.enter_context(ConsoleLog(folder.console))
+            application = MicroPythonApplication(
+                flash, folder.flash, folder.mac,
+                outside=Outside(Surroundings.load(folder.path)),
+                interpreters=await stack.enter_async_context(Interpreters()),
+            )  # fmt: skip
+            line = LoggedLine(port, log)
+            await Board(folder.chip, flash, folder.mac, line, application).run()

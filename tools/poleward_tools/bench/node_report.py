@@ -4,8 +4,8 @@ Not a test: targets are in docs. Everything runs on the MicroPython VM, with the
 release carries.
 """
 
+import asyncio
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -17,14 +17,16 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_tools.demo.factory import build_release, production_run
-from poleward_tools.virtual_board.node_folder import Surroundings, make_node_folder, new_identity
+from poleward_tools.virtual_board.node_folder import NodeFolder, new_identity
+from poleward_tools.virtual_board.rack import Rack
+from poleward_tools.virtual_board.surroundings import Surroundings
 
-HEAP = "256k"  # 64-bit objects: stands for about 128 KB on the chip
+HEAP_BYTES = 256 * 1024  # 64-bit objects: stands for about 128 KB on the chip
 _MAC = bytes.fromhex("02506f6c6577")
 _ON_VM = Path(__file__).parent / "node_report_on_vm.py"
-_SHIMS = Path(__file__).parents[1] / "virtual_board" / "shims"
 _BOOT_MARK = "heap free "
 _DEADLINE_S = 60
+_POLL_S = 0.02
 
 
 class NodeReportError(Exception):
@@ -53,10 +55,14 @@ def run() -> dict[str, Any]:
         surroundings = Surroundings(
             seed=1, latitude_deg=51.45, longitude_deg=-2.59, lamp_nominal_w=100
         )
-        folder = make_node_folder(Path(parent), new_identity(_MAC), surroundings, product)
-        figures = report_figures(folder / "flash" / "slot_a")
+        folder = NodeFolder.make(Path(parent), new_identity(_MAC), surroundings, product)
+        slot = Path(parent) / "slot"
+        for path, content in release.built.files.items():
+            (slot / path).parent.mkdir(parents=True, exist_ok=True)
+            (slot / path).write_bytes(content)
+        figures = report_figures(slot)
         figures["bundle_bytes"] = sum(len(file) for file in release.built.files.values())
-        figures["heap_free_after_boot_bytes"] = heap_free_after_boot(folder)
+        figures["heap_free_after_boot_bytes"] = asyncio.run(heap_free_after_boot(folder))
     return figures
 
 
@@ -75,7 +81,7 @@ class unused_port:  # noqa: N801 - used like a function
 def micropython_command(script: Path, *arguments: str) -> list[str]:
     """Make the command line of a VM with the benchmark's heap."""
     micropython = Path(sys.executable).parent / "micropython"
-    return [str(micropython), "-X", f"heapsize={HEAP}", str(script), *arguments]
+    return [str(micropython), "-X", f"heapsize={HEAP_BYTES}", str(script), *arguments]
 
 
 def report_figures(slot: Path) -> dict[str, Any]:
@@ -93,31 +99,16 @@ def report_figures(slot: Path) -> dict[str, Any]:
     return figures
 
 
-def heap_free_after_boot(folder: Path) -> int:
-    """Boot the node in `folder` until it prints its free heap, then cut its power."""
-    process = subprocess.Popen(
-        micropython_command(_SHIMS / "start.py", str(folder)),
-        cwd=folder / "flash",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    printed = ""
-    ends_at = time.monotonic() + _DEADLINE_S
-    try:
+async def heap_free_after_boot(folder: NodeFolder) -> int:
+    """Boot the node on its board until it prints its free heap, then cut its power."""
+    async with Rack(folder.path.parent, heap_bytes=HEAP_BYTES) as rack:
+        ends_at = time.monotonic() + _DEADLINE_S
+        printed = ""
         while time.monotonic() < ends_at:
-            printed += (process.stdout.read() or b"").decode(errors="replace")
-            line, newline, _ = printed.partition(_BOOT_MARK)[2].partition("\n")
+            await rack.follow()
+            printed = folder.console.read_text(errors="replace") if folder.console.exists() else ""
+            shown, newline, _ = printed.partition(_BOOT_MARK)[2].partition("\n")
             if newline:
-                return int(line)
-            if process.poll() is not None:
-                break
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+                return int(shown)
+            await asyncio.sleep(_POLL_S)
     raise NodeReportError(f"the node did not boot: {printed}")

@@ -1,14 +1,16 @@
-"""Commands about one virtual ESP32: `poleward board run` and `tell`.
+"""Commands about virtual ESP32 boards: `poleward board run`, `serve` and `tell`.
 
 What the board does is in `virtual_board`.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import secrets
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +20,8 @@ import typer
 
 from poleward_tools.cli.output import print_json, results
 from poleward_tools.exit_codes import UNREACHABLE, USAGE, CommandError
-from poleward_tools.virtual_board.application import MicroPythonApplication
+from poleward_tools.virtual_board import rack
+from poleward_tools.virtual_board.application import DEFAULT_HEAP_BYTES, MicroPythonApplication
 from poleward_tools.virtual_board.board import Board
 from poleward_tools.virtual_board.chips import CHIPS, Chip
 from poleward_tools.virtual_board.control import (
@@ -28,14 +31,16 @@ from poleward_tools.virtual_board.control import (
     tell,
 )
 from poleward_tools.virtual_board.flash_chip import FlashFaults, FlashRangeError, NorFlash
+from poleward_tools.virtual_board.interpreters import InterpreterError
 from poleward_tools.virtual_board.line import Line, PtyLine
 from poleward_tools.virtual_board.network_line import NetworkLine, ResetCircuit
+from poleward_tools.virtual_board.node_folder import NodeFolderError
 
 # Espressif's own block, so that tools take the address for one of theirs.
 _MAC_PREFIX = bytes.fromhex("24ec4a")
 _MIB = 1 << 20
 
-app = typer.Typer(no_args_is_help=True, help="A virtual ESP32 for esptool and mpremote.")
+app = typer.Typer(no_args_is_help=True, help="Virtual ESP32 boards for esptool and mpremote.")
 
 
 class ChipName(StrEnum):
@@ -55,7 +60,7 @@ class ResetLines(StrEnum):
 
 @app.callback()
 def _board() -> None:
-    """A virtual ESP32 for esptool and mpremote."""
+    """Virtual ESP32 boards for esptool and mpremote."""
 
 
 @app.command("run")
@@ -110,6 +115,49 @@ def run_board(
                 asyncio.run(_run(setup, line))
 
 
+@app.command("serve")
+def serve_boards(
+    folder: Annotated[Path, typer.Argument(help="Folder of the boards' folders.")],
+    *,
+    heap_bytes: Annotated[
+        int, typer.Option(min=64 * 1024, help="Heap of each MicroPython VM.")
+    ] = DEFAULT_HEAP_BYTES,
+) -> None:
+    """Run all boards of a folder, also those that appear later, until Ctrl-C.
+
+    Each has in its folder: flash.bin, its chip; port, its serial port; control, its socket for
+    `poleward board tell`; console.log, what it has printed.
+
+    Example: `poleward board serve data/nodes`
+    """
+    if not folder.is_dir():
+        raise CommandError(f"{folder} is no folder.", USAGE)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        with _alone(folder):
+            asyncio.run(rack.serve(folder, heap_bytes=heap_bytes))
+    except (NodeFolderError, FlashRangeError) as error:
+        raise CommandError(str(error), USAGE) from error
+    except InterpreterError as error:
+        raise CommandError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second process away: a node that runs twice uses sequence numbers twice.
+
+    The lock ends with the process, however that ends.
+    """
+    with (folder / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CommandError(
+                f"The boards of {folder} are run by another `poleward board serve`.", USAGE
+            ) from error
+        yield
+
+
 @app.command("tell")
 def tell_board(
     control: Annotated[Path, typer.Argument(help="The board's control socket.")],
@@ -118,8 +166,10 @@ def tell_board(
 ) -> None:
     """Switch or break a running board, and print its state.
 
-    power=false|true, reset=true, brown_out=true, boot_button=true, hang=true, cut_after=N,
-    flip_bit_rate=P, worn_sectors=[N,…], state=true.
+    power=false|true, power_cut=true, reset=true, brown_out=true, boot_button=true, hang=true,
+    cut_after=N, flip_bit_rate=P, worn_sectors=[N,…], nat_rebind=true, state=true;
+    link={"loss":P,"duplicate":P,"reorder":P,"latency_ms":N,"jitter_ms":N,"is_down":true};
+    surroundings={"lamp_is_broken":true}.
 
     Example: `poleward board tell /tmp/board.control cut_after=20 reset=true`
     """

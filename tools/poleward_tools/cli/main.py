@@ -13,7 +13,6 @@ from poleward_tools.cli import (
     account,
     bench,
     board,
-    boards,
     demo,
     factory,
     flash,
@@ -50,7 +49,6 @@ app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(account.app, name="account")
 app.add_typer(rig.app, name="rig")
-app.add_typer(boards.app, name="boards")
 app.add_typer(board.app, name="board")
 app.add_typer(image.app, name="image")
 app.add_typer(factory.app, name="factory")

@@ -1,4 +1,4 @@
-"""A small city on one machine: fleet, gateway and simulated nodes as separate processes.
+"""A small city on one machine: fleet, gateway and nodes on virtual boards as separate processes.
 
 It brings them up, provisions everything over the API and takes them down; it shows nothing and
 judges nothing. The demo and the system tests stand on it.
@@ -21,12 +21,9 @@ from poleward_tools.demo.narration import Narrator
 from poleward_tools.demo.program import Program
 from poleward_tools.exit_codes import USAGE, CommandError
 from poleward_tools.flashing.claim_code import hash_claim_code
-from poleward_tools.virtual_board.node_folder import (
-    NodeIdentity,
-    Surroundings,
-    make_node_folder,
-    new_identity,
-)
+from poleward_tools.virtual_board.air_series import air_series
+from poleward_tools.virtual_board.node_folder import NodeFolder, NodeIdentity, new_identity
+from poleward_tools.virtual_board.surroundings import Surroundings
 
 GATEWAY_NAME = "gw-centre"
 FACTORY_VERSION = "1.0.0"
@@ -88,7 +85,7 @@ class City:
         self.gateway = Program("gateway", [], log=logs / "gateway.log")
         self.boards = Program(
             "board host",
-            ["boards", "serve", str(self.nodes_dir)],
+            ["board", "serve", str(self.nodes_dir)],
             log=logs / "boards.log",
         )
 
@@ -179,6 +176,7 @@ class City:
         )
         trusted = [self.signing_key.public_key().public_bytes_raw()]
         product = factory.production_run(self._factory_release, trusted, gateway_uri or self.coap)
+        air = air_series()
         self.nodes_dir.mkdir(exist_ok=True, mode=0o700)
         for done, (identity, pole) in enumerate(zip(identities, poles, strict=True), start=1):
             self.client.commission(
@@ -188,17 +186,14 @@ class City:
                 gateway_name=GATEWAY_NAME,
                 report_interval_s=self.plan.report_interval_s,
             )
-            make_node_folder(
-                self.nodes_dir,
-                identity,
-                Surroundings(
-                    seed=int.from_bytes(identity.mac[-3:], "big"),
-                    latitude_deg=pole.latitude_deg,
-                    longitude_deg=pole.longitude_deg,
-                    lamp_nominal_w=pole.lamp_nominal_w,
-                ),
-                product,
+            surroundings = Surroundings(
+                seed=int.from_bytes(identity.mac[-3:], "big"),
+                latitude_deg=pole.latitude_deg,
+                longitude_deg=pole.longitude_deg,
+                lamp_nominal_w=pole.lamp_nominal_w,
+                air=air,
             )
+            NodeFolder.make(self.nodes_dir, identity, surroundings, product)
             reached(done)
         return identities
 

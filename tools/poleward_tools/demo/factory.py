@@ -6,15 +6,13 @@ It talks to no fleet; `city.py` does.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_manifest import envelope as envelopes
 from poleward_tools.releases import build, keys
-from poleward_tools.virtual_board.air_series import write_air_series
-from poleward_tools.virtual_board.node_folder import Factory
+from poleward_tools.virtual_board.node_folder import ProductionRun, node_file_system
 
 _AUTHENTICATION_WRAPPER = 2  # draft-ietf-suit-manifest, Appendix A
 
@@ -62,17 +60,12 @@ def with_bad_signature(envelope: bytes) -> bytes:
 
 def production_run(
     release: BuiltRelease, trusted_keys: Sequence[bytes], gateway_uri: str
-) -> Factory:
+) -> ProductionRun:
     """Put together what all nodes of this city share."""
-    with TemporaryDirectory() as folder:
-        air_file = Path(folder) / "air.bin"
-        write_air_series(air_file)
-        air_series = air_file.read_bytes()
-    return Factory(
+    return ProductionRun(
         gateway_uri=gateway_uri,
         release_keys=tuple(trusted_keys),
-        boot_files=release.built.root_files,
-        bundle_files=release.built.files,
-        envelope=release.envelope,
-        air_series=air_series,
+        file_system=node_file_system(
+            release.built.root_files, release.built.files, release.envelope
+        ),
     )

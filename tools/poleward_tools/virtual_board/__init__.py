@@ -1,11 +1,4 @@
-"""Simulated nodes: real MicroPython processes with models in place of the chip's peripherals.
+"""Virtual ESP32 boards: flash, ROM, console and MicroPython, with models in place of peripherals.
 
-What the nodes run is in firmware/; this package only gives them a body.
+What the nodes on them run is in firmware/; this package only gives them a body.
 """
-
-from pathlib import Path
-
-
-def vm_process_path() -> Path:
-    """The program that becomes a VM."""
-    return Path(__file__).with_name("vm_process.py")

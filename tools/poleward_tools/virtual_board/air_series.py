@@ -1,6 +1,6 @@
 """Makes `air.bin`, the weather and air quality a simulated node replays, from the shipped series.
 
-Not read here: `node.board.sim` reads the file, `write_air_series` only has to agree on the format:
+Not read here: `node.board.sim` reads it, `air_series` only has to agree on the format:
 a header `<4sHI` (b"PWAS", seconds per record, number of records), then records `<hHH`: temperature
 in hundredths of a degree Celsius, relative humidity in hundredths of a percent, PM2.5 in tenths of
 a microgram per cubic metre.
@@ -50,12 +50,8 @@ def read_sample(lines: Iterable[str]) -> Iterator[tuple[float, float, float]]:
         yield temperature, relative_humidity_percent(temperature, float(row["DEWP"])), pm25
 
 
-def write_air_series(target: Path, sample: Path = SAMPLE) -> int:
-    """Write the series in the node simulator's format.
-
-    Returns:
-        How many records were written.
-    """
+def air_series(sample: Path = SAMPLE) -> bytes:
+    """Return the series in the node simulator's format."""
     with sample.open(encoding="utf-8", newline="") as source:
         records = [
             RECORD.pack(
@@ -63,5 +59,4 @@ def write_air_series(target: Path, sample: Path = SAMPLE) -> int:
             )
             for temperature, humidity, pm25 in read_sample(source)
         ]
-    target.write_bytes(HEADER.pack(MAGIC, SECONDS_PER_RECORD, len(records)) + b"".join(records))
-    return len(records)
+    return HEADER.pack(MAGIC, SECONDS_PER_RECORD, len(records)) + b"".join(records)

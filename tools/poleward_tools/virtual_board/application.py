@@ -1,14 +1,12 @@
 """The application of a virtual board: MicroPython on the board's flash, with its console.
 
-Not the chip's boot; it gets what that has loaded. Peripherals are not modelled here.
+Not the chip's boot; it gets what that has loaded. The models of peripherals are in the guest.
 """
 
 import asyncio
+import contextlib
 import logging
-import signal
 import socket
-import sys
-import sysconfig
 from pathlib import Path
 
 from poleward_tools.flash_image.errors import FlashImageError
@@ -18,14 +16,14 @@ from poleward_tools.virtual_board import guest
 from poleward_tools.virtual_board.boot_rom import ResetReason, StartedApplication
 from poleward_tools.virtual_board.console import Console
 from poleward_tools.virtual_board.flash_chip import FlashRegion, NorFlash
-from poleward_tools.virtual_board.guest_bus import GuestBus
+from poleward_tools.virtual_board.guest_bus import GuestBus, Outside
+from poleward_tools.virtual_board.interpreters import Interpreter, Interpreters
 from poleward_tools.virtual_board.line import Line
 
 DEFAULT_HEAP_BYTES = 256 * 1024
 # For a watchdog that is fed through a pipe, as `node.board.sim` does it.
 DEFAULT_FED_TIMEOUT_S = 30.0
 _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
-_INTERPRETER = Path(__file__).with_name("interpreter.py")
 _log = logging.getLogger(__name__)
 
 # `machine.reset_cause()` of each reason.
@@ -40,6 +38,8 @@ _RESET_CAUSES = {
 class MicroPythonApplication:
     """Runs one VM at a time for one board; what it programs and erases goes through the flash.
 
+    Without `interpreters` it has its own for each run.
+
     Raises (from `run`):
         PowerCutError: the flash lost its power in an operation of the guest.
     """
@@ -52,6 +52,8 @@ class MicroPythonApplication:
         *,
         heap_bytes: int = DEFAULT_HEAP_BYTES,
         fed_timeout_s: float = DEFAULT_FED_TIMEOUT_S,
+        outside: Outside | None = None,
+        interpreters: Interpreters | None = None,
     ) -> None:
         self._flash = flash
         self._flash_path = flash_path
@@ -59,7 +61,9 @@ class MicroPythonApplication:
         self._heap_bytes = heap_bytes
         self._fed_timeout_s = fed_timeout_s
         self._console: Console | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self.outside = outside or Outside()
+        self._interpreters = interpreters
+        self._vm: Interpreter | None = None
 
     def receive(self, data: bytes) -> None:
         """Take bytes that came in on the board's line."""
@@ -68,8 +72,8 @@ class MicroPythonApplication:
 
     def hang(self) -> None:
         """Stop the VM where it is; the watchdog, being hardware, goes on."""
-        if self._process and self._process.returncode is None:
-            self._process.send_signal(signal.SIGSTOP)
+        if self._vm:
+            self._vm.freeze()
 
     async def run(self, started: StartedApplication, line: Line) -> ResetReason:
         """Run the VM until the chip resets, and say why it did."""
@@ -85,51 +89,49 @@ class MicroPythonApplication:
                 nvs = NvsPartition(FlashRegion(self._flash, region.offset, region.size_bytes))
             except FlashImageError as error:
                 _log.warning("no NVS: %s", error)
-        ours, theirs = socket.socketpair()
-        fed, feeding = socket.socketpair()
-        with ours, theirs, fed, feeding, self._flash_path.open("rb") as flash_file:
-            self._console = Console(line)
-            bus = GuestBus(ours, self._flash, nvs, self._console, fed, self._fed_timeout_s)
+        async with contextlib.AsyncExitStack() as stack:
+            ends = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
+            ours, theirs, fed, feeding = ends
+            flash_file = stack.enter_context(self._flash_path.open("rb"))
+            interpreters = self._interpreters
+            if interpreters is None:
+                interpreters = await stack.enter_async_context(Interpreters())
+            self._console = stack.enter_context(contextlib.closing(Console(line)))
+            bus = GuestBus(
+                ours, self._flash, nvs, self._console, fed, self._fed_timeout_s, self.outside
+            )
             try:
-                return await self._run_process(
-                    theirs, feeding, flash_file.fileno(), bus,
+                return await self._run_vm(
+                    interpreters, bus,
+                    (theirs.fileno(), feeding.fileno(), flash_file.fileno()),
                     (files.offset, files.size_bytes, self._mac.hex(),
                      _RESET_CAUSES[started.reason]),
                 )  # fmt: skip
             finally:
-                self._console.close()
                 self._console = None
+                self.outside.link.close()
 
-    async def _run_process(
+    async def _run_vm(
         self,
-        bus_end: socket.socket,
-        feeding: socket.socket,
-        flash_descriptor: int,
+        interpreters: Interpreters,
         bus: GuestBus,
+        descriptors: tuple[int, ...],
         about: tuple[object, ...],
     ) -> ResetReason:
         console = bus.console
-        arguments = [
-            sysconfig.get_path("platlib"),
-            str(self._heap_bytes),
-            str(guest.FOLDER / "start.py"),
-            str(bus_end.fileno()),
-            str(flash_descriptor),
-            *map(str, about),
-        ]
         while True:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", "-S", str(_INTERPRETER), *arguments,
-                stdin=console.inner, stdout=console.inner, stderr=console.inner,
-                pass_fds=(bus_end.fileno(), feeding.fileno(), flash_descriptor),
+            vm = await interpreters.start(
+                guest.FOLDER / "start.py",
+                ["{1}", "{3}", *map(str, about)],
+                heap_bytes=self._heap_bytes,
+                descriptors=(console.inner, *descriptors),
                 # No history of consoles in anybody's home.
-                env={"HOME": "/nonexistent", _FEEDING_VARIABLE: str(feeding.fileno())},
-                start_new_session=True,
-            )  # fmt: skip
-            self._process = process
+                environment={"HOME": "/nonexistent", _FEEDING_VARIABLE: "{2}"},
+            )
+            self._vm = vm
             tasks = [
                 asyncio.create_task(work)
-                for work in (process.wait(), bus.serve(), console.show(), console.feed())
+                for work in (vm.wait(), bus.serve(), console.show(), console.feed())
             ]
             exited, serving = tasks[:2]
             try:
@@ -137,9 +139,9 @@ class MicroPythonApplication:
             finally:
                 # 1. The guest asked for a reset, 2. the power was cut, 3. the board's task was
                 # cancelled: the process is still there. 4. It ended by itself: kill does nothing.
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                vm.kill()
+                await vm.wait()
+                self._vm = None
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,5 +153,5 @@ class MicroPythonApplication:
                 assert isinstance(reason, ResetReason)
                 return reason
             # Ctrl-C in the moment where the VM has no handler: the chip would not even notice.
-            _log.info("MicroPython ended with %s, started again", process.returncode)
+            _log.info("MicroPython %d ended, started again", vm.pid)
             await console.line.write(b"MPY: soft reboot\r\n")

@@ -64,6 +64,10 @@ class Board:
     2. A SYNC request on the console enters download mode: it stands for the reset lines by which
        a tool does that on a real board and which a pseudo-terminal does not have.
     3. A power cut in a flash operation turns the board off until `power_on`, as `power_off` does.
+
+    Attributes:
+        starts: how often it came out of reset.
+        reason: of the last of them.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class Board:
         mac: bytes,
         line: Line,
         application: Application | None = None,
+        *,
+        reset_takes_s: float = 0.0,
     ) -> None:
         self._mode = Mode.STARTING
         self._mode_changed = asyncio.Event()
@@ -82,6 +88,9 @@ class Board:
         self._mac = mac
         self.line = line
         self._application = application
+        self._reset_takes_s = reset_takes_s
+        self.starts = 0
+        self.reason = ResetReason.POWER_ON
         self._stop = asyncio.Event()
         self._restart_reason = ResetReason.POWER_ON
         self._power = asyncio.Event()
@@ -126,6 +135,8 @@ class Board:
             await self._power.wait()
             self._stop.clear()
             self._restart_reason = ResetReason.POWER_ON
+            self.starts += 1
+            self.reason = reason
             living = asyncio.create_task(self._live(reason))
             stopping = asyncio.create_task(self._stop.wait())
             reason = ResetReason.POWER_ON
@@ -140,6 +151,7 @@ class Board:
                 for task in (living, stopping):
                     task.cancel()
                 await asyncio.gather(living, stopping, return_exceptions=True)
+            await asyncio.sleep(self._reset_takes_s)
 
     async def _live(self, reason: ResetReason) -> ResetReason:
         """Live from one reset to the next."""

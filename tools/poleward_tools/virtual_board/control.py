@@ -7,6 +7,7 @@ that a test, a script and `poleward board tell` use the same.
 import asyncio
 import json
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,6 +17,8 @@ from typing import Any, Protocol
 from poleward_tools.virtual_board.board import Board
 from poleward_tools.virtual_board.boot_rom import ResetReason
 from poleward_tools.virtual_board.flash_chip import SECTOR_SIZE_BYTES, NorFlash
+from poleward_tools.virtual_board.guest_bus import Outside
+from poleward_tools.virtual_board.link import LinkFaults
 
 _log = logging.getLogger(__name__)
 _MAX_LINE_BYTES = 64 * 1024
@@ -25,8 +28,10 @@ class ControlError(Exception):
     """A command that is not understood; nothing of it was done."""
 
 
-class Hangable(Protocol):
-    """An application that can be made to stop responding."""
+class Controllable(Protocol):
+    """An application that can be made to stop responding and has something around it."""
+
+    outside: Outside
 
     def hang(self) -> None:
         """Stand still until the next reset."""
@@ -38,6 +43,7 @@ class BoardControl:
     | key | value |
     |---|---|
     | `power` | false cuts it, true gives it back |
+    | `power_cut` | true: the power goes and comes back at once |
     | `reset` | true: as the reset button does |
     | `brown_out` | true: the supply dips, the chip resets |
     | `boot_button` | whether it is held at the next reset |
@@ -45,15 +51,19 @@ class BoardControl:
     | `cut_after` | cut the power in the n-th flash operation from now; null takes it back |
     | `flip_bit_rate` | chance that a programmed byte gets one wrong bit |
     | `worn_sectors` | numbers of the sectors that no longer erase |
-    | `state` | true: answers with the mode and the counts of the flash, nothing else |
+    | `link` | faults of the network by name, as `link.LinkFaults` has them; those not named end |
+    | `nat_rebind` | true: the network gives the node another address |
+    | `surroundings` | settings to change by name, as `surroundings.Surroundings` has them |
+    | `state` | true: answers with what the board does and has done, nothing else |
     """
 
-    def __init__(self, board: Board, flash: NorFlash, application: Hangable) -> None:
+    def __init__(self, board: Board, flash: NorFlash, application: Controllable) -> None:
         self._board = board
         self._flash = flash
         self._application = application
         self._commands: dict[str, Callable[[Any], None]] = {
             "power": self._power,
+            "power_cut": self._power_cut,
             "reset": self._reset,
             "brown_out": self._brown_out,
             "boot_button": self._boot_button,
@@ -61,6 +71,9 @@ class BoardControl:
             "cut_after": self._cut_after,
             "flip_bit_rate": self._flip_bit_rate,
             "worn_sectors": self._worn_sectors,
+            "link": self._link,
+            "nat_rebind": self._nat_rebind,
+            "surroundings": self._surroundings,
             "state": lambda _: None,
         }
 
@@ -77,13 +90,20 @@ class BoardControl:
             try:
                 command(value)
             except (TypeError, ValueError) as error:
-                raise ControlError(f"{name}: {value!r} is not understood") from error
+                why = f": {error}" if str(error) else ""
+                raise ControlError(f"{name}: {value!r} is not understood{why}") from error
         counts = self._flash.counts
+        link = self._application.outside.link.counts
         return {
             "mode": self._board.mode.value,
+            "starts": self._board.starts,
+            "reset_reason": self._board.reason.value[1],
             "operations": counts.operations,
             "programs": counts.programs,
             "erases": counts.erases,
+            "datagrams_from_node": link.from_node,
+            "datagrams_to_node": link.to_node,
+            "datagrams_lost": link.lost,
         }
 
     def _power(self, is_on: bool) -> None:
@@ -91,6 +111,10 @@ class BoardControl:
             self._board.power_on()
         else:
             self._board.power_off()
+
+    def _power_cut(self, _: bool) -> None:
+        self._board.power_off()
+        self._board.power_on()
 
     def _reset(self, _: bool) -> None:
         self._board.restart(ResetReason.POWER_ON)
@@ -120,6 +144,16 @@ class BoardControl:
         if any(not 0 <= number < self._flash.size_bytes // SECTOR_SIZE_BYTES for number in numbers):
             raise ValueError
         self._flash.faults.worn_sectors = numbers
+
+    def _link(self, faults: dict[str, Any] | None) -> None:
+        self._application.outside.link.faults = LinkFaults(**(faults or {}))
+
+    def _nat_rebind(self, _: bool) -> None:
+        self._application.outside.link.rebind()
+
+    def _surroundings(self, settings: dict[str, Any]) -> None:
+        for name, value in dict(settings).items():
+            self._application.outside.surroundings.change(name, value)
 
 
 @asynccontextmanager
@@ -153,11 +187,22 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     """Bind a socket at `path`, in the place of one that an earlier board left, and take it away."""
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+        with _short(path) as name:
+            listener.bind(name)
         try:
             yield listener
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Give a socket's path another name: a whole path may exceed the 107 bytes it is allowed."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 async def tell(path: Path, commands: dict[str, Any]) -> dict[str, Any]:
@@ -167,7 +212,8 @@ async def tell(path: Path, commands: dict[str, Any]) -> dict[str, Any]:
         ControlError: the board did not understand them.
         OSError: no board answers there.
     """
-    reader, writer = await asyncio.open_unix_connection(path)
+    with _short(path) as name:
+        reader, writer = await asyncio.open_unix_connection(name)
     try:
         writer.write(json.dumps(commands).encode() + b"\n")
         answer: dict[str, Any] = json.loads(await reader.readline() or b"{}")

@@ -1,12 +1,14 @@
-"""What the guest asks of its board: changes of the flash, NVS, resets, the watchdog.
+"""What the guest asks of its board: changes of the flash, NVS, resets, watchdog, surroundings.
 
 Not its console, and not reading the flash; that goes straight to the file.
 """
 
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from poleward_tools.flash_image.errors import NvsError, NvsFullError
@@ -15,6 +17,8 @@ from poleward_tools.flash_image.nvs_page import ItemType
 from poleward_tools.virtual_board.boot_rom import ResetReason
 from poleward_tools.virtual_board.console import CTRL_C, Console
 from poleward_tools.virtual_board.flash_chip import FlashRangeError, NorFlash
+from poleward_tools.virtual_board.link import Link
+from poleward_tools.virtual_board.surroundings import Surroundings
 
 _READ_BYTES = 4096
 
@@ -30,6 +34,9 @@ class Request(IntEnum):
     NVS_ERASE = 6
     FEED_WATCHDOG = 7
     KEYBOARD_INTERRUPT = 8
+    SETTING = 9
+    AIR = 10
+    ROUTE = 11
 
 
 class Result(IntEnum):
@@ -40,6 +47,14 @@ class Result(IntEnum):
     NVS_NOT_FOUND = -0x1102
     NVS_NO_SPACE = -0x1105
     NVS_INVALID_NAME = -0x1106
+
+
+@dataclass(slots=True)
+class Outside:
+    """What a board is connected to beyond its flash and its serial line."""
+
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    link: Link = field(default_factory=Link)
 
 
 class GuestBus:
@@ -53,6 +68,7 @@ class GuestBus:
         console: Console,
         fed: socket.socket,
         fed_timeout_s: float,
+        outside: "Outside",
     ) -> None:
         self._end = end
         self._end.setblocking(False)
@@ -62,6 +78,7 @@ class GuestBus:
         self._flash = flash
         self._nvs = nvs
         self.console = console
+        self._outside = outside
         self._watchdog: asyncio.TimerHandle | None = None
         self._bitten = asyncio.Event()
 
@@ -115,10 +132,13 @@ class GuestBus:
             Request.NVS_ERASE: self._nvs_erase,
             Request.FEED_WATCHDOG: self._feed_watchdog,
             Request.KEYBOARD_INTERRUPT: self._keyboard_interrupt,
+            Request.SETTING: self._setting,
+            Request.AIR: self._air,
+            Request.ROUTE: self._route,
         }
         try:
             return actions[operation](payload)
-        except (KeyError, struct.error, FlashRangeError):
+        except (KeyError, struct.error, FlashRangeError, OSError):
             return Result.FAILED, b""
         except NvsFullError:
             return Result.NVS_NO_SPACE, b""
@@ -172,6 +192,19 @@ class GuestBus:
     def _keyboard_interrupt(self, payload: bytes) -> tuple[int, bytes]:
         self.console.set_interrupt(payload == bytes([CTRL_C]))
         return Result.DONE, b""
+
+    def _setting(self, payload: bytes) -> tuple[int, bytes]:
+        settings = self._outside.surroundings.settings()
+        return Result.DONE, json.dumps(settings[payload.decode()]).encode()
+
+    def _air(self, payload: bytes) -> tuple[int, bytes]:
+        offset, size_bytes = struct.unpack("<IH", payload)
+        return Result.DONE, self._outside.surroundings.air[offset : offset + size_bytes]
+
+    def _route(self, payload: bytes) -> tuple[int, bytes]:
+        (port,) = struct.unpack_from("<H", payload)
+        host, link_port = self._outside.link.route(payload[2:].decode(), port)
+        return Result.DONE, struct.pack("<H", link_port) + host.encode()
 
 
 def _nvs_names(payload: bytes) -> tuple[bool, str, str, bytes]:

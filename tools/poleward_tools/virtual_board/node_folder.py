@@ -1,6 +1,6 @@
-"""Makes the folder of a simulated node: identity in NVS, flash content, models of its peripherals.
+"""The folder of a node on a virtual board: flash with identity and software, what is around it.
 
-It runs nothing; `host.py` does.
+It runs nothing; `rack` does.
 """
 
 import json
@@ -8,11 +8,37 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+
+from poleward_tools.flash_image.app_image import AppImage, Segment
+from poleward_tools.flash_image.layout import (
+    FlashParts,
+    lay_out,
+    make_file_system,
+    make_nvs,
+    marker_image,
+)
+from poleward_tools.flash_image.nvs import Integer, Value
+from poleward_tools.flash_image.nvs_page import ItemType
+from poleward_tools.flash_image.partition_table import NODE_4_MIB, Partition
+from poleward_tools.virtual_board.chips import CHIPS, Chip
+from poleward_tools.virtual_board.surroundings import Surroundings
 
 PROFILE = "pole-basic"
+FLASH_NAME = "flash.bin"
+ABOUT_NAME = "board.json"
+CONTROL_NAME = "control"
+CONSOLE_NAME = "console.log"
+PORT_NAME = "port"
 _CLAIM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0 O 1 I: people type it
 _CLAIM_CHARACTERS = 12
-_HEX = "hex:"
+# What `esptool image-info` says of the image in the place of MicroPython.
+_VM_VERSION, _VM_PROJECT = "1.29.0", "micropython (virtual)"
+_BOOTLOADER_ADDRESS = 0x40080000
+
+
+class NodeFolderError(Exception):
+    """A folder that is no board's; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +61,7 @@ class NodeIdentity:
 
     @property
     def name(self) -> str:
-        """Name of the node's folder: the MAC in hexadecimal."""
+        """Name of the board's folder: the MAC in hexadecimal."""
         return self.mac.hex()
 
 
@@ -50,101 +76,126 @@ def new_identity(mac: bytes) -> NodeIdentity:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the peripheral models of a simulated node start from; written to sim.json.
-
-    Args:
-        seed: of the models' noise and of the place in the air series.
-        latitude_deg: WGS84.
-        longitude_deg: WGS84.
-        lamp_nominal_w: nominal wattage of the lamp.
-        utc_offset_s: local time minus UTC.
-    """
-
-    seed: int
-    latitude_deg: float
-    longitude_deg: float
-    lamp_nominal_w: int
-    utc_offset_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Factory:
+class ProductionRun:
     """What all nodes of a production run have in common.
 
     Args:
         gateway_uri: where they bootstrap, e.g. "coap://127.0.0.1:5683".
         release_keys: Ed25519 public keys that may sign releases, 32 bytes each.
-        boot_files: files of the flash root, boot.py and main.py.
-        bundle_files: node/….mpy and nodelink/….mpy of the first release.
-        envelope: signed envelope of the first release.
-        air_series: content of air.bin.
+        file_system: content of the `vfs` partition, as `node_file_system` makes it.
+        chip: name of the chip.
     """
 
     gateway_uri: str
     release_keys: tuple[bytes, ...]
-    boot_files: Mapping[str, bytes]
-    bundle_files: Mapping[str, bytes]
-    envelope: bytes
-    air_series: bytes
+    file_system: bytes = field(repr=False)
+    chip: str = "esp32"
 
 
-def make_node_folder(
-    parent: Path, identity: NodeIdentity, surroundings: Surroundings, factory: Factory
-) -> Path:
-    """Make the folder of one node below parent and return it.
+def node_file_system(
+    boot_files: Mapping[str, bytes], bundle_files: Mapping[str, bytes], envelope: bytes
+) -> bytes:
+    """Return the file system of a node that has its first release in slot a.
+
+    Args:
+        boot_files: files of the root, boot.py and main.py.
+        bundle_files: node/….mpy and nodelink/….mpy.
+        envelope: the release's signed envelope.
 
     Raises:
-        FileExistsError: the node was made before; take another MAC or another parent.
+        FileSystemError: they do not fit the partition.
     """
-    folder = parent / identity.name
-    folder.mkdir(mode=0o700)
-    flash = folder / "flash"
-    for path, content in factory.boot_files.items():
-        _write(flash, path, content)
-    for path, content in factory.bundle_files.items():
-        _write(flash / "slot_a", path, content)
-    _write(flash / "slot_a", "release.cbor", factory.envelope)
-    (flash / "slot_b").mkdir()
-    (flash / "data").mkdir()
-    (folder / "air.bin").write_bytes(factory.air_series)
-    (folder / "sim.json").write_text(
-        json.dumps(
-            {
-                "seed": surroundings.seed,
-                "latitude_deg": surroundings.latitude_deg,
-                "longitude_deg": surroundings.longitude_deg,
-                "lamp_nominal_w": surroundings.lamp_nominal_w,
-                "air_series": "air.bin",
-                "utc_offset_s": surroundings.utc_offset_s,
-            }
-        ),
-        encoding="utf-8",
-    )
-    # Last: the board host takes a folder with nvs.json for a whole node.
-    nvs = folder / "nvs.json"
-    nvs.touch(mode=0o600)
-    nvs.write_text(json.dumps(_nvs_content(identity, factory)), encoding="utf-8")
-    return folder
+    files = dict(boot_files)
+    files |= {f"slot_a/{path}": content for path, content in bundle_files.items()}
+    files["slot_a/release.cbor"] = envelope
+    return make_file_system(files, _partition("vfs").size_bytes)
 
 
-def _nvs_content(identity: NodeIdentity, factory: Factory) -> dict[str, dict[str, int | str]]:
+@dataclass(frozen=True, slots=True)
+class NodeFolder:
+    """A board's folder and what it says about the board."""
+
+    path: Path
+    chip: Chip
+    mac: bytes
+
+    @classmethod
+    def make(
+        cls, parent: Path, identity: NodeIdentity, surroundings: Surroundings, run: ProductionRun
+    ) -> Self:
+        """Make the folder of a board with a new node on it, below `parent`.
+
+        Raises:
+            FileExistsError: the node was made before; take another MAC or another parent.
+            FlashImageError: something does not fit the flash.
+        """
+        chip = CHIPS[run.chip]
+        nvs = make_nvs(_nvs_values(identity, run), _partition("nvs").size_bytes)
+        bootloader = AppImage(
+            chip.chip_id, _BOOTLOADER_ADDRESS, (Segment(_BOOTLOADER_ADDRESS, bytes(64)),)
+        )
+        app = marker_image(chip.chip_id, _VM_VERSION, _VM_PROJECT)
+        flash = lay_out(
+            FlashParts(bootloader.encode(), app, nvs, run.file_system),
+            bootloader_offset=chip.bootloader_offset,
+        )
+        path = parent / identity.name
+        path.mkdir(mode=0o700)
+        surroundings.save(path)
+        (path / FLASH_NAME).touch(mode=0o600)
+        (path / FLASH_NAME).write_bytes(flash)
+        # Last: who serves the parent takes a folder with this file for a whole board.
+        about = {"chip": chip.name, "mac": identity.mac.hex()}
+        (path / ABOUT_NAME).write_text(json.dumps(about), encoding="utf-8")
+        return cls(path, chip, identity.mac)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what board a folder holds.
+
+        Raises:
+            NodeFolderError: it holds none, or one that is not understood.
+        """
+        try:
+            about = json.loads((path / ABOUT_NAME).read_text(encoding="utf-8"))
+            return cls(path, CHIPS[about["chip"]], bytes.fromhex(about["mac"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NodeFolderError(f"{path} is no board's folder: {error!r}") from error
+
+    @property
+    def flash(self) -> Path:
+        """The flash chip's content."""
+        return self.path / FLASH_NAME
+
+    @property
+    def control(self) -> Path:
+        """The control socket, while the board is served."""
+        return self.path / CONTROL_NAME
+
+    @property
+    def console(self) -> Path:
+        """What the board has printed, with times."""
+        return self.path / CONSOLE_NAME
+
+    @property
+    def port(self) -> Path:
+        """Symbolic link to the serial port, while the board is served."""
+        return self.path / PORT_NAME
+
+
+def _nvs_values(identity: NodeIdentity, run: ProductionRun) -> dict[str, dict[str, Value]]:
     return {
         "identity": {
-            "mac": _HEX + identity.mac.hex(),
-            "bs_secret": _HEX + identity.bootstrap_secret.hex(),
-            "bs_salt": _HEX + identity.bootstrap_salt.hex(),
-            "profile": _HEX + identity.profile.encode().hex(),
-            "gateway": _HEX + factory.gateway_uri.encode().hex(),
-            "relkeys": _HEX + b"".join(factory.release_keys).hex(),
+            "mac": identity.mac,
+            "bs_secret": identity.bootstrap_secret,
+            "bs_salt": identity.bootstrap_salt,
+            "profile": identity.profile.encode(),
+            "gateway": run.gateway_uri.encode(),
+            "relkeys": b"".join(run.release_keys),
         },
-        "boot": {"slot": 0, "tries": 0, "confirmed": 1, "count": 0},
+        "boot": {"confirmed": Integer(ItemType.I32, 1)},
     }
 
 
-def _write(root: Path, path: str, content: bytes) -> None:
-    target = root / path
-    if not target.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"{path} leads out of the node's flash")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+def _partition(label: str) -> Partition:
+    return next(part for part in NODE_4_MIB if part.label == label)

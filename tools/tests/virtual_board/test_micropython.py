@@ -307,7 +307,7 @@ async def test_faults_on_command_break_and_mend_a_running_board(
                 state = await tell(path, {"boot_button": False, "reset": True})
                 assert state["operations"] == 2
                 await terminal.read_until(b"cause 1")
-                with pytest.raises(ControlError, match="'explode' is none of power, reset"):
+                with pytest.raises(ControlError, match="'explode' is none of power, power_cut"):
                     await tell(path, {"explode": True})
                 with pytest.raises(ControlError, match="cut_after: 0 is not understood"):
                     await tell(path, {"cut_after": 0})

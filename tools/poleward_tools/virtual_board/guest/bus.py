@@ -19,6 +19,9 @@ NVS_SET = 5
 NVS_ERASE = 6
 FEED_WATCHDOG = 7
 KEYBOARD_INTERRUPT = 8
+SETTING = 9
+AIR = 10
+ROUTE = 11
 
 _stream: "IO[bytes]"
 _sequence = 0

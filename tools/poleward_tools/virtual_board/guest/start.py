@@ -15,6 +15,7 @@ import block_device  # type: ignore[import-not-found]  # noqa: E402
 import bus  # type: ignore[import-not-found]  # noqa: E402
 import esp32  # type: ignore[import-not-found]  # noqa: E402,F401
 import machine  # type: ignore[import-not-found]  # noqa: E402
+import surroundings  # type: ignore[import-not-found]  # noqa: E402,F401
 
 _EXIT_FOR_RESET = 3
 _CAUSES = {machine.HARD_RESET: "reset", machine.WDT_RESET: "watchdog"}
