@@ -115,3 +115,25 @@ def test_a_gateway_that_is_not_enrolled_says_what_to_do(tmp_path: Path) -> None:
     done = poleward("gateway", "serve", "--data", str(tmp_path), "--coap-port", "0")
     assert done.returncode == 2, done.stderr
     assert "enroll" in done.stderr + done.stdout
+
+
+def test_a_node_on_a_bad_link_with_a_new_address_loses_nothing(node) -> None:
+    node.wait_reports(1)
+    node.tell(link={"loss": 0.2, "duplicate": 0.2, "reorder": 0.2, "latency_ms": 20})
+    node.wait_reports(3)
+    node.tell(nat_rebind=True)
+    node.wait_reports(3)
+    state = node.tell(link=None)
+    assert state["datagrams_lost"] > 0
+    node.wait_until(lambda: lost_readings(node.counts()) == 0, "no gap")
+    # Where the node is reached follows from where it was heard last.
+    assert node.city.client.set_pole_lamp(node.pole.code, 40).status == "done"
+    assert len(node.counts()) == 1, "the node needed no reboot"
+
+
+def test_a_lamp_that_breaks_while_the_node_runs_draws_no_power(node) -> None:
+    assert node.city.client.set_pole_lamp(node.pole.code, 80).status == "done"
+    node.wait_until(lambda: (node.value("supply.active_power_w") or 0) > 10, "lit")
+    node.tell(surroundings={"lamp_is_broken": True})
+    node.wait_until(lambda: (node.value("supply.active_power_w") or 9) < 1, "dark")
+    node.wait_until(lambda: node.value("lamp.level_percent") == 80, "still told to be lit")
