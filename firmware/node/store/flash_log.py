@@ -77,7 +77,9 @@ class FlashLog:
     def first(self) -> "bytes | None":
         """Give the oldest record, None when there is none."""
         while self._segments:
-            for record in self._records(self._segments[0], self._offset):
+            records = self._records(self._segments[0], self._offset)
+            for record in records:
+                records.close()  # type: ignore[attr-defined]
                 return record
             if self._is_tail_open and len(self._segments) == 1:
                 return None
@@ -91,11 +93,15 @@ class FlashLog:
             return
         self._offset += _HEADER_BYTES + len(record)
         self._count -= 1
-        for _ in self._records(self._segments[0], self._offset):
+        records = self._records(self._segments[0], self._offset)
+        for _ in records:
+            records.close()  # type: ignore[attr-defined]
             return
         self._remove_oldest()
 
     def _records(self, number: int, offset: int) -> "Iterator[bytes]":
+        # Who does not want all of them calls close(): LittleFS keeps a pointer to each open file,
+        # and the collector is no safe place to close one.
         try:
             with open(self._path(number), "rb") as file:
                 file.seek(offset)
