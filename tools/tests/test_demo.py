@@ -20,7 +20,7 @@ from poleward_tools.demo import factory, street
 from poleward_tools.demo.city import City, CityPlan
 from poleward_tools.demo.narration import TerminalNarrator
 from poleward_tools.demo.program import Program, ProgramError
-from poleward_tools.demo.story import lost_readings
+from poleward_tools.demo.story import lost_readings, newest_reports
 from poleward_tools.exit_codes import CommandError
 from poleward_tools.flash_image.littlefs import FileSystemImage
 from poleward_tools.flash_image.nvs import NvsPartition
@@ -82,6 +82,16 @@ def test_every_missing_sequence_number_is_a_lost_report(
     assert lost_readings([count(sequences, readings_per_report)]) == (
         len(missing) * readings_per_report
     )
+
+
+def test_a_report_lost_at_the_end_shows_once_the_next_one_is_there() -> None:
+    stored = [count({0, 1, 2}, 9)]
+    assert newest_reports(stored) == {1: (1, 2)}
+    # Number 3 was lost: nothing tells until 4 arrives.
+    assert lost_readings(stored) == 0
+    stored = [count({0, 1, 2, 4}, 9)]
+    assert newest_reports(stored) == {1: (1, 4)}
+    assert lost_readings(stored) == 9
 
 
 def test_a_release_with_one_bit_of_its_signature_changed_does_not_verify(tmp_path: Path) -> None:
