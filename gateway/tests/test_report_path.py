@@ -1,5 +1,6 @@
 """The direct path of a report: what it takes, what it leaves, and what it answers again."""
 
+import asyncio
 import os
 from typing import Any
 
@@ -151,6 +152,23 @@ async def test_dropped_reports_are_counted_once(
     for sequence, dropped in ((1, 5), (2, 5), (3, 6)):
         assert (await reporting.send(pack(sequence, dropped=dropped))).code == codes.CHANGED
     assert gateway.tally.counts["reports_dropped_by_nodes"] == 6
+
+
+async def test_an_orderly_stop_answers_what_is_under_way(
+    gateway: bootstrap.Gateway, reporting: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without the stop it would wait for company for longer than the node waits for an answer.
+    monkeypatch.setattr(report_path, "COMPANY_WAIT_S", 30.0)
+    datagram, request_id = protected(reporting, pack(1))
+    before = gateway.tally.counts["reports_received"]
+    answering = asyncio.ensure_future(reporting.exchange_bytes(datagram))
+    await until(lambda: bool(gateway.reports._reports))
+    await gateway.reports.close()
+    answer, _ = reporting.operational_context.unprotect(await answering, request_id)  # type: ignore[union-attr]
+    assert answer.code == codes.CHANGED
+    assert gateway.tally.counts["reports_received"] == before + 1
+    # What comes now is aiocoap's, as before there was a direct path.
+    assert (await reporting.send(pack(2))).code == codes.CHANGED
 
 
 async def test_after_a_crash_the_node_is_challenged_and_nothing_stored_twice(

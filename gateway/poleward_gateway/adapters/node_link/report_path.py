@@ -26,6 +26,8 @@ BATCH_ENOUGH = 64
 """Reports that are handed on together without waiting for more."""
 COMPANY_WAIT_S = 0.002
 """A report waits this long for company: handing on one costs as much as handing on many."""
+CLOSE_S = 1.0
+"""The disk has this long to take what is under way at an orderly stop."""
 ANSWERS_KEPT = 8
 """Answers kept for each node; it has one report and one event under way."""
 
@@ -79,6 +81,10 @@ class _Peer:
         self.answers: Answers = {}
 
 
+def _nowhere(datagram: bytes, address: NodeAddress) -> None:
+    """Send nothing: there is no batch yet."""
+
+
 class ReportPath:
     """Takes reports out of a drained socket, a batch at a time, and answers after the commit.
 
@@ -115,6 +121,8 @@ class ReportPath:
         self._pending: list[_Pending] = []
         self._reports: list[Report] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_send: Send = _nowhere
+        self._is_closed = False
         self._storing: set[asyncio.Task[None]] = set()
 
     def take(self, datagram: bytes, address: NodeAddress, send: Send) -> bool:
@@ -125,7 +133,7 @@ class ReportPath:
             address: Where it came from.
             send: Answers a retransmission.
         """
-        if len(datagram) < _HEAD_BYTES_MIN or datagram[1] != _POST:
+        if len(datagram) < _HEAD_BYTES_MIN or datagram[1] != _POST or self._is_closed:
             return False
         token_bytes = datagram[0] - _CONFIRMABLE
         option_at = 4 + token_bytes
@@ -175,6 +183,7 @@ class ReportPath:
         elif self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(COMPANY_WAIT_S, self._begin, send)
+            self._timer_send = send
 
     def _begin(self, send: Send) -> None:
         """Hand on the batch."""
@@ -190,12 +199,18 @@ class ReportPath:
         self._pending = []
 
     async def close(self) -> None:
-        """Give up answering; what is not stored yet is sent again by its nodes."""
+        """Take no more and answer what is under way; call it while the socket is open.
+
+        What the disk does not take in CLOSE_S is not answered, and sent again by its nodes.
+        """
+        self._is_closed = True
         if self._timer is not None:
-            self._timer.cancel()
-        for task in self._storing:
-            task.cancel()
-        await asyncio.gather(*self._storing, return_exceptions=True)
+            self._begin(self._timer_send)
+        if self._storing:
+            _, late = await asyncio.wait(self._storing, timeout=CLOSE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _peer(self, kid: bytes) -> _Peer | None:
         """Find a peer with a replay window, by its key id."""
