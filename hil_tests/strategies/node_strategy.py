@@ -153,11 +153,11 @@ class NodeStrategy(Strategy):
         self.console.wait_for(REGISTERED_LINE, timeout_s, since=since, allowing=allowing)
 
     def _flash(self) -> None:
+        self.power.on()
         if self._has_software:
             return
         if self.supply is None:
             raise InfrastructureError("nobody said what the board is flashed with")
-        self.power.on()
         self.mac = self.flasher.read_mac()
         parts = self.supply.parts_for(self.mac, self.link.uri, is_new=not self._has_identity)
         self.flasher.flash(parts)
