@@ -7,6 +7,7 @@ import asyncio
 import datetime
 import selectors
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -161,12 +162,17 @@ class Relay:
 
 
 @pytest.fixture(scope="session")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[City]:
-    """A city that all scenarios share; each restores what it disturbs."""
-    plan = CityPlan(tmp_path_factory.mktemp("rig") / "city", RIG_POLES, report_interval_s=1)
-    with City(plan) as city:
-        city.bring_up(Silence())
-        yield city
+def rig() -> Iterator[City]:
+    """A city that all scenarios share; each restores what it disturbs.
+
+    Not below pytest's folder: as root, the next pytest session takes away the right to pass
+    through that, and with it the running database's files.
+    """
+    with tempfile.TemporaryDirectory(prefix="poleward-rig-") as folder:
+        plan = CityPlan(Path(folder) / "city", RIG_POLES, report_interval_s=1)
+        with City(plan) as city:
+            city.bring_up(Silence())
+            yield city
 
 
 @pytest.fixture

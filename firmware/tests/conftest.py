@@ -35,6 +35,9 @@ class VmError(Exception):
 class VmItem(pytest.Item):
     """One test module on the VM with one heap size."""
 
+    # Plugins ask every item for the names of its fixtures.
+    fixturenames: "tuple[str, ...]" = ()
+
     heap_size = ""
 
     def runtest(self) -> None:

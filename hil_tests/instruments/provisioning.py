@@ -15,6 +15,7 @@ from hil_tests.instruments.flash_parts import (
 from poleward_tools.client.views import Area, ManufacturedNode, Node, Pole, StoredCount
 from poleward_tools.demo import factory
 from poleward_tools.demo.city import FACTORY_VERSION, GATEWAY_NAME, City
+from poleward_tools.flashing.claim_code import hash_claim_code
 from poleward_tools.virtual_board.node_folder import NodeIdentity, new_identity
 
 
@@ -77,7 +78,7 @@ class Provisioner:
                     mac=mac,
                     bootstrap_secret=identity.bootstrap_secret,
                     bootstrap_salt=identity.bootstrap_salt,
-                    claim_code_hash=factory.hash_claim_code(identity.claim_code),
+                    claim_code_hash=hash_claim_code(identity.claim_code),
                     board_profile=identity.profile,
                 )
             ]
