@@ -2,6 +2,8 @@
 
 import pytest
 
+from hil_tests.instruments.bench import BenchBoard
+from hil_tests.instruments.board_fixtures import TakeBoard
 from hil_tests.instruments.boot_watch import ResetCause
 from hil_tests.instruments.errors import (
     BoardError,
@@ -23,7 +25,9 @@ WATCHDOG_S = 45.0  # the node's own watchdog bites after 30 s
 
 
 @pytest.mark.parametrize("cut_after", [3, 100])
-def test_a_power_cut_while_flashing_is_repaired_by_flashing_again(take_board, cut_after) -> None:
+def test_a_power_cut_while_flashing_is_repaired_by_flashing_again(
+    take_board: TakeBoard, cut_after: int
+) -> None:
     board = take_board("spare")
     board.strategy.forget_software()
     board.strategy.transition("off")
@@ -34,7 +38,7 @@ def test_a_power_cut_while_flashing_is_repaired_by_flashing_again(take_board, cu
     board.strategy.transition("registered")
 
 
-def test_power_cuts_in_each_stage_of_the_first_start_are_survived(take_board) -> None:
+def test_power_cuts_in_each_stage_of_the_first_start_are_survived(take_board: TakeBoard) -> None:
     board = take_board("second")
     board.strategy.transition("flashed")
     for stage in (STARTED_LINE, BOOTSTRAPPED_LINE, REGISTERED_LINE):
@@ -49,7 +53,9 @@ def test_power_cuts_in_each_stage_of_the_first_start_are_survived(take_board) ->
 
 
 @pytest.mark.parametrize("cut_after", [1, 12])
-def test_a_power_cut_while_the_node_writes_leaves_a_node_that_works(board, cut_after) -> None:
+def test_a_power_cut_while_the_node_writes_leaves_a_node_that_works(
+    board: BenchBoard, cut_after: int
+) -> None:
     board.faults.cut_power_after(cut_after)
     # Reports that nobody takes are written to the flash.
     board.link.cut()
@@ -60,7 +66,7 @@ def test_a_power_cut_while_the_node_writes_leaves_a_node_that_works(board, cut_a
     board.wait_reports(2)
 
 
-def test_a_brown_out_is_named_and_the_node_comes_back(board) -> None:
+def test_a_brown_out_is_named_and_the_node_comes_back(board: BenchBoard) -> None:
     since = board.console.mark()
     board.faults.brown_out()
     board.strategy.wait_registered(since=since, allowing=(ResetCause.BROWN_OUT,))
@@ -68,14 +74,14 @@ def test_a_brown_out_is_named_and_the_node_comes_back(board) -> None:
     board.wait_reports(1)
 
 
-def test_an_unexpected_reset_ends_a_wait_at_once_with_its_reason(board) -> None:
+def test_an_unexpected_reset_ends_a_wait_at_once_with_its_reason(board: BenchBoard) -> None:
     since = board.console.mark()
     board.faults.brown_out()
     with pytest.raises(UnexpectedResetError, match=r"reset \(brown-out\)"):
         board.console.wait_for("never printed", 60, since=since)
 
 
-def test_a_node_that_hangs_is_reset_by_its_watchdog(board) -> None:
+def test_a_node_that_hangs_is_reset_by_its_watchdog(board: BenchBoard) -> None:
     since = board.console.mark()
     board.faults.hang()
     board.strategy.wait_started(since=since, allowing=(ResetCause.WATCHDOG,), timeout_s=WATCHDOG_S)
@@ -83,7 +89,7 @@ def test_a_node_that_hangs_is_reset_by_its_watchdog(board) -> None:
     board.wait_reports(1)
 
 
-def test_a_boot_loop_is_recognised_long_before_the_time_is_over(take_board) -> None:
+def test_a_boot_loop_is_recognised_long_before_the_time_is_over(take_board: TakeBoard) -> None:
     board = take_board("spare")
     board.strategy.transition("flashed")
     # No application image: the bootloader gives up, its watchdog resets the chip.
@@ -96,7 +102,7 @@ def test_a_boot_loop_is_recognised_long_before_the_time_is_over(take_board) -> N
     board.strategy.transition("booted")
 
 
-def test_a_torn_file_system_is_no_boot_loop_and_flashing_mends_it(take_board) -> None:
+def test_a_torn_file_system_is_no_boot_loop_and_flashing_mends_it(take_board: TakeBoard) -> None:
     board = take_board("spare")
     board.strategy.transition("flashed")
     board.strategy.flasher.flash({0x310000: b"\x00" * 0x2000})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from hil_tests.instruments.bench import BenchBoard
 from hil_tests.instruments.boot_watch import ResetCause
 
 pytestmark = [pytest.mark.system, pytest.mark.board, pytest.mark.xdist_group("boards")]
@@ -12,7 +13,9 @@ pytestmark = [pytest.mark.system, pytest.mark.board, pytest.mark.xdist_group("bo
     [{"loss": 0.3}, {"duplicate": 1.0}, {"reorder": 0.5}, {"delay_s": 0.4}],
     ids=lambda found: next(iter(found)),
 )
-def test_a_bad_link_loses_and_doubles_no_report(board, disturbance) -> None:
+def test_a_bad_link_loses_and_doubles_no_report(
+    board: BenchBoard, disturbance: dict[str, float]
+) -> None:
     board.link.disturb(**disturbance)
     before = len(board.link.recorded)
     board.wait_reports(4)
@@ -22,7 +25,7 @@ def test_a_bad_link_loses_and_doubles_no_report(board, disturbance) -> None:
     board.wait_until(lambda: board.lost_reports() == 0, "no gap")
 
 
-def test_reports_of_an_outage_arrive_after_it(board) -> None:
+def test_reports_of_an_outage_arrive_after_it(board: BenchBoard) -> None:
     board.wait_reports(1)
     board.link.cut()
     before = board.reports()
@@ -34,7 +37,7 @@ def test_reports_of_an_outage_arrive_after_it(board) -> None:
     board.wait_until(lambda: board.lost_reports() == 0, "no gap")
 
 
-def test_a_node_survives_that_a_nat_forgets_it(board) -> None:
+def test_a_node_survives_that_a_nat_forgets_it(board: BenchBoard) -> None:
     board.wait_reports(1)
     board.link.rebind()
     board.wait_reports(2)

@@ -1,9 +1,11 @@
 """Flash, boot, bootstrap, register, report: a board of the rig, from blank to in service."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from hil_tests.instruments.bench import BenchBoard
 from hil_tests.instruments.boot_watch import ResetCause
 from hil_tests.strategies.node_strategy import BOOTSTRAPPED_LINE
 
@@ -11,19 +13,19 @@ pytestmark = [pytest.mark.system, pytest.mark.board, pytest.mark.xdist_group("bo
 
 
 @pytest.mark.parametrize("status", ["flashed", "booted", "bootstrapped", "registered"])
-def test_a_board_reaches_each_state(off_board, status: str) -> None:
+def test_a_board_reaches_each_state(off_board: BenchBoard, status: str) -> None:
     off_board.strategy.transition(status)
     assert off_board.strategy.status.name == status
 
 
-def test_a_registered_board_reports_and_loses_nothing(board) -> None:
+def test_a_registered_board_reports_and_loses_nothing(board: BenchBoard) -> None:
     board.wait_until(board.is_online, "online")
     board.wait_reports(3)
     assert board.lost_reports() == 0
     assert board.provisioner.view(board.strategy.mac).bundle_version == "1.0.0"
 
 
-def test_a_node_that_is_flashed_again_keeps_its_keys(board) -> None:
+def test_a_node_that_is_flashed_again_keeps_its_keys(board: BenchBoard) -> None:
     since = board.console.mark()
     board.strategy.flash_again()
     board.strategy.transition("registered")
@@ -31,13 +33,13 @@ def test_a_node_that_is_flashed_again_keeps_its_keys(board) -> None:
     board.wait_reports(2)
 
 
-def test_a_lamp_command_reaches_a_board(board) -> None:
+def test_a_lamp_command_reaches_a_board(board: BenchBoard) -> None:
     pole = board.provisioner.node(board.strategy.mac).pole
     outcome = board.provisioner.city.client.set_pole_lamp(pole.code, 40)
     assert outcome.status == "done", outcome
 
 
-def test_all_boards_of_the_rig_serve_at_once(boards) -> None:
+def test_all_boards_of_the_rig_serve_at_once(boards: list[BenchBoard]) -> None:
     for board in boards:
         board.strategy.transition("registered")
     for board in boards:
@@ -45,7 +47,7 @@ def test_all_boards_of_the_rig_serve_at_once(boards) -> None:
         assert board.lost_reports() == 0
 
 
-def test_the_artefacts_tell_what_ran(board, tmp_path) -> None:
+def test_the_artefacts_tell_what_ran(board: BenchBoard, tmp_path: Path) -> None:
     board.save_artefacts(tmp_path)
     told = json.loads((tmp_path / "board.json").read_text())
     assert told["mac"] == board.strategy.mac.hex()

@@ -117,7 +117,7 @@ def test_a_gateway_that_is_not_enrolled_says_what_to_do(tmp_path: Path) -> None:
     assert "enroll" in done.stderr + done.stdout
 
 
-def test_a_node_on_a_bad_link_with_a_new_address_loses_nothing(node) -> None:
+def test_a_node_on_a_bad_link_with_a_new_address_loses_nothing(node: RigNode) -> None:
     node.wait_reports(1)
     node.tell(link={"loss": 0.2, "duplicate": 0.2, "reorder": 0.2, "latency_ms": 20})
     node.wait_reports(3)
@@ -131,7 +131,7 @@ def test_a_node_on_a_bad_link_with_a_new_address_loses_nothing(node) -> None:
     assert len(node.counts()) == 1, "the node needed no reboot"
 
 
-def test_a_lamp_that_breaks_while_the_node_runs_draws_no_power(node) -> None:
+def test_a_lamp_that_breaks_while_the_node_runs_draws_no_power(node: RigNode) -> None:
     assert node.city.client.set_pole_lamp(node.pole.code, 80).status == "done"
     node.wait_until(lambda: (node.value("supply.active_power_w") or 0) > 10, "lit")
     node.tell(surroundings={"lamp_is_broken": True})

@@ -5,7 +5,7 @@ import datetime
 import hashlib
 import random
 import struct
-from importlib.metadata import distribution
+from importlib.metadata import PackagePath, distribution
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,7 @@ def test_the_serial_package_is_that_of_one_distribution_and_not_mixed() -> None:
     assert any(whole), "a mixture: remove .venv and run `make setup`"
 
 
-def is_as_recorded(path) -> bool:
-    digest = hashlib.new(path.hash.mode, path.locate().read_bytes()).digest()
+def is_as_recorded(path: PackagePath) -> bool:
+    assert path.hash is not None
+    digest = hashlib.new(path.hash.mode, Path(path.locate()).read_bytes()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == path.hash.value

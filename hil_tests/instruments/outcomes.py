@@ -3,7 +3,7 @@
 Not the verdict itself; that is the test's. It acts on tests with the marker `board` only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -70,11 +70,11 @@ class Outcomes:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Iterator[None]:
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Tell errors from failures (1) and keep what a failure leaves (4)."""
-        report: pytest.TestReport = yield  # type: ignore[misc]
+        report = yield
         if item.get_closest_marker(MARKER) is None or not report.failed:
-            return report  # type: ignore[return-value]
+            return report
         if call.excinfo and is_infrastructure(call.excinfo.value) and report.when == "call":
             report.when = "setup"  # what pytest calls an error
         for board in _boards_of(item):
@@ -83,7 +83,7 @@ class Outcomes:
             folder = self._artefacts / _folder_name(item.nodeid, self._attempt.get(item.nodeid, 1))
             board.save_artefacts(folder / board.name)
             report.sections.append((f"artefacts of {board.name}", str(folder / board.name)))
-        return report  # type: ignore[return-value]
+        return report
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         """Name the flakes, and the entries of the quarantine that excuse nothing any more."""

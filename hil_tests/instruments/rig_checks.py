@@ -4,6 +4,7 @@ They need no fleet and no gateway and leave the board's flash as it is. Printing
 """
 
 import ctypes
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -44,7 +45,7 @@ def check_rig(environment: Environment) -> Iterator[Finding]:
     """Check the host, then each board; a board's checks end at the first that fails."""
     yield _check_clock(Path(environment.config_file))
     for name in environment.config.get_targets():
-        yield from _check_board(name, lambda name=name: environment.get_target(name))
+        yield from _check_board(name, functools.partial(environment.get_target, name))
 
 
 def _check_clock(rig_file: Path) -> Finding:
