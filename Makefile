@@ -73,8 +73,8 @@ bench: setup ## All benchmarks; one with NAME=…
 	$(BIN)/poleward bench $(NAME)
 
 lock: .venv/.installed ## Resolve the newest versions into the lock files
-	$(BIN)/pip-compile -q --strip-extras --all-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-options --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-options --no-emit-find-links --no-emit-trusted-host --output-file requirements-stubs.lock requirements-stubs.in
+	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile -q --strip-extras --all-extras --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-options --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-options --no-emit-find-links --no-emit-trusted-host --output-file requirements-stubs.lock requirements-stubs.in
 	npm install --package-lock-only
 
 clean: ## Remove what setup and the tests made
