@@ -145,6 +145,7 @@ class MicroPythonApplication:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+            await console.show_rest()
             for task in tasks:
                 if task is not exited and not task.cancelled() and task.exception():
                     raise task.exception() or AssertionError

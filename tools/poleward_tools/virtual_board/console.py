@@ -94,6 +94,13 @@ class Console:
             with contextlib.suppress(BlockingIOError):
                 await self.line.write(self._lines(os.read(self._outer, _READ_BYTES)))
 
+    async def show_rest(self) -> None:
+        """Send what a VM printed before it ended."""
+        # EAGAIN: nothing is left. EIO: nobody has the other end open any more.
+        with contextlib.suppress(OSError):
+            while data := os.read(self._outer, _READ_BYTES):
+                await self.line.write(self._lines(data))
+
     def _note_mode(self, data: bytes) -> None:
         raw, friendly = data.rfind(_ENTER_RAW), data.rfind(_ENTER_FRIENDLY)
         if raw != friendly:
