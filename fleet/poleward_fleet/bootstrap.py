@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,11 +17,8 @@ from pathlib import Path
 
 import structlog
 import uvicorn
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
-from poleward_fleet.adapters.certificates import FileCertificateAuthority, write_secret
-from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
+from poleward_fleet.adapters.certificates import write_secret
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.api_services import (
     EnrollmentServicer,
@@ -46,21 +42,11 @@ from poleward_fleet.adapters.grpc.server import (
     make_api_server,
     make_link_server,
 )
-from poleward_fleet.adapters.passwords import Argon2Hasher
 from poleward_fleet.adapters.sql import migrate
-from poleward_fleet.adapters.sql.account_store import SqlAccountStore
-from poleward_fleet.adapters.sql.audit_store import SqlAuditStore
-from poleward_fleet.adapters.sql.command_store import SqlCommandStore
-from poleward_fleet.adapters.sql.database import Database, asyncpg_url, check_server, make_engine
+from poleward_fleet.adapters.sql.database import asyncpg_url, check_server, make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
-from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
-from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
-from poleward_fleet.adapters.sql.node_store import SqlNodeStore
-from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
-from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
-from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
-from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
 from poleward_fleet.adapters.web.app import close_streams, create_app
+from poleward_fleet.assembly import Fleet, SystemClock, assemble
 from poleward_fleet.config import FleetConfig
 from poleward_fleet.domain.errors import (
     ConfigurationError,
@@ -68,21 +54,8 @@ from poleward_fleet.domain.errors import (
     PeerUnreachableError,
     UnavailableError,
 )
-from poleward_fleet.ports import Clock, PasswordHasher
-from poleward_fleet.services.account_administration import AccountAdministration
-from poleward_fleet.services.accounts import AccountService
-from poleward_fleet.services.audit import AuditService
-from poleward_fleet.services.changes import ChangeBroadcast
-from poleward_fleet.services.commands import CommandService
-from poleward_fleet.services.enrollment import EnrollmentService
+from poleward_fleet.ports.accounts import PasswordHasher
 from poleward_fleet.services.gateways import GatewayLinks
-from poleward_fleet.services.ingest import IngestService
-from poleward_fleet.services.inventory import InventoryService
-from poleward_fleet.services.permissions import AreaTree
-from poleward_fleet.services.provisioning import ProvisioningService
-from poleward_fleet.services.releases import ReleaseService
-from poleward_fleet.services.rollouts import RolloutService
-from poleward_fleet.services.telemetry import TelemetryService
 from poleward_fleet.services.web_services import WebServices
 
 _log = structlog.get_logger(__name__)
@@ -90,87 +63,6 @@ _log = structlog.get_logger(__name__)
 OK, FAILED, CONFIGURATION, UNREACHABLE = 0, 1, 2, 3
 _HEARD_PERIOD_S = 15.0
 _STOP_S = 2.0
-
-
-class SystemClock:
-    """Wall time of this machine."""
-
-    def now_ms(self) -> int:
-        """Return Unix time in milliseconds."""
-        return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """Every service of one fleet manager, put together."""
-
-    accounts: AccountService
-    administration: AccountAdministration
-    audit: AuditService
-    changes: ChangeBroadcast
-    commands: CommandService
-    enrollment: EnrollmentService
-    ingest: IngestService
-    inventory: InventoryService
-    links: GatewayLinks
-    provisioning: ProvisioningService
-    releases: ReleaseService
-    rollouts: RolloutService
-    telemetry: TelemetryService
-    authority: FileCertificateAuthority
-    artifacts: FileArtifactStore
-
-
-def assemble(
-    engine: AsyncEngine,
-    data_dir: Path,
-    *,
-    clock: Clock | None = None,
-    hasher: PasswordHasher | None = None,
-) -> Fleet:
-    """Put the services together on a migrated database."""
-    clock = clock or SystemClock()
-    hasher = hasher or Argon2Hasher()
-    authority = FileCertificateAuthority.load_or_make(data_dir / "ca", clock.now_ms())
-    box = SecretBox(load_or_make_key(data_dir / "secrets" / "database.key"))
-    database = Database(engine, box, clock)
-    inventory_store = SqlInventoryStore(database)
-    node_store = SqlNodeStore(database)
-    gateway_store = SqlGatewayStore(database)
-    telemetry_store = SqlTelemetryStore(database)
-    command_store = SqlCommandStore(database)
-    release_store = SqlReleaseStore(database)
-    rollout_store = SqlRolloutStore(database)
-    audit_store = SqlAuditStore(database)
-    artifacts = FileArtifactStore(data_dir / "artifacts")
-    changes = ChangeBroadcast()
-    areas = AreaTree(inventory_store)
-    links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
-    inventory = InventoryService(inventory_store, telemetry_store, areas, changes, links.connected)
-    rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
-    account_store = SqlAccountStore(database)
-    accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
-    return Fleet(
-        accounts=accounts,
-        administration=AccountAdministration(account_store, accounts, areas),
-        audit=AuditService(audit_store),
-        changes=changes,
-        commands=CommandService(command_store, links, inventory, clock),
-        enrollment=EnrollmentService(gateway_store, authority, areas, clock),
-        ingest=IngestService(
-            telemetry_store, node_store, inventory_store, links, rollouts, changes
-        ),
-        inventory=inventory,
-        links=links,
-        provisioning=ProvisioningService(node_store, inventory, hasher, links, changes, clock),
-        releases=ReleaseService(
-            release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
-        ),
-        rollouts=rollouts,
-        telemetry=TelemetryService(telemetry_store, inventory, areas, clock),
-        authority=authority,
-        artifacts=artifacts,
-    )
 
 
 def log_to_stderr() -> None:

@@ -16,7 +16,8 @@ from fleet_rig import FakeClock, PlainHasher, Rig, make_city
 from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
-from poleward_fleet.bootstrap import Fleet, assemble, log_to_stderr, running
+from poleward_fleet.assembly import Fleet, assemble
+from poleward_fleet.bootstrap import log_to_stderr, running
 from poleward_fleet.config import FleetConfig
 
 _numbers = itertools.count(1)

@@ -24,7 +24,8 @@ from poleward.v1 import gateway_link_service_pb2 as link_pb
 from poleward.v1 import telemetry_types_pb2 as telemetry_pb
 from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from poleward.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
-from poleward_fleet.bootstrap import Addresses, Fleet
+from poleward_fleet.assembly import Fleet
+from poleward_fleet.bootstrap import Addresses
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.gateway_link import Hello
 from poleward_fleet.domain.identity import ManufacturedNode

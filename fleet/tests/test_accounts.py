@@ -3,7 +3,7 @@
 import pytest
 
 from fleet_rig import ADMIN, CITY, DISTRICT, make_city, manufactured
-from poleward_fleet.bootstrap import Fleet
+from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.errors import (
     ForbiddenError,

@@ -19,7 +19,7 @@ from poleward.v1 import gateway_link_service_pb2 as link_pb
 from poleward.v1 import telemetry_types_pb2 as telemetry_pb
 from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
-from poleward_fleet.bootstrap import SystemClock
+from poleward_fleet.assembly import SystemClock
 from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.inventory import LifeState, LinkState
 

@@ -15,7 +15,7 @@ from fleet_rig import (
     make_gateway,
     make_poles,
 )
-from poleward_fleet.bootstrap import Fleet
+from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import ConflictError, InvalidError, ReleaseRefusedError
 from poleward_fleet.domain.gateway_link import NodeState, NodeUpdate
 from poleward_fleet.domain.inventory import LinkState

@@ -17,7 +17,7 @@ from fleet_rig import (
     make_poles,
     manufactured,
 )
-from poleward_fleet.bootstrap import Fleet
+from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.commands import Command, CommandStatus
 from poleward_fleet.domain.errors import (

@@ -22,11 +22,11 @@ from fleet_rig import (
 )
 from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
-from poleward_fleet.bootstrap import Fleet
+from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import BatchGapError, ConfigurationError
 from poleward_fleet.domain.inventory import PoleStatus
 from poleward_fleet.domain.telemetry import NodeEvent, SeriesKey, Severity
-from poleward_fleet.ports import SpooledReports, TelemetryStore
+from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
 
 _spools = itertools.count(1)
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from poleward_fleet.domain.errors import ConfigurationError, InvalidError
-from poleward_fleet.ports import IssuedCertificate
+from poleward_fleet.ports.certificates import IssuedCertificate
 
 CA_VALID = datetime.timedelta(days=3650)
 SERVER_VALID = datetime.timedelta(days=397)

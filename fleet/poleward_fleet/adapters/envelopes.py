@@ -6,7 +6,7 @@ Not the format (poleward_manifest, docs/ota.md).
 from collections.abc import Sequence
 
 from poleward_fleet.domain.errors import ReleaseRefusedError
-from poleward_fleet.ports import ReadEnvelope
+from poleward_fleet.ports.releases import ReadEnvelope
 from poleward_manifest.envelope import verify
 from poleward_manifest.errors import EnvelopeError
 

@@ -15,7 +15,7 @@ from poleward_fleet.domain.accounts import (
 )
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import InvalidError, NotFoundError
-from poleward_fleet.ports import AccountStore
+from poleward_fleet.ports.accounts import AccountStore
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.permissions import AreaTree
 

@@ -9,7 +9,9 @@ import secrets
 from poleward_fleet.domain.accounts import Principal, Role, Session
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import TooManyAttemptsError, UnauthenticatedError
-from poleward_fleet.ports import AccountStore, AuditStore, Clock, PasswordHasher, StoredAccount
+from poleward_fleet.ports.accounts import AccountStore, PasswordHasher, StoredAccount
+from poleward_fleet.ports.audit import AuditStore
+from poleward_fleet.ports.clock import Clock
 
 SESSION_MS = 12 * 3600_000
 MAX_FAILURES = 5

@@ -5,7 +5,7 @@ Not writing it: each change writes its own entry in its own transaction.
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditRecord
-from poleward_fleet.ports import AuditStore
+from poleward_fleet.ports.audit import AuditStore
 
 
 class AuditService:

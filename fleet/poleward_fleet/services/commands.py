@@ -10,7 +10,8 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.commands import Command, CommandOutcome, CommandStatus, SetLamp
 from poleward_fleet.domain.errors import ConflictError, InvalidError
-from poleward_fleet.ports import Clock, CommandStore
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.commands import CommandStore
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
 from poleward_fleet.services.inventory import InventoryService
 

@@ -9,7 +9,9 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.identity import check_gateway_name
-from poleward_fleet.ports import CertificateAuthority, Clock, GatewayStore, IssuedCertificate
+from poleward_fleet.ports.certificates import CertificateAuthority, IssuedCertificate
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.gateways import GatewayStore
 from poleward_fleet.services.accounts import secret_of, token_hash
 from poleward_fleet.services.permissions import AreaTree
 

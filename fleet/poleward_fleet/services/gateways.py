@@ -11,7 +11,10 @@ import structlog
 from poleward_fleet.domain.commands import Command
 from poleward_fleet.domain.gateway_link import Hello, StoredBatches
 from poleward_fleet.domain.identity import DesiredState
-from poleward_fleet.ports import Clock, CommandStore, GatewayStore, NodeStore
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.commands import CommandStore
+from poleward_fleet.ports.gateways import GatewayStore
+from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.changes import ChangeBroadcast
 
 _log = structlog.get_logger(__name__)

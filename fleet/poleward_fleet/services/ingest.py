@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns
-from poleward_fleet.ports import InventoryStore, NodeStore, SpooledReports, TelemetryStore
+from poleward_fleet.ports.inventory import InventoryStore
+from poleward_fleet.ports.nodes import NodeStore
+from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
 from poleward_fleet.services.rollouts import RolloutService

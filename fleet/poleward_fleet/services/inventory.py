@@ -11,7 +11,8 @@ from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError, NotFoundError
 from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Node, Pole, PoleMarker, PoleView
 from poleward_fleet.domain.telemetry import LatestValue
-from poleward_fleet.ports import InventoryStore, TelemetryStore
+from poleward_fleet.ports.inventory import InventoryStore
+from poleward_fleet.ports.telemetry import TelemetryStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.web_services import PoleDetail

@@ -6,7 +6,8 @@ Not roles: those are in domain/accounts.py.
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import NotFoundError
 from poleward_fleet.domain.inventory import Area
-from poleward_fleet.ports import AllowedAreas, InventoryStore
+from poleward_fleet.ports.areas import AllowedAreas
+from poleward_fleet.ports.inventory import InventoryStore
 
 
 class AreaTree:

@@ -10,7 +10,9 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
 from poleward_fleet.domain.identity import ManufacturedNode
-from poleward_fleet.ports import Clock, NodeStore, PasswordHasher
+from poleward_fleet.ports.accounts import PasswordHasher
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.accounts import AttemptLimit
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks

@@ -9,7 +9,9 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import InvalidError, NotFoundError, ReleaseRefusedError
 from poleward_fleet.domain.releases import Release, ReleaseKey
-from poleward_fleet.ports import ArtifactStore, AuditStore, Clock, EnvelopeReader, ReleaseStore
+from poleward_fleet.ports.audit import AuditStore
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.releases import ArtifactStore, EnvelopeReader, ReleaseStore
 from poleward_fleet.services.gateways import GatewayLinks
 
 

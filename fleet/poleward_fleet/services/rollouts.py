@@ -13,7 +13,9 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, FleetError, InvalidError, NotFoundError
 from poleward_fleet.domain.rollout import Rollout, RolloutNode, next_actions
-from poleward_fleet.ports import Clock, ReleaseStore, RolloutStore
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.releases import ReleaseStore
+from poleward_fleet.ports.rollouts import RolloutStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.permissions import AreaTree

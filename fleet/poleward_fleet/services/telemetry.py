@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Collection
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.telemetry import NodeEvent, Series, SeriesKey, StoredCount
-from poleward_fleet.ports import Clock, TelemetryStore
+from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.telemetry import TelemetryStore
 from poleward_fleet.services.inventory import InventoryService
 from poleward_fleet.services.permissions import AreaTree
 

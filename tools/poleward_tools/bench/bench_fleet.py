@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from poleward_fleet import assembly as fleet_assembly
 from poleward_fleet import bootstrap as fleet_bootstrap
 from poleward_fleet.adapters.sql.database import make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
@@ -61,7 +62,7 @@ class BenchFleet:
         engine: a way of its own to the database, to see what is stored.
     """
 
-    fleet: fleet_bootstrap.Fleet
+    fleet: fleet_assembly.Fleet
     addresses: fleet_bootstrap.Addresses
     folder: Path
     engine: AsyncEngine

@@ -21,7 +21,7 @@ from poleward_fleet.domain.commands import Command
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
 from poleward_fleet.domain.gateway_link import StoredBatches
 from poleward_fleet.domain.identity import DesiredState
-from poleward_fleet.ports import ArtifactStore
+from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks

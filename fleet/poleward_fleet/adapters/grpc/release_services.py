@@ -21,7 +21,7 @@ from poleward_fleet.adapters.grpc.callers import principal_of
 from poleward_fleet.adapters.grpc.link_service import download
 from poleward_fleet.domain.accounts import Permission
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.ports import ArtifactStore
+from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.releases import ReleaseService
 from poleward_fleet.services.rollouts import RolloutService

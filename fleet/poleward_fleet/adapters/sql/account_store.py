@@ -10,7 +10,7 @@ from sqlalchemy import Row, text
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.accounts import Account, Role
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.ports import StoredAccount
+from poleward_fleet.ports.accounts import StoredAccount
 
 _COLUMNS = "a.name, a.password_hash, a.roles, coalesce(a.area_code, '') AS area_code"
 _ACCOUNT = text(f"SELECT {_COLUMNS} FROM account a WHERE name = :name")  # noqa: S608 — constant

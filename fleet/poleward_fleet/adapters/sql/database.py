@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from poleward_fleet.adapters.sql.secret_box import SecretBox
 from poleward_fleet.domain.audit import GENESIS, AuditEntry, chain_digest
 from poleward_fleet.domain.errors import InvalidError, PeerUnreachableError, UnavailableError
-from poleward_fleet.ports import Clock
+from poleward_fleet.ports.clock import Clock
 
 OLDEST_SERVER = 180000  # RETURNING old.… came with PostgreSQL 18
 _CONNECT_TIMEOUT_S = 10

@@ -26,7 +26,7 @@ from poleward_fleet.domain.inventory import (
     PoleView,
     pole_status,
 )
-from poleward_fleet.ports import AllowedAreas
+from poleward_fleet.ports.areas import AllowedAreas
 
 # A node that its gateway calls online and that was not heard for three intervals is silent: its
 # gateway is away or behind. The slack covers the way through spool and stream.

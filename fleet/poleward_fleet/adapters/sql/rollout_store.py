@@ -27,7 +27,7 @@ from poleward_fleet.domain.rollout import (
     RolloutState,
     TimeOut,
 )
-from poleward_fleet.ports import AllowedAreas
+from poleward_fleet.ports.areas import AllowedAreas
 
 _CREATE = text(
     "INSERT INTO rollout (release_digest, area_code, concurrency, max_failures, state, "

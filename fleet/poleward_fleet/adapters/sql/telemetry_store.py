@@ -23,7 +23,8 @@ from poleward_fleet.domain.telemetry import (
     Severity,
     StoredCount,
 )
-from poleward_fleet.ports import AllowedAreas, SpooledReports
+from poleward_fleet.ports.areas import AllowedAreas
+from poleward_fleet.ports.telemetry import SpooledReports
 
 # RETURNING old.… tells what was stored before this transaction. A test "is it the next number?"
 # on the new value would acknowledge a group that straddles the mark without storing its new part.

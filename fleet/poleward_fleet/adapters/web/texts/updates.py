@@ -1,0 +1,81 @@
+"""Texts about releases and rollouts.
+
+Not the choice of a language (the package).
+"""
+
+# key -> (English, Chinese).
+TEXTS: dict[str, tuple[str, str]] = {
+    "releases.title": ("Releases", "发布版本"),
+    "releases.version": ("Version", "版本"),
+    "releases.sequence": ("Sequence", "序号"),
+    "releases.profile": ("Board profile", "硬件型号"),
+    "releases.size": ("Bundle", "大小"),
+    "releases.published": ("Published", "发布时间"),
+    "releases.notes": ("Notes", "说明"),
+    "releases.digest": ("Envelope digest", "摘要"),
+    "releases.verified": (
+        "Each of them carries a signature that a trusted release key made.",
+        "以下版本均已通过受信任密钥的签名验证。",
+    ),
+    "releases.roll_out": ("Roll out", "开始升级"),
+    "releases.empty": ("No release is published", "还没有发布版本"),
+    "releases.empty_hint": (
+        "Build, sign and publish one; a signature that does not verify is refused.",
+        "请构建、签名并发布；签名验证不通过的版本会被拒绝。",
+    ),
+    "rollouts.title": ("Rollouts", "升级任务"),
+    "rollouts.new": ("New rollout", "新建任务"),
+    "rollouts.empty": ("No rollout yet", "还没有升级任务"),
+    "rollouts.empty_hint": (
+        "A rollout brings a published release to the nodes of an area and stops by itself when "
+        "too many of them fail.",
+        "升级任务把已发布的版本下发到某个区域的节点，失败过多时会自动停止。",
+    ),
+    "rollouts.rollout": ("Rollout", "升级任务"),
+    "rollouts.release": ("Release", "版本"),
+    "rollouts.area": ("Area", "区域"),
+    "rollouts.state": ("State", "状态"),
+    "rollouts.progress": ("Progress", "进度"),
+    "rollouts.created": ("Started", "开始时间"),
+    "rollouts.by": ("by", "创建人"),
+    "rollouts.concurrency": ("Nodes under way at once", "同时升级的节点数"),
+    "rollouts.max_failures": ("Stops at failures", "失败停止阈值"),
+    "rollouts.max_failures_hint": (
+        "Failed, rejected, returned and timed-out nodes count.",
+        "失败、拒绝、回退和超时的节点都计入。",
+    ),
+    "rollouts.start": ("Start rollout", "开始升级"),
+    "rollouts.no_releases": (
+        "Publish a release first; then it can be rolled out.",
+        "请先发布一个版本，再创建升级任务。",
+    ),
+    "rollouts.pause": ("Pause", "暂停"),
+    "rollouts.resume": ("Resume", "继续"),
+    "rollouts.abort": ("Abort", "中止"),
+    "rollouts.abort_ask": (
+        "Abort this rollout? Nodes that run the release keep it; it cannot be resumed.",
+        "确定中止？已升级的节点保持新版本，任务不能再恢复。",
+    ),
+    "rollouts.confirmed_of": ("{done} of {all} nodes confirmed", "{done} / {all} 个节点已确认"),
+    "rollouts.nodes": ("Nodes", "节点"),
+    "rollouts.pole": ("Pole", "灯杆"),
+    "rollouts.reason": ("Reason", "原因"),
+    "rollouts.since": ("Since", "起始时间"),
+    "rollouts.more": ("{count} more nodes are not listed.", "另有 {count} 个节点未列出。"),
+    "rollout.running": ("running", "进行中"),
+    "rollout.paused": ("paused", "已暂停"),
+    "rollout.stopped": ("stopped by itself", "自动停止"),
+    "rollout.aborted": ("aborted", "已中止"),
+    "rollout.finished": ("finished", "已完成"),
+    "stage.queued": ("queued", "排队"),
+    "stage.offered": ("offered", "已下发"),
+    "stage.downloading": ("downloading", "下载中"),
+    "stage.downloaded": ("downloaded", "已下载"),
+    "stage.trial": ("on trial", "试运行"),
+    "stage.confirmed": ("confirmed", "已确认"),
+    "stage.failed": ("failed", "失败"),
+    "stage.rejected": ("rejected", "已拒绝"),
+    "stage.returned": ("returned", "已回退"),
+    "stage.timed_out": ("timed out", "超时"),
+    "stage.cancelled": ("cancelled", "已取消"),
+}  # fmt: skip

@@ -1,0 +1,90 @@
+"""Areas, poles, gateways, nodes and what gateways should make of them."""
+
+from poleward_fleet.migrations.statements import drop, execute
+
+revision = "0001"
+down_revision = None
+
+_TABLES = """
+CREATE TABLE area (
+    code text CONSTRAINT area_pkey PRIMARY KEY
+        CONSTRAINT area_code_is_12_digits CHECK (code ~ '^[0-9]{12}$'),
+    name text NOT NULL,
+    parent_code text CONSTRAINT area_parent_fkey REFERENCES area (code)
+        CONSTRAINT area_is_not_its_own_parent CHECK (parent_code <> code)
+);
+
+CREATE TABLE pole (
+    code text CONSTRAINT pole_pkey PRIMARY KEY
+        CONSTRAINT pole_code_is_printable CHECK (code ~ '^[!-~]{1,64}$'),
+    area_code text NOT NULL CONSTRAINT pole_area_fkey REFERENCES area (code),
+    latitude_deg double precision NOT NULL
+        CONSTRAINT pole_latitude_range CHECK (latitude_deg BETWEEN -90 AND 90),
+    longitude_deg double precision NOT NULL
+        CONSTRAINT pole_longitude_range CHECK (longitude_deg BETWEEN -180 AND 180),
+    equipment text[] NOT NULL,
+    lamp_nominal_w integer NOT NULL CONSTRAINT pole_nominal_w_range
+        CHECK (lamp_nominal_w BETWEEN 0 AND 10000)
+);
+CREATE INDEX pole_area_idx ON pole (area_code);
+
+CREATE TABLE gateway (
+    name text CONSTRAINT gateway_pkey PRIMARY KEY
+        CONSTRAINT gateway_name_is_plain CHECK (name ~ '^[a-z0-9][a-z0-9.-]{0,62}$'),
+    area_code text NOT NULL CONSTRAINT gateway_area_fkey REFERENCES area (code),
+    certificate_serial text NOT NULL,
+    certificate_expires_at_ms bigint NOT NULL,
+    heard_at_ms bigint NOT NULL DEFAULT 0,
+    software_version text NOT NULL DEFAULT '',
+    coap_port integer NOT NULL DEFAULT 0,
+    desired_revision bigint NOT NULL DEFAULT 1
+);
+
+CREATE TABLE node (
+    number integer GENERATED ALWAYS AS IDENTITY CONSTRAINT node_pkey PRIMARY KEY,
+    mac text NOT NULL CONSTRAINT node_mac_key UNIQUE
+        CONSTRAINT node_mac_is_eui48 CHECK (mac ~ '^[0-9a-f]{12}$'),
+    board_profile text NOT NULL,
+    life_state text NOT NULL CONSTRAINT node_life_state_known CHECK (life_state IN (
+        'manufactured', 'claimed', 'commissioned', 'in_service', 'quarantined', 'swapped_out',
+        'lost', 'decommissioned')),
+    claim_code_hash text NOT NULL,
+    bootstrap_secret_sealed bytea NOT NULL,
+    bootstrap_salt bytea NOT NULL,
+    pole_code text CONSTRAINT node_pole_fkey REFERENCES pole (code)
+        CONSTRAINT node_pole_key UNIQUE,
+    gateway_name text CONSTRAINT node_gateway_fkey REFERENCES gateway (name),
+    report_interval_s integer NOT NULL DEFAULT 60
+        CONSTRAINT node_interval_range CHECK (report_interval_s BETWEEN 1 AND 86400),
+    link_state text NOT NULL DEFAULT 'unknown' CONSTRAINT node_link_state_known CHECK (
+        link_state IN ('unknown', 'bootstrapped', 'online', 'silent', 'offline')),
+    heard_at_ms bigint NOT NULL DEFAULT 0,
+    bundle_version text NOT NULL DEFAULT '',
+    release_sequence bigint NOT NULL DEFAULT 0,
+    boot integer NOT NULL DEFAULT 0,
+    device jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX node_gateway_idx ON node (gateway_name);
+
+CREATE TABLE desired_node (
+    gateway_name text NOT NULL CONSTRAINT desired_node_gateway_fkey REFERENCES gateway (name),
+    node_number integer NOT NULL CONSTRAINT desired_node_node_fkey REFERENCES node (number),
+    revision bigint NOT NULL,
+    removed boolean NOT NULL DEFAULT false,
+    operational_secret_sealed bytea NOT NULL,
+    operational_salt bytea NOT NULL,
+    release_digest bytea,
+    CONSTRAINT desired_node_pkey PRIMARY KEY (gateway_name, node_number)
+);
+CREATE INDEX desired_node_node_idx ON desired_node (node_number);
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    execute(_TABLES)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    drop("desired_node node gateway pole area")

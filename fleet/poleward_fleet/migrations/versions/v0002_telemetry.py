@@ -1,0 +1,65 @@
+"""Reports, latest values, events and how far each spool got."""
+
+from poleward_fleet.migrations.statements import drop, execute
+
+revision = "0002"
+down_revision = "0001"
+
+_TABLES = """
+CREATE TABLE layout (
+    id integer GENERATED ALWAYS AS IDENTITY CONSTRAINT layout_pkey PRIMARY KEY,
+    series text[] NOT NULL CONSTRAINT layout_series_key UNIQUE
+);
+
+CREATE TABLE report (
+    measured_at_ms bigint NOT NULL,
+    node_number integer NOT NULL,
+    boot integer NOT NULL,
+    sequence integer NOT NULL,
+    layout_id integer NOT NULL,
+    "values" double precision[] NOT NULL,
+    CONSTRAINT report_key UNIQUE (node_number, boot, sequence)
+);
+CREATE INDEX report_node_time_idx ON report (node_number, measured_at_ms);
+
+CREATE TABLE latest (
+    node_number integer NOT NULL,
+    layout_id integer NOT NULL,
+    measured_at_ms bigint NOT NULL,
+    "values" double precision[] NOT NULL,
+    CONSTRAINT latest_pkey PRIMARY KEY (node_number, layout_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE event (
+    id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT event_pkey PRIMARY KEY,
+    node_number integer NOT NULL,
+    boot integer NOT NULL,
+    sequence integer NOT NULL,
+    occurred_at_ms bigint NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL CONSTRAINT event_severity_known
+        CHECK (severity IN ('info', 'warning', 'critical')),
+    detail jsonb NOT NULL,
+    CONSTRAINT event_key UNIQUE (node_number, boot, sequence, kind)
+);
+CREATE INDEX event_time_idx ON event (occurred_at_ms);
+CREATE INDEX event_node_time_idx ON event (node_number, occurred_at_ms);
+
+CREATE TABLE spool_position (
+    gateway_name text NOT NULL CONSTRAINT spool_position_gateway_fkey REFERENCES gateway (name),
+    spool_id text NOT NULL,
+    kind text NOT NULL CONSTRAINT spool_position_kind_known CHECK (kind IN ('report', 'event')),
+    batch_number bigint NOT NULL,
+    CONSTRAINT spool_position_pkey PRIMARY KEY (gateway_name, spool_id, kind)
+);
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    execute(_TABLES)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    drop("spool_position event latest report layout")

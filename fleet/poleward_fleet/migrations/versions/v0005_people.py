@@ -1,0 +1,58 @@
+"""Accounts, sessions, tokens and the audit record."""
+
+from poleward_fleet.migrations.statements import drop, execute
+
+revision = "0005"
+down_revision = "0004"
+
+_TABLES = """
+CREATE TABLE account (
+    name text CONSTRAINT account_pkey PRIMARY KEY,
+    password_hash text NOT NULL,
+    roles text[] NOT NULL,
+    area_code text CONSTRAINT account_area_fkey REFERENCES area (code),
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE session (
+    token_hash bytea CONSTRAINT session_pkey PRIMARY KEY,
+    account_name text NOT NULL
+        CONSTRAINT session_account_fkey REFERENCES account (name) ON DELETE CASCADE,
+    expires_at_ms bigint NOT NULL
+);
+
+CREATE TABLE api_token (
+    token_hash bytea CONSTRAINT api_token_pkey PRIMARY KEY,
+    account_name text NOT NULL
+        CONSTRAINT api_token_account_fkey REFERENCES account (name) ON DELETE CASCADE,
+    created_at_ms bigint NOT NULL
+);
+
+CREATE TABLE enrollment_token (
+    token_hash bytea CONSTRAINT enrollment_token_pkey PRIMARY KEY,
+    gateway_name text NOT NULL,
+    area_code text NOT NULL CONSTRAINT enrollment_token_area_fkey REFERENCES area (code),
+    expires_at_ms bigint NOT NULL,
+    used_at_ms bigint
+);
+
+CREATE TABLE audit (
+    number bigint CONSTRAINT audit_pkey PRIMARY KEY,
+    at_ms bigint NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    detail jsonb NOT NULL,
+    digest bytea NOT NULL
+);
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    execute(_TABLES)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    drop("audit enrollment_token api_token session account")

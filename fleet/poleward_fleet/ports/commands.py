@@ -1,0 +1,32 @@
+"""What the services need to keep commands.
+
+Not an implementation (adapters).
+"""
+
+from typing import Protocol
+
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.commands import Command, CommandOutcome, CommandStatus
+
+
+class CommandStore(Protocol):
+    """Commands under way and done."""
+
+    async def put(
+        self, command: Command, *, gateway_name: str, now_ms: int, audit: AuditEntry
+    ) -> None:
+        """Keep a command before it is sent."""
+
+    async def pending(self, gateway_name: str, now_ms: int) -> list[Command]:
+        """Return the commands of a gateway without a result whose deadline is ahead."""
+
+    async def finish(
+        self,
+        gateway_name: str,
+        command_id: bytes,
+        *,
+        status: CommandStatus,
+        detail: str,
+        finished_at_ms: int,
+    ) -> CommandOutcome | None:
+        """Keep the first result of a command; None when it is unknown or foreign."""

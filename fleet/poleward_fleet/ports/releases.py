@@ -1,0 +1,86 @@
+"""What the services need to keep releases, their keys and their content.
+
+Not an implementation (adapters).
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.releases import Release, ReleaseKey
+
+
+class ReleaseStore(Protocol):
+    """Published releases and trusted keys."""
+
+    async def put_key(self, key: ReleaseKey, now_ms: int, audit: AuditEntry) -> list[str]:
+        """Trust a key; return the gateways that have to be told."""
+
+    async def keys(self) -> list[ReleaseKey]:
+        """Return the trusted keys."""
+
+    async def put(self, release: Release, audit: AuditEntry) -> None:
+        """List a release; listing the same again is harmless.
+
+        Raises:
+            ConflictError: Another release has this sequence number.
+        """
+
+    async def get(self, digest: bytes) -> Release | None:
+        """Return a release by the digest of its envelope."""
+
+    async def releases(self) -> list[Release]:
+        """Return the releases, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEnvelope:
+    """What a verified envelope says."""
+
+    version: str
+    sequence: int
+    board_profile: str
+    bundle_digest: bytes
+    bundle_bytes: int
+
+
+class EnvelopeReader(Protocol):
+    """Verifies release envelopes."""
+
+    def read(self, envelope: bytes, trusted_keys: Sequence[bytes]) -> ReadEnvelope:
+        """Verify signature and form.
+
+        Raises:
+            ReleaseRefusedError: Says which check failed.
+        """
+
+
+class ArtifactStore(Protocol):
+    """Content by digest, on disk, resumable."""
+
+    async def put(self, content: bytes) -> bytes:
+        """Store content as a whole and durably; return its digest."""
+
+    async def stored_bytes(self, digest: bytes) -> tuple[int, bool]:
+        """Return how many bytes are there and whether that is all of it."""
+
+    async def size(self, digest: bytes) -> int | None:
+        """Return the size of complete content, None when it is not there."""
+
+    def read(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        """Yield complete content from an offset in pieces of at most 64 KiB.
+
+        Raises:
+            NotFoundError: It is not there, or not complete.
+        """
+
+    async def write(
+        self, digest: bytes, total_bytes: int, offset: int, pieces: AsyncIterator[bytes]
+    ) -> tuple[int, bool]:
+        """Append an upload; return stored bytes and whether the digest matched at the end.
+
+        Raises:
+            InvalidError: The offset is not where the upload stands, or the digest is wrong
+                (then the upload starts over).
+        """

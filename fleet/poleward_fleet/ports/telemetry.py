@@ -1,0 +1,68 @@
+"""What the services need to keep reports, latest values and events.
+
+Not an implementation (adapters).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poleward_fleet.domain.telemetry import (
+    LatestValue,
+    NodeEvent,
+    ReportColumns,
+    Series,
+    SeriesKey,
+    StoredCount,
+)
+from poleward_fleet.ports.areas import AllowedAreas
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledReports:
+    """A numbered batch of reports of one gateway."""
+
+    gateway_name: str
+    spool_id: str
+    batch_number: int
+    reports: ReportColumns
+
+
+class TelemetryStore(Protocol):
+    """Reports, latest values and events."""
+
+    async def store_reports(self, batches: Sequence[SpooledReports]) -> None:
+        """Store batches of one spool, in order and one after the other without gaps.
+
+        What is stored already is skipped, so every batch is stored once however often it comes.
+
+        Raises:
+            BatchGapError: Batches before these are missing; nothing is stored.
+            ForbiddenError: A node was never assigned to this gateway; nothing is stored.
+        """
+
+    async def store_events(
+        self, gateway_name: str, spool_id: str, batch_number: int, events: Sequence[NodeEvent]
+    ) -> None:
+        """Store a batch of events under the same rules."""
+
+    async def latest(self, node_number: int) -> list[LatestValue]:
+        """Return the newest value of each series of a node."""
+
+    async def series(
+        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, limit: int
+    ) -> Series:
+        """Return at most `limit` readings in [from, to), oldest first."""
+
+    async def thinned_series(
+        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, buckets: int
+    ) -> Series:
+        """Return the mean of each of `buckets` equal stretches of [from, to) that has readings."""
+
+    async def counts(self, node_numbers: Collection[int]) -> list[StoredCount]:
+        """Count what is stored by node and boot; of all nodes when none is named."""
+
+    async def events(
+        self, allowed: AllowedAreas, *, node_number: int | None, limit: int
+    ) -> list[NodeEvent]:
+        """Return the newest events, newest first."""
