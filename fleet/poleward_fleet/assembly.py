@@ -30,6 +30,7 @@ from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.audit import AuditService
 from poleward_fleet.services.changes import ChangeBroadcast
+from poleward_fleet.services.city_map import CityMap
 from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
@@ -58,6 +59,7 @@ class Fleet:
     administration: AccountAdministration
     audit: AuditService
     changes: ChangeBroadcast
+    city_map: CityMap
     commands: CommandService
     enrollment: EnrollmentService
     ingest: IngestService
@@ -96,7 +98,10 @@ def assemble(
     changes = ChangeBroadcast()
     areas = AreaTree(inventory_store)
     links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
-    inventory = InventoryService(inventory_store, telemetry_store, areas, changes, links.connected)
+    city_map = CityMap(inventory_store, changes, clock)
+    inventory = InventoryService(
+        inventory_store, telemetry_store, areas, changes, links.connected, city_map
+    )
     rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
@@ -105,6 +110,7 @@ def assemble(
         administration=AccountAdministration(account_store, accounts, areas),
         audit=AuditService(audit_store),
         changes=changes,
+        city_map=city_map,
         commands=CommandService(command_store, links, inventory, clock),
         enrollment=EnrollmentService(gateway_store, authority, areas, clock),
         ingest=IngestService(

@@ -176,7 +176,7 @@ async def running(
             link=_host_port(host, link_port),
         )
         await _serve_web(fleet, addresses, web_socket, stack)
-        for work in (fleet.rollouts.run(), _note_heard(fleet.links)):
+        for work in (fleet.rollouts.run(), fleet.city_map.run(), _note_heard(fleet.links)):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         stack.callback(fleet.changes.close)
         yield fleet, addresses, database_gone

@@ -3,7 +3,7 @@
 Not where they are stored, and not what the nodes measure (telemetry).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -100,16 +100,13 @@ class PoleMarker:
     level_percent: float | None  # None when the node never said
     power_w: float | None
     heard_at_ms: int  # 0 for never
+    silent_from_ms: int = 0  # when it counts as silent unless heard again; 0 for never
 
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A rectangle on the map in WGS84 degrees."""
-
-    south_deg: float
-    west_deg: float
-    north_deg: float
-    east_deg: float
+    def at(self, now_ms: int) -> "PoleMarker":
+        """Return the marker as it is at a time after which the node was not heard."""
+        if 0 < self.silent_from_ms <= now_ms and self.status is not PoleStatus.SILENT:
+            return replace(self, status=PoleStatus.SILENT)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Node, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView
 from poleward_fleet.ports.areas import AllowedAreas
 
 
@@ -42,10 +42,11 @@ class InventoryStore(Protocol):
     async def pole(self, name: str) -> PoleView | None:
         """Return a pole by its code, the number of its node or its node's endpoint name."""
 
-    async def markers(
-        self, allowed: AllowedAreas, *, bounds: Bounds | None, codes: Sequence[str] | None
-    ) -> list[PoleMarker]:
-        """Return what a map needs, by code."""
+    async def markers(self, codes: Collection[str] | None) -> list[PoleMarker]:
+        """Return what a map needs of the named poles, or of all, by code.
+
+        Nodes that became silent since are found by PoleMarker.at.
+        """
 
     async def pole_codes(self, node_numbers: Collection[int]) -> dict[int, str]:
         """Return the poles that nodes stand in; nodes in none are left out."""

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from poleward_fleet.services.web_services import Changed
 
 
-class _Subscriber:
+class Subscriber:
     """What one subscriber has not seen yet; bounded by the number of things that can change."""
 
     def __init__(self) -> None:
@@ -18,6 +18,15 @@ class _Subscriber:
         self.rollouts: set[int] = set()
         self.gateways: set[str] = set()
         self.woken = asyncio.Event()
+
+    def take(self) -> Changed:
+        """Return what changed since the last time, without waiting."""
+        self.woken.clear()
+        changed = Changed(frozenset(self.poles), frozenset(self.rollouts), frozenset(self.gateways))
+        self.poles.clear()
+        self.rollouts.clear()
+        self.gateways.clear()
+        return changed
 
 
 class ChangeBroadcast:
@@ -27,7 +36,7 @@ class ChangeBroadcast:
     """
 
     def __init__(self) -> None:
-        self._subscribers: set[_Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
         self._closed = False
 
     @property
@@ -58,27 +67,28 @@ class ChangeBroadcast:
         for subscriber in self._subscribers:
             subscriber.woken.set()
 
+    def listen(self) -> Subscriber:
+        """Open a subscription that lasts until `leave`."""
+        subscriber = Subscriber()
+        self._subscribers.add(subscriber)
+        return subscriber
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """End a subscription."""
+        self._subscribers.discard(subscriber)
+
     @asynccontextmanager
     async def subscribe(self) -> AsyncIterator[AsyncIterator[Changed]]:
         """Open a subscription; it ends with the block."""
-        subscriber = _Subscriber()
-        self._subscribers.add(subscriber)
+        subscriber = self.listen()
         try:
             yield self._changes(subscriber)
         finally:
-            self._subscribers.discard(subscriber)
+            self.leave(subscriber)
 
-    async def _changes(self, subscriber: _Subscriber) -> AsyncIterator[Changed]:
+    async def _changes(self, subscriber: Subscriber) -> AsyncIterator[Changed]:
         while not self._closed:
             await subscriber.woken.wait()
-            subscriber.woken.clear()
-            changed = Changed(
-                frozenset(subscriber.poles),
-                frozenset(subscriber.rollouts),
-                frozenset(subscriber.gateways),
-            )
-            subscriber.poles.clear()
-            subscriber.rollouts.clear()
-            subscriber.gateways.clear()
+            changed = subscriber.take()
             if changed != Changed():
                 yield changed

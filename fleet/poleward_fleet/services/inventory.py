@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Sequence
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError, NotFoundError
-from poleward_fleet.domain.inventory import Area, Bounds, Gateway, Node, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView
 from poleward_fleet.domain.telemetry import LatestValue
 from poleward_fleet.ports.inventory import InventoryStore
 from poleward_fleet.ports.telemetry import TelemetryStore
 from poleward_fleet.services.changes import ChangeBroadcast
+from poleward_fleet.services.city_map import CityMap
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.web_services import PoleDetail
 
@@ -30,6 +31,7 @@ class InventoryService:
         areas: Tree for rights.
         changes: Told about imported poles.
         connected: Names of gateways whose stream is open.
+        city_map: Markers for the map.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class InventoryService:
         areas: AreaTree,
         changes: ChangeBroadcast,
         connected: Callable[[], Collection[str]],
+        city_map: CityMap,
     ) -> None:
         self._store = store
         self._telemetry = telemetry
         self._areas = areas
         self._changes = changes
         self._connected = connected
+        self._city_map = city_map
 
     async def create_areas(self, principal: Principal, areas: Sequence[Area]) -> None:
         """Add or update areas, parents before children."""
@@ -132,7 +136,7 @@ class InventoryService:
     async def pole_detail(self, principal: Principal, code: str) -> PoleDetail:
         """Return a pole with everything that its page shows."""
         view, latest = await self.pole_with_latest(principal, code)
-        markers = await self._store.markers(None, bounds=None, codes=[view.pole.code])
+        markers = await self._city_map.read([view.pole.code])
         events = (
             await self._telemetry.events(None, node_number=view.node.number, limit=_EVENTS_ON_PAGE)
             if view.node
@@ -145,12 +149,11 @@ class InventoryService:
         principal: Principal,
         *,
         area_code: str = "",
-        bounds: Bounds | None = None,
-        codes: Sequence[str] | None = None,
+        codes: Collection[str] | None = None,
     ) -> list[PoleMarker]:
         """Return the poles a map shows, by code."""
         allowed = await self._areas.allowed(principal, Permission.SEE, area_code)
-        return await self._store.markers(allowed, bounds=bounds, codes=codes)
+        return await self._city_map.markers(allowed, codes)
 
     async def areas(self, principal: Principal) -> list[Area]:
         """Return the areas the principal may see, by code."""

@@ -5,7 +5,7 @@ method that takes a principal checks role and area itself and raises ForbiddenEr
 NotFoundError; other errors are the classes of domain/errors.py.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 from poleward_fleet.domain.accounts import Principal, Session
 from poleward_fleet.domain.audit import AuditRecord
 from poleward_fleet.domain.commands import CommandOutcome
-from poleward_fleet.domain.inventory import Area, Bounds, Gateway, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import Area, Gateway, PoleMarker, PoleView
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
@@ -46,8 +46,7 @@ class InventoryReader(Protocol):
         principal: Principal,
         *,
         area_code: str = "",
-        bounds: Bounds | None = None,
-        codes: Sequence[str] | None = None,
+        codes: Collection[str] | None = None,
     ) -> list[PoleMarker]:
         """Return the poles a map shows, by code: all that the principal may see, or fewer."""
 

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import math
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,6 @@ from poleward_fleet.domain.errors import (
 )
 from poleward_fleet.domain.inventory import (
     Area,
-    Bounds,
     Gateway,
     LifeState,
     LinkState,
@@ -183,8 +182,7 @@ class FakeFleet:
         principal: Principal,
         *,
         area_code: str = "",
-        bounds: Bounds | None = None,
-        codes: Sequence[str] | None = None,
+        codes: Collection[str] | None = None,
     ) -> list[PoleMarker]:
         if codes is None:
             return list(self.markers_by_code.values())

@@ -16,7 +16,6 @@ from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.identity import endpoint_name
 from poleward_fleet.domain.inventory import (
     Area,
-    Bounds,
     Gateway,
     LifeState,
     LinkState,
@@ -105,9 +104,7 @@ LEFT JOIN LATERAL (
     FROM latest l JOIN place ON place.id = l.layout_id
     WHERE l.node_number = n.number ORDER BY l.measured_at_ms DESC LIMIT 1
 ) s ON true
-WHERE (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[])))
-    AND (CAST(:codes AS text[]) IS NULL OR p.code = ANY (CAST(:codes AS text[])))
-    AND p.latitude_deg BETWEEN :south AND :north AND p.longitude_deg BETWEEN :west AND :east
+WHERE CAST(:codes AS text[]) IS NULL OR p.code = ANY (CAST(:codes AS text[]))
 ORDER BY p.code
 """
 )
@@ -129,7 +126,6 @@ _CONSTRAINTS = {
     "pole_longitude_range": "a longitude must be between -180 and 180 degrees",
     "pole_nominal_w_range": "a nominal wattage must be between 0 and 10,000 W",
 }
-WHOLE_EARTH = Bounds(-90, -180, 90, 180)
 
 
 class SqlInventoryStore:
@@ -212,26 +208,14 @@ class SqlInventoryStore:
         exact = [row for row in rows if row.code == name]
         return _view((exact or rows)[0]) if rows else None
 
-    async def markers(
-        self, allowed: AllowedAreas, *, bounds: Bounds | None, codes: Sequence[str] | None
-    ) -> list[PoleMarker]:
-        """Return what a map needs, by code."""
-        bounds = bounds or WHOLE_EARTH
+    async def markers(self, codes: Collection[str] | None) -> list[PoleMarker]:
+        """Return what a map needs of the named poles, or of all, by code."""
         rows = await self._database.rows(
-            _MARKERS,
-            {
-                "allowed": None if allowed is None else list(allowed),
-                "codes": None if codes is None else list(codes),
-                "south": bounds.south_deg,
-                "north": bounds.north_deg,
-                "west": bounds.west_deg,
-                "east": bounds.east_deg,
-            },
+            _MARKERS, {"codes": None if codes is None else list(codes)}
         )
-        now_ms = self._database.clock.now_ms()
         markers: list[PoleMarker] = []
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            markers += [_marker(row, now_ms) for row in rows[start : start + _ROWS_AT_ONCE]]
+            markers += [_marker(row) for row in rows[start : start + _ROWS_AT_ONCE]]
             await asyncio.sleep(0)
         return markers
 
@@ -288,14 +272,12 @@ def _node(row: Row[Any]) -> Node:
     )
 
 
-def _marker(row: Row[Any], now_ms: int) -> PoleMarker:
+def _marker(row: Row[Any]) -> PoleMarker:
     heard_at_ms = row.heard_at_ms or 0
     link_state = None if row.link_state is None else LinkState(row.link_state)
-    if (
-        link_state is LinkState.ONLINE
-        and heard_at_ms + 3000 * row.report_interval_s + _SLACK_MS < now_ms
-    ):
-        link_state = LinkState.SILENT
+    silent_from_ms = 0
+    if link_state is LinkState.ONLINE and heard_at_ms:
+        silent_from_ms = heard_at_ms + 3000 * row.report_interval_s + _SLACK_MS
     level_percent, power_w = _number(row.level_percent), _number(row.power_w)
     return PoleMarker(
         code=row.code,
@@ -313,6 +295,7 @@ def _marker(row: Row[Any], now_ms: int) -> PoleMarker:
         level_percent=level_percent,
         power_w=power_w,
         heard_at_ms=heard_at_ms,
+        silent_from_ms=silent_from_ms,
     )
 
 
