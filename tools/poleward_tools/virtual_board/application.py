@@ -19,8 +19,11 @@ from poleward_tools.virtual_board.flash_chip import FlashRegion, NorFlash
 from poleward_tools.virtual_board.guest_bus import GuestBus, Outside
 from poleward_tools.virtual_board.interpreters import Interpreter, Interpreters
 from poleward_tools.virtual_board.line import Line
+from poleward_tools.virtual_board.partitions import AppPartitions
 
 DEFAULT_HEAP_BYTES = 256 * 1024
+# What the guest's modules take of it; the chip has them in its flash.
+_GUEST_HEAP_BYTES = 18 * 1024
 # For a watchdog that is fed through a pipe, as `node.board.sim` does it.
 DEFAULT_FED_TIMEOUT_S = 30.0
 _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
@@ -98,8 +101,9 @@ class MicroPythonApplication:
                 interpreters = await stack.enter_async_context(Interpreters())
             self._console = stack.enter_context(contextlib.closing(Console(line)))
             bus = GuestBus(
-                ours, self._flash, nvs, self._console, fed, self._fed_timeout_s, self.outside
-            )
+                ours, self._flash, AppPartitions(self._flash, started), nvs, self._console,
+                fed, self._fed_timeout_s, self.outside,
+            )  # fmt: skip
             try:
                 return await self._run_vm(
                     interpreters, bus,
@@ -123,7 +127,7 @@ class MicroPythonApplication:
             vm = await interpreters.start(
                 guest.FOLDER / "start.py",
                 ["{1}", "{3}", *map(str, about)],
-                heap_bytes=self._heap_bytes,
+                heap_bytes=self._heap_bytes + _GUEST_HEAP_BYTES,
                 descriptors=(console.inner, *descriptors),
                 # No history of consoles in anybody's home.
                 environment={"HOME": "/nonexistent", _FEEDING_VARIABLE: "{2}"},

@@ -37,6 +37,7 @@ class StartedApplication:
     """An application was loaded; `console` is what was printed on the way."""
 
     console: bytes
+    chip_id: int
     table: PartitionTable
     app: Partition
     description: AppDescription | None
@@ -134,7 +135,9 @@ def boot(chip: Chip, flash: NorFlash, reason: ResetReason) -> StartedApplication
         assert app is not None
     image = AppImage.decode(flash.read(app.offset, app.size_bytes))
     console.append(_log_line("I", "boot", f"Loaded app from partition at offset 0x{app.offset:x}"))
-    return StartedApplication(b"".join(console), table, app, image.description, reason)
+    return StartedApplication(
+        b"".join(console), chip.chip_id, table, app, image.description, reason
+    )
 
 
 def _rom_banner(chip: Chip, reason: ResetReason, mode: tuple[int, str]) -> bytes:

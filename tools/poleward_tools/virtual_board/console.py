@@ -62,6 +62,11 @@ class Console:
         self._pending += data[: _MAX_PENDING_INPUT_BYTES - len(self._pending)]
         self._typed.set()
 
+    def press_ctrl_c(self) -> None:
+        """Interrupt the VM, which has put off an earlier Ctrl-C, ahead of what was typed."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._outer, bytes([CTRL_C]))
+
     async def feed(self) -> None:
         """Hand typed bytes to the VM as fast as it takes them."""
         loop = asyncio.get_running_loop()

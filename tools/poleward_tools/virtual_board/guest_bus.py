@@ -5,6 +5,7 @@ Not its console, and not reading the flash; that goes straight to the file.
 
 import asyncio
 import json
+import logging
 import socket
 import struct
 from collections.abc import Callable
@@ -16,11 +17,17 @@ from poleward_tools.flash_image.nvs import Integer, NvsPartition
 from poleward_tools.flash_image.nvs_page import ItemType
 from poleward_tools.virtual_board.boot_rom import ResetReason
 from poleward_tools.virtual_board.console import CTRL_C, Console
-from poleward_tools.virtual_board.flash_chip import FlashRangeError, NorFlash
+from poleward_tools.virtual_board.flash_chip import (
+    SECTOR_SIZE_BYTES,
+    FlashRangeError,
+    NorFlash,
+)
 from poleward_tools.virtual_board.link import Link
+from poleward_tools.virtual_board.partitions import AppPartitions, PartitionError
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 _READ_BYTES = 4096
+_log = logging.getLogger(__name__)
 
 
 class Request(IntEnum):
@@ -37,6 +44,11 @@ class Request(IntEnum):
     SETTING = 9
     AIR = 10
     ROUTE = 11
+    PRESS_CTRL_C = 12
+    PARTITIONS = 13
+    APP_OFFSET = 14
+    SET_BOOT = 15
+    MARK_APP_VALID = 16
 
 
 class Result(IntEnum):
@@ -64,6 +76,7 @@ class GuestBus:
         self,
         end: socket.socket,
         flash: NorFlash,
+        partitions: AppPartitions,
         nvs: NvsPartition | None,
         console: Console,
         fed: socket.socket,
@@ -76,6 +89,7 @@ class GuestBus:
         self._fed.setblocking(False)
         self._fed_timeout_s = fed_timeout_s
         self._flash = flash
+        self._partitions = partitions
         self._nvs = nvs
         self.console = console
         self._outside = outside
@@ -119,6 +133,9 @@ class GuestBus:
             payload = await take(size_bytes)
             if operation == Request.RESET:
                 return ResetReason.SOFTWARE
+            if operation == Request.PRESS_CTRL_C:
+                self.console.press_ctrl_c()
+                continue
             result, content = self._carry_out(operation, payload)
             reply = struct.pack("<BBHi", sequence, 0, len(content), result) + content
             await loop.sock_sendall(self._end, reply)
@@ -135,22 +152,35 @@ class GuestBus:
             Request.SETTING: self._setting,
             Request.AIR: self._air,
             Request.ROUTE: self._route,
+            Request.PARTITIONS: self._list_partitions,
+            Request.APP_OFFSET: self._app_offset,
+            Request.SET_BOOT: self._set_boot,
+            Request.MARK_APP_VALID: self._mark_app_valid,
         }
         try:
             return actions[operation](payload)
         except (KeyError, struct.error, FlashRangeError, OSError):
             return Result.FAILED, b""
+        except PartitionError as error:
+            _log.info("refused: %s", error)
+            return -error.code, b""
         except NvsFullError:
             return Result.NVS_NO_SPACE, b""
         except NvsError:
             return Result.NVS_INVALID_NAME, b""
 
     def _program(self, payload: bytes) -> tuple[int, bytes]:
-        self._flash.program(struct.unpack_from("<I", payload)[0], payload[4:])
+        offset, data = struct.unpack_from("<I", payload)[0], payload[4:]
+        if self._partitions.is_write_protected(offset, len(data)):
+            return Result.FAILED, b""
+        self._flash.program(offset, data)
         return Result.DONE, b""
 
     def _erase(self, payload: bytes) -> tuple[int, bytes]:
-        self._flash.erase_sector(struct.unpack("<I", payload)[0])
+        (offset,) = struct.unpack("<I", payload)
+        if self._partitions.is_write_protected(offset, SECTOR_SIZE_BYTES):
+            return Result.FAILED, b""
+        self._flash.erase_sector(offset)
         return Result.DONE, b""
 
     def _nvs_get(self, payload: bytes) -> tuple[int, bytes]:
@@ -205,6 +235,22 @@ class GuestBus:
         (port,) = struct.unpack_from("<H", payload)
         host, link_port = self._outside.link.route(payload[2:].decode(), port)
         return Result.DONE, struct.pack("<H", link_port) + host.encode()
+
+    def _list_partitions(self, _: bytes) -> tuple[int, bytes]:
+        return Result.DONE, b"".join(part.encode() for part in self._partitions.table)
+
+    def _app_offset(self, payload: bytes) -> tuple[int, bytes]:
+        """Tell where the application lies that runs (1) or starts next (0)."""
+        part = self._partitions.running if payload[0] else self._partitions.boot
+        return part.offset, b""
+
+    def _set_boot(self, payload: bytes) -> tuple[int, bytes]:
+        self._partitions.set_boot(struct.unpack("<I", payload)[0])
+        return Result.DONE, b""
+
+    def _mark_app_valid(self, _: bytes) -> tuple[int, bytes]:
+        self._partitions.mark_app_valid()
+        return Result.DONE, b""
 
 
 def _nvs_names(payload: bytes) -> tuple[bool, str, str, bytes]:

@@ -3,121 +3,27 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import random
 import socket
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from poleward_tools.flash_image.littlefs import FileSystemImage
-from poleward_tools.flash_image.nvs import Integer, NvsPartition, Value
+from poleward_tools.flash_image.nvs import Integer, Value
 from poleward_tools.flash_image.nvs_page import ItemType
-from poleward_tools.flash_image.partition_table import NODE_4_MIB
 from poleward_tools.releases.build import build_release
-from poleward_tools.virtual_board.application import MicroPythonApplication
-from poleward_tools.virtual_board.board import Board, Mode
-from poleward_tools.virtual_board.chips import CHIPS
+from poleward_tools.virtual_board.board import Mode
 from poleward_tools.virtual_board.control import (
     BoardControl,
     ControlError,
     serve_control,
     tell,
 )
-from poleward_tools.virtual_board.flash_chip import NorFlash
-from poleward_tools.virtual_board.line import PtyLine
 
-from .conftest import FLASH_SIZE_BYTES, MakeFlash
+from .conftest import MakeFlash
+from .running_board import DEADLINE_S, MAC, Terminal, running
 
 pytestmark = pytest.mark.system
-
-MAC = bytes.fromhex("24ec4a112233")
-VFS = next(part for part in NODE_4_MIB if part.label == "vfs")
-NVS = next(part for part in NODE_4_MIB if part.label == "nvs")
-DEADLINE_S = 60
-
-
-@dataclass
-class Bench:
-    board: Board
-    flash: NorFlash
-    line: PtyLine
-    application: MicroPythonApplication
-
-    def files(self) -> dict[str, bytes]:
-        return FileSystemImage.mount(self.flash.read(VFS.offset, VFS.size_bytes)).files()
-
-    def nvs(self) -> NvsPartition:
-        return NvsPartition.decode(self.flash.read(NVS.offset, NVS.size_bytes))
-
-    async def mpremote(self, *arguments: str) -> str:
-        return await self.tool("mpremote", "connect", self.line.path, *arguments)
-
-    async def tool(self, *arguments: str) -> str:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *arguments,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        try:
-            output, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
-        except TimeoutError:
-            process.kill()
-            output, _ = await process.communicate()
-            pytest.fail(f"{arguments} hangs after: {output!r}")
-        shown = output.decode()
-        assert process.returncode == 0, shown
-        return shown
-
-
-class Terminal:
-    """A person at the console."""
-
-    def __init__(self, path: str) -> None:
-        self._port = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        self._seen = b""
-
-    def close(self) -> None:
-        os.close(self._port)
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._port, keys)
-
-    async def read_until(self, expected: bytes) -> bytes:
-        """Return everything up to and with `expected`."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(DEADLINE_S):
-                while expected not in self._seen:
-                    readable = asyncio.Event()
-                    loop.add_reader(self._port, readable.set)
-                    await readable.wait()
-                    loop.remove_reader(self._port)
-                    self._seen += os.read(self._port, 4096)
-        except TimeoutError:
-            loop.remove_reader(self._port)
-            pytest.fail(f"{expected!r} did not come after {self._seen!r}")
-        before, found, self._seen = self._seen.partition(expected)
-        return before + found
-
-
-@contextlib.asynccontextmanager
-async def running(
-    path: Path, chip: str = "esp32", *, fed_timeout_s: float = 30.0
-) -> AsyncIterator[Bench]:
-    with NorFlash.open(path, size_bytes=FLASH_SIZE_BYTES) as flash, PtyLine() as line:
-        application = MicroPythonApplication(flash, path, MAC, fed_timeout_s=fed_timeout_s)
-        board = Board(CHIPS[chip], flash, MAC, line, application)
-        living = asyncio.create_task(board.run())
-        try:
-            yield Bench(board, flash, line, application)
-        finally:
-            living.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await living
 
 
 async def test_console_shows_boot_messages_then_boot_py_main_py_and_prompt(
@@ -141,6 +47,16 @@ async def test_console_shows_boot_messages_then_boot_py_main_py_and_prompt(
             assert shown.index(b"MPY: soft reboot") < shown.index(b"from main")
         # A file system that was only read is not written.
         assert bench.flash.counts.operations == 2
+
+
+async def test_programs_find_the_heap_they_were_promised(make_flash: MakeFlash) -> None:
+    program = b"import gc\ngc.collect()\nprint('free', gc.mem_free())\n"
+    async with running(make_flash({"/main.py": program})) as bench:
+        with contextlib.closing(Terminal(bench.line.path)) as terminal:
+            await terminal.read_until(b"free ")
+            free_bytes = int(await terminal.read_until(b"\n"))
+    # Of 256 KiB the interpreter itself takes 4.75.
+    assert 250 * 1024 < free_bytes < 252 * 1024
 
 
 async def test_mpremote_runs_code_and_moves_files(make_flash: MakeFlash, tmp_path: Path) -> None:

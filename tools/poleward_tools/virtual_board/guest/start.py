@@ -13,7 +13,7 @@ sys.path[:] = [__file__.rsplit("/", 1)[0], ".frozen"]
 
 import block_device  # type: ignore[import-not-found]  # noqa: E402
 import bus  # type: ignore[import-not-found]  # noqa: E402
-import esp32  # type: ignore[import-not-found]  # noqa: E402,F401
+import esp32  # type: ignore[import-not-found]  # noqa: E402
 import machine  # type: ignore[import-not-found]  # noqa: E402
 import surroundings  # type: ignore[import-not-found]  # noqa: E402,F401
 
@@ -80,9 +80,8 @@ bus.open_bus(int(sys.argv[1]))
 machine._identity = bytes.fromhex(sys.argv[5])
 machine._reset_cause = int(sys.argv[6])
 extend_micropython()
-# Kept for ever: a file that is collected closes its descriptor.
-machine._flash = flash = open(int(sys.argv[2]), "rb")  # noqa: SIM115
-if mount_root(block_device.FlashBlocks(flash, int(sys.argv[3]), int(sys.argv[4]))):
+esp32.open_flash(int(sys.argv[2]))
+if mount_root(block_device.FlashBlocks(esp32.flash, int(sys.argv[3]), int(sys.argv[4]))):
     os.chdir("/")
     mode = sys.argv[7]
     sys.path[:] = ["", ".frozen", "/lib"]
