@@ -7,8 +7,10 @@ import asyncio
 import gc
 
 from node import board as boards
+from node.coap.client import RequestRefused
 from node.coap.clock import TickClock
 from node.coap.endpoint import Endpoint
+from node.coap.message import UNAVAILABLE
 from node.lighting.controller import LampController
 from node.lwm2m.account import Account, read_blob, read_integer
 from node.lwm2m.client import Client
@@ -27,6 +29,7 @@ from node.lwm2m.objects.server import Server
 from node.lwm2m.objects.temperature import Temperature
 from node.lwm2m.reports import Reporter
 from node.oscore.context import SecurityContext
+from node.ota.errors import FetchRefused
 from node.ota.slots import Slots
 from node.store.report_queue import ReportQueue
 from node.supervisor import Supervisor
@@ -187,7 +190,10 @@ class App:
         return "" if self._sensors_answer else "a sensor does not answer"
 
     async def _fetch(self, path: "tuple[str, ...]", sink: "Any", *, start_block: int) -> int:
-        return await self.client.download(path, sink, start_block)
+        try:
+            return await self.client.download(path, sink, start_block)
+        except RequestRefused as refusal:
+            raise FetchRefused(refusal.args[0] == UNAVAILABLE)
 
     def _endpoint(self, transport: "Any", handler: "Any") -> Endpoint:
         return Endpoint(transport, TickClock(), self._board.random_bytes, handler)

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
+from poleward_fleet.adapters.artifacts.patch_worker import PatchWorker
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
 from poleward_fleet.adapters.passwords import Argon2Hasher
@@ -20,6 +21,7 @@ from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
 from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
 from poleward_fleet.adapters.sql.node_store import SqlNodeStore
+from poleward_fleet.adapters.sql.patch_store import SqlPatchStore
 from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
@@ -36,6 +38,7 @@ from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.releases import ReleaseService
@@ -65,12 +68,14 @@ class Fleet:
     ingest: IngestService
     inventory: InventoryService
     links: GatewayLinks
+    patches: PatchService
     provisioning: ProvisioningService
     releases: ReleaseService
     rollouts: RolloutService
     telemetry: TelemetryService
     authority: FileCertificateAuthority
     artifacts: FileArtifactStore
+    patch_worker: PatchWorker
 
 
 def assemble(
@@ -95,6 +100,7 @@ def assemble(
     rollout_store = SqlRolloutStore(database)
     audit_store = SqlAuditStore(database)
     artifacts = FileArtifactStore(data_dir / "artifacts")
+    patch_worker = PatchWorker()
     changes = ChangeBroadcast()
     areas = AreaTree(inventory_store)
     links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
@@ -118,6 +124,9 @@ def assemble(
         ),
         inventory=inventory,
         links=links,
+        patches=PatchService(
+            SqlPatchStore(database), release_store, artifacts, patch_worker, clock
+        ),
         provisioning=ProvisioningService(node_store, inventory, hasher, links, changes, clock),
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
@@ -126,4 +135,5 @@ def assemble(
         telemetry=TelemetryService(telemetry_store, inventory, areas, clock),
         authority=authority,
         artifacts=artifacts,
+        patch_worker=patch_worker,
     )

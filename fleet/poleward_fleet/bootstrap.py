@@ -176,7 +176,13 @@ async def running(
             link=_host_port(host, link_port),
         )
         await _serve_web(fleet, addresses, web_socket, stack)
-        for work in (fleet.rollouts.run(), fleet.city_map.run(), _note_heard(fleet.links)):
+        stack.callback(fleet.patch_worker.close)
+        for work in (
+            fleet.city_map.run(),
+            fleet.patches.run(),
+            fleet.rollouts.run(),
+            _note_heard(fleet.links),
+        ):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
         stack.callback(fleet.changes.close)
         yield fleet, addresses, database_gone
@@ -210,7 +216,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     ca_pem = fleet.authority.ca_pem
     link_server = make_link_server(
         GatewayLinkServicer(fleet.links, fleet.ingest, fleet.commands),
-        LinkArtifactServicer(fleet.artifacts),
+        LinkArtifactServicer(fleet.artifacts, fleet.patches),
         LinkEnrollmentServicer(fleet.enrollment),
     )
     link_port = listen(
@@ -240,7 +246,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         ProvisioningServicer(accounts, fleet.provisioning),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),
         TelemetryServicer(accounts, fleet.telemetry),
-        ArtifactServicer(accounts, fleet.artifacts),
+        ArtifactServicer(accounts, fleet.artifacts, fleet.patches),
         ReleaseServicer(accounts, fleet.releases),
         RolloutServicer(accounts, fleet.rollouts),
     )

@@ -117,6 +117,10 @@ class Writer:
         at = self._head(major, count, count)
         self._copy(value, at)
 
+    def blob_head(self, count: int) -> None:
+        """Write the head of a byte string whose contents come from elsewhere."""
+        self._head(_BYTES, count)
+
     def raw(self, value: "bytes | bytearray | memoryview") -> None:
         """Write bytes that are encoded CBOR already."""
         self._copy(value, self._room(len(value)))

@@ -1,6 +1,6 @@
-"""The one error of an update: what 5/0/5 shows and why.
+"""The errors of an update: what 5/0/5 shows and why, and what a fetch may say.
 
-Not for anything outside `node.ota` to raise, except a fetch that wants to name its own result.
+Not for anything outside `node.ota` to raise, except a fetch.
 """
 
 
@@ -14,3 +14,7 @@ class UpdateError(Exception):
         super().__init__(reason)
         self.result = result
         self.reason = reason
+
+
+class FetchRefused(Exception):  # noqa: N818 - it names what happened
+    """The gateway does not serve what was asked for; `args[0]` tells whether it soon will."""

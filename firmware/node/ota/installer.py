@@ -7,14 +7,11 @@ file goes first when a slot is cleared and comes last when one is written; boot.
 """
 
 import asyncio
-import hashlib
 import os
 
-import deflate
-
+from node.ota.component import PIECE_BYTES, Component
 from node.ota.errors import UpdateError
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH
-from nodelink.release_format import DEFLATE_WBITS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from node.ota.suit import Release
 
 MARK = "release.cbor"
-_PIECE_BYTES = 1024
 _PATH_MAX_BYTES = 64
 _PATH_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_"
 # Major types in the bundle's CBOR sequence, RFC 8949, 3.1.
@@ -33,23 +29,31 @@ _TEXT = 3
 _OVERHEAD_BYTES = 4096 + 256
 
 
-async def check(archive: str, release: "Release") -> None:
+async def check(archive: str, release: "Release", source: "Any" = None) -> None:
     """Inflate an archive and compare size, digest and paths with the release; writes nothing.
+
+    Args:
+        archive: path of the compressed bundle, or patch of one.
+        release: what the envelope says, from `node.ota.suit`.
+        source: the bundle that the archive is a patch of, a `node.ota.slot_bundle.SlotBundle`.
 
     Raises:
         UpdateError: the archive is not the release's bundle.
     """
-    await _walk(archive, release, _Reader())
+    await _walk(archive, release, _Reader(), source)
 
 
-async def install(archive: str, release: "Release", envelope: bytes, slot: str) -> None:
+async def install(
+    archive: str, release: "Release", envelope: bytes, slot: str, source: "Any" = None
+) -> None:
     """Write the bundle in an archive into a slot and prove that it is there.
 
     Args:
-        archive: path of the compressed bundle.
+        archive: path of the compressed bundle, or patch of one.
         release: what the envelope says, from `node.ota.suit`.
         envelope: kept in the slot as its mark.
         slot: directory of the slot; everything in it is removed first.
+        source: as for `check`; it is of another slot.
 
     Raises:
         UpdateError: the slot is not whole now, and marked so.
@@ -57,8 +61,8 @@ async def install(archive: str, release: "Release", envelope: bytes, slot: str) 
     try:
         invalidate(slot)
         _remove_tree(slot)
-        await _walk(archive, release, _Writer(slot))
-        await _walk(archive, release, _Comparer(slot))
+        await _walk(archive, release, _Writer(slot), source)
+        await _walk(archive, release, _Comparer(slot), source)
         unmarked = slot + "/release.new"
         with open(unmarked, "wb") as file:
             file.write(envelope)
@@ -156,68 +160,32 @@ class _Comparer(_Reader):
             raise UpdateError(RESULT_INTEGRITY, "flash did not keep what was written")
 
 
-class _Bundle:
-    """The plain bundle as a stream that counts and hashes."""
-
-    def __init__(self, stream: "Any", size_bytes: int) -> None:
-        self._stream = stream
-        self._digest = hashlib.sha256()
-        self._buffer = bytearray(_PIECE_BYTES)
-        self.left_bytes = size_bytes
-
-    def read(self, count: int) -> memoryview:
-        """Give the next `count` bytes, at most `_PIECE_BYTES`; valid until the next call."""
-        if count > self.left_bytes:
-            raise UpdateError(RESULT_INTEGRITY, "bundle is malformed")
-        view = memoryview(self._buffer)[:count]
-        filled = 0
-        while filled < count:
-            got = self._read_into(view[filled:])
-            if not got:
-                raise UpdateError(RESULT_INTEGRITY, "archive is too short")
-            filled += got
-        self._digest.update(view)
-        self.left_bytes -= count
-        return view
-
-    def head(self, major: int) -> int:
-        """Read the head of a string and give its length (RFC 8949, 3)."""
-        initial = self.read(1)[0]
-        info = initial & 31
-        if initial >> 5 != major or info > 26:
-            raise UpdateError(RESULT_INTEGRITY, "bundle is malformed")
-        if info < 24:
-            return info
-        return int.from_bytes(bytes(self.read(1 << (info - 24))), "big")
-
-    def is_whole(self, digest: bytes) -> bool:
-        """Tell, after the last byte, whether this was the bundle with that digest."""
-        return not self._read_into(memoryview(bytearray(1))) and self._digest.digest() == digest
-
-    def _read_into(self, view: memoryview) -> int:
-        try:
-            return int(self._stream.readinto(view))
-        except (OSError, EOFError):
-            raise UpdateError(RESULT_INTEGRITY, "archive is cut or not DEFLATE")
+def _head(bundle: Component, major: int) -> int:
+    """Read the head of a string and give its length (RFC 8949, 3)."""
+    initial = bundle.read(1)[0]
+    info = initial & 31
+    if initial >> 5 != major or info > 26:
+        raise UpdateError(RESULT_INTEGRITY, "bundle is malformed")
+    if info < 24:
+        return info
+    return int.from_bytes(bytes(bundle.read(1 << (info - 24))), "big")
 
 
-async def _walk(archive: str, release: "Release", visitor: "_Reader") -> None:
+async def _walk(archive: str, release: "Release", visitor: "_Reader", source: "Any") -> None:
     """Show every file of an archive to a visitor, then check the whole."""
-    with open(archive, "rb") as file:
-        bundle = _Bundle(deflate.DeflateIO(file, deflate.RAW, DEFLATE_WBITS), release.size_bytes)
+    with Component(archive, release, source) as bundle:
         while bundle.left_bytes:
-            path = bytes(bundle.read(_bounded(bundle.head(_TEXT))))
+            path = bytes(bundle.read(_bounded(_head(bundle, _TEXT))))
             _check_path(path)
-            length = bundle.head(_BYTES)
+            length = _head(bundle, _BYTES)
             visitor.open(str(path, "utf-8"))
             while length:
-                count = min(length, _PIECE_BYTES)
+                count = min(length, PIECE_BYTES)
                 visitor.take(bundle.read(count))
                 length -= count
                 await asyncio.sleep(0)
             visitor.close()
-        if not bundle.is_whole(release.digest):
-            raise UpdateError(RESULT_INTEGRITY, "bundle does not have the signed digest")
+        bundle.check_whole()
 
 
 def _bounded(length: int) -> int:

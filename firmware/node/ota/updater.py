@@ -5,16 +5,22 @@ Not the transfer, which is injected, and not the health check, which is the appl
 What verifies and installs is imported for one update and dropped after it, to give back its heap.
 """
 
+import asyncio
 import gc
 import hashlib
 import os
 import sys
 
-from node.ota.errors import UpdateError
+from node.ota.errors import FetchRefused, UpdateError
 from node.ota.slots import NAMES, Slots
 from nodelink import firmware_update
 from nodelink.limits import BLOCK_SZX_LAN, ENVELOPE_MAX_BYTES
-from nodelink.release_format import ENCODING_DEFLATE, PATH_ARTIFACTS, PATH_RELEASES
+from nodelink.release_format import (
+    ENCODING_DEFLATE,
+    ENCODING_PATCH,
+    PATH_ARTIFACTS,
+    PATH_RELEASES,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +31,11 @@ _DATA = "data"
 _ARCHIVE_START = "update-"
 _BLOCK_BYTES = 16 << BLOCK_SZX_LAN
 _BLOCKS_PER_FLUSH = 8
-_PASSING_MODULES = ("suit", "ed25519", "installer")
+_PATCH_END = "-patch"
+# While the gateway fetches what it serves, it says 5.03.
+_TRY_AGAIN_S = 5
+_TRIES_MAX = 24
+_PASSING_MODULES = ("suit", "ed25519", "installer", "component", "patch", "slot_bundle")
 
 
 class Updater:
@@ -40,7 +50,8 @@ class Updater:
         slots: `node.ota.slots.Slots`.
         fetch: `async fetch(path, sink, *, start_block)`: GET `path` (a tuple of segments) from the
             gateway in blocks of 1024 bytes from that block on, each to `sink.write(view)`.
-            It may raise anything, and lets through what `write` raises.
+            It may raise anything, FetchRefused when the gateway says no, and lets through what
+            `write` raises.
         trusted_keys: Ed25519 public keys one after the other, 32 bytes each.
         class_id: of this board, 16 bytes.
         sequence: of the running release.
@@ -69,6 +80,7 @@ class Updater:
         self._digest = b""
         self._envelope = b""
         self._release: Any = None
+        self._archive_end = ""
         self.state = firmware_update.STATE_IDLE
         if slots.is_on_trial:
             self.state = firmware_update.STATE_UPDATING
@@ -143,8 +155,11 @@ class Updater:
         from node.ota import installer
 
         slot = self._root + NAMES[self._slots.other]
+        archive = self._archive(self._archive_end)
         try:
-            await installer.install(self._archive(), self._release, self._envelope, slot)
+            await installer.install(
+                archive, self._release, self._envelope, slot, self._source(archive)
+            )
             self._slots.begin_trial()
         except UpdateError as error:
             self._end(error.result, error.reason)
@@ -155,7 +170,7 @@ class Updater:
         finally:
             _drop_passing_modules()
         try:
-            self._remove_archives("")
+            self._remove_archives(())
         except OSError:
             pass  # the next download removes it; nothing may keep the caller from the reset now
 
@@ -177,38 +192,85 @@ class Updater:
         self.package_version = release.version
         installer.check_room(self._root, release.size_bytes, self._root + NAMES[self._slots.other])
         _make_data(self._root + _DATA)
-        archive = self._archive()
-        self._remove_archives(archive)
+        whole = self._archive("")
+        patch = self._archive(_PATCH_END)
+        self._remove_archives((whole, patch))
+        component = release.digest.hex()
+        # A whole that was begun is finished: why the patch was no use has not changed.
+        if not _size_bytes(whole) and await self._fetch_patch(digest, patch, component):
+            self._archive_end = _PATCH_END
+            return
+        self._archive_end = ""
+        await self._fetch_archive(digest, whole, (PATH_ARTIFACTS, ENCODING_DEFLATE, component))
+
+    async def _fetch_patch(self, digest: bytes, patch: str, component: str) -> bool:
+        """Fetch the component as a patch of the running one; tell whether that is what it is."""
+        path = (PATH_ARTIFACTS, ENCODING_PATCH, component, str(self._sequence))
+        try:
+            await self._fetch_archive(digest, patch, path)
+            return True
+        except FetchRefused:
+            os.remove(patch)  # empty: there is none
+        except UpdateError as error:
+            if error.result != firmware_update.RESULT_INTEGRITY:
+                raise
+            print("the patch is no use:", error.reason)
+        return False
+
+    async def _fetch_archive(self, digest: bytes, archive: str, path: "tuple[str, ...]") -> None:
+        """Fetch an archive, going on where an earlier try ended, and check it."""
+        from node.ota import installer
+
+        release = self._release
         # The last block again: it may be half there.
         start_block = max(0, _size_bytes(archive) - 1) // _BLOCK_BYTES
         while True:
             with open(archive, "r+b" if start_block else "wb") as file:
                 file.seek(start_block * _BLOCK_BYTES)
-                await self._fetch(
-                    (PATH_ARTIFACTS, ENCODING_DEFLATE, release.digest.hex()),
-                    _Archive(self, digest, file, start_block, release.size_bytes),
-                    start_block=start_block,
-                )
+                sink = _Archive(self, digest, file, start_block, release.size_bytes)
+                await self._fetch_patiently(path, sink, start_block)
             try:
-                return await installer.check(archive, release)
+                return await installer.check(archive, release, self._source(archive))
             except UpdateError:
                 os.remove(archive)
                 if not start_block:
                     raise
                 start_block = 0  # what was there from before was bad: once more from the start
 
+    async def _fetch_patiently(
+        self, path: "tuple[str, ...]", sink: "Any", start_block: int
+    ) -> None:
+        """Fetch, and wait while the gateway is still getting it itself."""
+        for _ in range(_TRIES_MAX):
+            try:
+                return await self._fetch(path, sink, start_block=start_block)
+            except FetchRefused as refusal:
+                if not refusal.args[0]:
+                    raise
+            await asyncio.sleep(_TRY_AGAIN_S)
+        raise UpdateError(firmware_update.RESULT_LINK_LOST, "the gateway does not get it")
+
+    def _source(self, archive: str) -> "Any":
+        """Give what an archive is a patch of, None for a whole."""
+        if not archive.endswith(_PATCH_END):
+            return None
+        from node.ota.slot_bundle import SlotBundle
+
+        return SlotBundle(self._root + NAMES[self._slots.running])
+
     def is_wanted(self, digest: bytes) -> bool:
         """Tell whether a download under way is still the one that was asked for."""
         return digest == self._digest
 
-    def _archive(self) -> str:
-        return "%s%s/%s%s" % (self._root, _DATA, _ARCHIVE_START, self._release.digest[:8].hex())
+    def _archive(self, end: str) -> str:
+        digest = self._release.digest[:8].hex()
+        return "%s%s/%s%s%s" % (self._root, _DATA, _ARCHIVE_START, digest, end)
 
-    def _remove_archives(self, kept: str) -> None:
+    def _remove_archives(self, kept: "tuple[str, ...]") -> None:
         directory = self._root + _DATA
         for name in os.listdir(directory):
             path = directory + "/" + name
-            if name.startswith(_ARCHIVE_START) and path != kept:
+            if name.startswith(_ARCHIVE_START) and path not in kept:
                 os.remove(path)
 
     def _end(self, result: int, reason: str) -> None:

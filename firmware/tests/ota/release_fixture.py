@@ -9,7 +9,8 @@ from fake_flash import Flash
 from vm import vectors
 
 from node.codec import cbor
-from node.ota import ed25519, installer, slots, updater
+from node.ota import component, ed25519, installer, slot_bundle, slots, updater
+from node.ota.errors import FetchRefused
 
 _BLOCK_BYTES = 1024
 
@@ -19,10 +20,13 @@ def _load():
     for name in ("old", "new"):
         for part in ("envelope", "bundle", "archive"):
             loaded[name][part] = bytes.fromhex(loaded[name][part])
+    loaded["patch"] = bytes.fromhex(loaded["patch"])
     return loaded
 
 
 VECTORS = _load()
+NEW_COMPONENT = hashlib.sha256(VECTORS["new"]["bundle"]).digest().hex()
+PATCH_PATH = ("a", "p", NEW_COMPONENT, "3")
 NEW_URI = "coap:///r/" + hashlib.sha256(VECTORS["new"]["envelope"]).digest().hex()
 
 
@@ -53,19 +57,29 @@ class _Asyncio:
 class Gateway:
     """Serves the new release, block by block.
 
-    `lose_at` is the number of blocks after which the link is lost once, None for never.
+    `lose_at` is the number of blocks after which the link is lost once, None for never;
+    `busy_for` is how often it says that it has to get the thing itself first.
     """
 
-    def __init__(self):
+    busy_for = 0
+
+    def __init__(self, has_patch=False):
         new = VECTORS["new"]
         self.resources = {
             ("r", NEW_URI[-64:]): new["envelope"],
-            ("a", "d", hashlib.sha256(new["bundle"]).digest().hex()): new["archive"],
+            ("a", "d", NEW_COMPONENT): new["archive"],
         }
+        if has_patch:
+            self.resources[PATCH_PATH] = VECTORS["patch"]
         self.lose_at = None
         self.served_blocks = []
 
     async def fetch(self, path, sink, *, start_block):
+        if path not in self.resources:
+            raise FetchRefused(False)
+        if self.busy_for and path[0] == "a":
+            self.busy_for -= 1
+            raise FetchRefused(True)
         contents = self.resources[path]
         for at in range(start_block * _BLOCK_BYTES, len(contents), _BLOCK_BYTES):
             if self.lose_at == 0:
@@ -80,7 +94,7 @@ class Gateway:
 class Node:
     """A node on a flash of RAM; `boot` is a power-up."""
 
-    def __init__(self, is_torn=False):
+    def __init__(self, is_torn=False, has_patch=False):
         self.flash = Flash(is_torn)
         self.flash.directories = {"slot_a", "slot_a/node", "slot_b", "data"}
         for path, contents in files_of(VECTORS["old"]["bundle"]).items():
@@ -89,12 +103,12 @@ class Node:
                 self.flash.directories.add("slot_a/" + "/".join(parts[:end]))
             self.flash.files["slot_a/" + path] = contents
         self.flash.files["slot_a/release.cbor"] = VECTORS["old"]["envelope"]
-        self.gateway = Gateway()
+        self.gateway = Gateway(has_patch)
         self.changes = []
-        for module in (installer, updater):
+        for module in (component, installer, slot_bundle, updater):
             module.os = self.flash
             module.open = self.flash.open
-        installer.asyncio = ed25519.asyncio = _Asyncio()
+        installer.asyncio = ed25519.asyncio = updater.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
         updater._drop_passing_modules = lambda: None
         self.start_on(0)

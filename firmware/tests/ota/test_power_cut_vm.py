@@ -52,11 +52,11 @@ def _finish(node):  # type: ignore[no-untyped-def]
     assert node.release_in(0) == "old"
 
 
-def _cut_everywhere(is_torn):  # type: ignore[no-untyped-def]
+def _cut_everywhere(is_torn, has_patch=False):  # type: ignore[no-untyped-def]
     for lives_before in (0, 1):  # a cut while updating, a cut while confirming
         cut_at = 0
         while True:
-            node = Node(is_torn)
+            node = Node(is_torn, has_patch)
             for _ in range(lives_before):
                 _live(node, None)
             was_cut = _live(node, cut_at)
@@ -76,9 +76,17 @@ def test_cut_at_every_operation_when_writes_tear():
     _cut_everywhere(True)
 
 
+def test_cut_at_every_operation_of_a_patched_update():
+    _cut_everywhere(False, has_patch=True)
+
+
+def test_cut_at_every_operation_of_a_patched_update_when_writes_tear():
+    _cut_everywhere(True, has_patch=True)
+
+
 def test_many_cuts_one_after_the_other():
     for seed in range(8):
-        node = Node(seed % 2 == 1)
+        node = Node(seed % 2 == 1, seed % 4 < 2)
         state = seed + 1
         for _ in range(12):
             state = state * 1103515245 + 12345 & 0x7FFFFFFF

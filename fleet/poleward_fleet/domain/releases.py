@@ -4,6 +4,7 @@ Not their signatures: verifying is the release reader's work (ports.EnvelopeRead
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,20 @@ class ReleaseKey:
 
     public_key: bytes  # Ed25519, 32 bytes
     name: str
+
+
+class PatchState(Enum):
+    """How far the patch from one release to another is."""
+
+    NONE = "none"
+    MAKING = "making"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The patch from one component to another, or that there is none worth its bytes."""
+
+    state: PatchState
+    digest: bytes = b""  # SHA-256, when it is ready
+    size_bytes: int = 0

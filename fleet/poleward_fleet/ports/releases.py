@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.releases import Release, ReleaseKey
+from poleward_fleet.domain.releases import Patch, Release, ReleaseKey
 
 
 class ReleaseStore(Protocol):
@@ -29,6 +29,9 @@ class ReleaseStore(Protocol):
 
     async def get(self, digest: bytes) -> Release | None:
         """Return a release by the digest of its envelope."""
+
+    async def with_sequence(self, board_profile: str, sequence: int) -> Release | None:
+        """Return the release of a kind of board that has a sequence number."""
 
     async def releases(self) -> list[Release]:
         """Return the releases, newest first."""
@@ -83,4 +86,27 @@ class ArtifactStore(Protocol):
         Raises:
             InvalidError: The offset is not where the upload stands, or the digest is wrong
                 (then the upload starts over).
+        """
+
+
+class PatchStore(Protocol):
+    """Which patches were made, by the digests of both components."""
+
+    async def get(self, source_digest: bytes, target_digest: bytes) -> Patch | None:
+        """Return what came of making a patch, None when nobody tried."""
+
+    async def put(
+        self, source_digest: bytes, target_digest: bytes, patch: Patch, now_ms: int
+    ) -> None:
+        """Keep what came of making a patch; a second time is harmless."""
+
+
+class PatchMaker(Protocol):
+    """Makes patches, away from the event loop."""
+
+    async def make(self, source: bytes, target: bytes) -> bytes | None:
+        """Make a patch and try it; None when the whole component is smaller.
+
+        Raises:
+            UnavailableError: It could not be made; says why.
         """

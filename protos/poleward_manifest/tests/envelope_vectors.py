@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodelink import firmware_update
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import bundle, envelope
+from poleward_manifest import bundle, envelope, patch
 
 FOLDER = Path(__file__).parents[2] / "nodelink" / "vectors"
 PROFILE = "pole-basic"
@@ -230,14 +230,16 @@ def make() -> dict[str, Any]:
         "source": "Made by protos/poleward_manifest/tests/envelope_vectors.py.",
         "class_id": CLASS_IDS[PROFILE].hex(),
     }
+    old, old_packed = _release("1.3.0", 3)
     # Two files: a node has no heap for both at once.
     return {
         "envelope.json": {**head, "bundle_bytes": len(packed), "cases": cases},
         "release.json": {
             **head,
             "trusted_keys": trusted.hex(),
-            "old": _stored(*_release("1.3.0", 3)),
+            "old": _stored(old, old_packed),
             "new": _stored(manifest, packed),
+            "patch": patch.make(old_packed, packed).hex(),
         },
     }
 

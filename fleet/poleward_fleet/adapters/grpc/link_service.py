@@ -26,6 +26,7 @@ from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
 from poleward_fleet.services.ingest import IngestService, ReportIngest
+from poleward_fleet.services.patches import PatchService
 
 _HELLO_TIMEOUT_S = 15
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -146,8 +147,9 @@ def _response(message: DesiredState | Command | tuple[str, int]) -> link_pb.Conn
 class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     """Lets gateways download."""
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(self, artifacts: ArtifactStore, patches: PatchService) -> None:
         self._artifacts = artifacts
+        self._patches = patches
 
     async def Download(  # noqa: N802
         self, request: artifact_pb.DownloadRequest, context: _Context
@@ -156,6 +158,17 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         gateway_of(context)
         async for response in download(self._artifacts, request):
             yield response
+
+    async def GetPatch(  # noqa: N802
+        self, request: artifact_pb.GetPatchRequest, context: _Context
+    ) -> artifact_pb.GetPatchResponse:
+        """Tell whether there is a patch, and have it made."""
+        gateway_of(context)
+        return mapping.patch_to_message(
+            await self._patches.patch(
+                request.release_digest, min(request.source_sequence, 2**63 - 1)
+            )
+        )
 
     async def Upload(  # noqa: N802
         self, request_iterator: AsyncIterator[artifact_pb.UploadRequest], context: _Context

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from poleward.v1 import (
+    artifact_service_pb2 as artifact_pb,
+)
+from poleward.v1 import (
     gateway_link_service_pb2 as link_pb,
 )
 from poleward.v1 import (
@@ -28,7 +31,7 @@ from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
 from poleward_fleet.domain.identity import DesiredNode, DesiredState, OscoreKeys
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
-from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_fleet.domain.rollout import NodeStage, Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns, SeriesKey, Severity
 
@@ -349,6 +352,20 @@ def release_to_message(value: Release) -> release_pb.Release:
         published_at_ms=value.published_at_ms,
         notes=value.notes,
         bundle_bytes=value.bundle_bytes,
+    )
+
+
+_PATCH_STATES = {
+    PatchState.NONE: artifact_pb.PATCH_STATE_NONE,
+    PatchState.MAKING: artifact_pb.PATCH_STATE_MAKING,
+    PatchState.READY: artifact_pb.PATCH_STATE_READY,
+}
+
+
+def patch_to_message(value: Patch) -> artifact_pb.GetPatchResponse:
+    """Pack how far a patch is."""
+    return artifact_pb.GetPatchResponse(
+        state=_PATCH_STATES[value.state], digest=value.digest, size_bytes=value.size_bytes
     )
 
 

@@ -23,6 +23,7 @@ from poleward_fleet.domain.accounts import Permission
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.accounts import AccountService
+from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.releases import ReleaseService
 from poleward_fleet.services.rollouts import RolloutService
 
@@ -32,9 +33,12 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     """Release content by digest."""
 
-    def __init__(self, accounts: AccountService, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self, accounts: AccountService, artifacts: ArtifactStore, patches: PatchService
+    ) -> None:
         self._accounts = accounts
         self._artifacts = artifacts
+        self._patches = patches
 
     async def Download(  # noqa: N802
         self, request: artifact_pb.DownloadRequest, context: _Context
@@ -43,6 +47,17 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         (await principal_of(self._accounts, context)).require(Permission.SEE)
         async for response in download(self._artifacts, request):
             yield response
+
+    async def GetPatch(  # noqa: N802
+        self, request: artifact_pb.GetPatchRequest, context: _Context
+    ) -> artifact_pb.GetPatchResponse:
+        """Tell whether there is a patch, and have it made."""
+        (await principal_of(self._accounts, context)).require(Permission.SEE)
+        return mapping.patch_to_message(
+            await self._patches.patch(
+                request.release_digest, min(request.source_sequence, 2**63 - 1)
+            )
+        )
 
     async def Upload(  # noqa: N802
         self, request_iterator: AsyncIterator[artifact_pb.UploadRequest], context: _Context

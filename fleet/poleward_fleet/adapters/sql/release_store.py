@@ -25,6 +25,9 @@ _PUT = text(
     ":bundle_digest, :bundle_bytes, :notes, :published_at_ms) ON CONFLICT (digest) DO NOTHING"
 )
 _GET = text("SELECT * FROM release WHERE digest = :digest")
+_WITH_SEQUENCE = text(
+    "SELECT * FROM release WHERE board_profile = :board_profile AND sequence = :sequence"
+)
 _ALL = text("SELECT * FROM release ORDER BY published_at_ms DESC, sequence DESC")
 
 
@@ -79,6 +82,13 @@ class SqlReleaseStore:
     async def get(self, digest: bytes) -> Release | None:
         """Return a release by the digest of its envelope."""
         rows = await self._database.rows(_GET, {"digest": digest})
+        return _release(rows[0]) if rows else None
+
+    async def with_sequence(self, board_profile: str, sequence: int) -> Release | None:
+        """Return the release of a kind of board that has a sequence number."""
+        rows = await self._database.rows(
+            _WITH_SEQUENCE, {"board_profile": board_profile, "sequence": sequence}
+        )
         return _release(rows[0]) if rows else None
 
     async def releases(self) -> list[Release]:

@@ -26,6 +26,16 @@ CREATE TABLE release (
     CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence)
 );
 
+CREATE TABLE patch (
+    source_digest bytea NOT NULL,
+    target_digest bytea NOT NULL,
+    digest bytea -- null where the whole component is smaller
+        CONSTRAINT patch_digest_is_sha256 CHECK (length(digest) = 32),
+    size_bytes bigint NOT NULL,
+    made_at_ms bigint NOT NULL,
+    CONSTRAINT patch_pkey PRIMARY KEY (source_digest, target_digest)
+);
+
 CREATE TABLE rollout (
     number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT rollout_pkey PRIMARY KEY,
     release_digest bytea NOT NULL CONSTRAINT rollout_release_fkey REFERENCES release (digest),
@@ -63,4 +73,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("rollout_node rollout release release_key")
+    drop("rollout_node rollout patch release release_key")

@@ -5,6 +5,7 @@ Release content by digest."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +16,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PatchState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PatchStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PatchState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PATCH_STATE_UNSPECIFIED: _PatchState.ValueType  # 0
+    """Not set."""
+    PATCH_STATE_NONE: _PatchState.ValueType  # 1
+    """There is none and there will be none: the source is not known here, or the whole component is
+    smaller.
+    """
+    PATCH_STATE_MAKING: _PatchState.ValueType  # 2
+    """It is being made."""
+    PATCH_STATE_READY: _PatchState.ValueType  # 3
+    """It can be downloaded."""
+
+class PatchState(_PatchState, metaclass=_PatchStateEnumTypeWrapper):
+    """PatchState is how far a patch is."""
+
+PATCH_STATE_UNSPECIFIED: PatchState.ValueType  # 0
+"""Not set."""
+PATCH_STATE_NONE: PatchState.ValueType  # 1
+"""There is none and there will be none: the source is not known here, or the whole component is
+smaller.
+"""
+PATCH_STATE_MAKING: PatchState.ValueType  # 2
+"""It is being made."""
+PATCH_STATE_READY: PatchState.ValueType  # 3
+"""It can be downloaded."""
+Global___PatchState: _TypeAlias = PatchState  # noqa: Y015
 
 @_typing.final
 class DownloadRequest(_message.Message):
@@ -127,6 +160,62 @@ class UploadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UploadResponse: _TypeAlias = UploadResponse  # noqa: Y015
+
+@_typing.final
+class GetPatchRequest(_message.Message):
+    """GetPatchRequest names two releases for the same kind of board."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    SOURCE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    release_digest: _builtins.bytes
+    """SHA-256 of the envelope of the release to build, 32 bytes."""
+    source_sequence: _builtins.int
+    """Sequence number of the release that the node runs."""
+    def __init__(
+        self,
+        *,
+        release_digest: _builtins.bytes = ...,
+        source_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["release_digest", b"release_digest", "source_sequence", b"source_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPatchRequest: _TypeAlias = GetPatchRequest  # noqa: Y015
+
+@_typing.final
+class GetPatchResponse(_message.Message):
+    """GetPatchResponse tells how far it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    state: Global___PatchState.ValueType
+    """How far it is."""
+    digest: _builtins.bytes
+    """SHA-256 of the patch, 32 bytes; empty unless it is ready."""
+    size_bytes: _builtins.int
+    """Size of the patch in bytes; 0 unless it is ready."""
+    def __init__(
+        self,
+        *,
+        state: Global___PatchState.ValueType = ...,
+        digest: _builtins.bytes = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "size_bytes", b"size_bytes", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPatchResponse: _TypeAlias = GetPatchResponse  # noqa: Y015
 
 @_typing.final
 class GetUploadRequest(_message.Message):

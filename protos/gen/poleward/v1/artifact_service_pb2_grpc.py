@@ -45,6 +45,11 @@ class ArtifactServiceStub:
                 request_serializer=poleward_dot_v1_dot_artifact__service__pb2.UploadRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_artifact__service__pb2.UploadResponse.FromString,
                 _registered_method=True)
+        self.GetPatch = channel.unary_unary(
+                '/poleward.v1.ArtifactService/GetPatch',
+                request_serializer=poleward_dot_v1_dot_artifact__service__pb2.GetPatchRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_artifact__service__pb2.GetPatchResponse.FromString,
+                _registered_method=True)
         self.GetUpload = channel.unary_unary(
                 '/poleward.v1.ArtifactService/GetUpload',
                 request_serializer=poleward_dot_v1_dot_artifact__service__pb2.GetUploadRequest.SerializeToString,
@@ -70,6 +75,14 @@ class ArtifactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPatch(self, request, context):
+        """GetPatch tells whether there is a patch from one release to another. The first question for a
+        pair has it made; a gateway asks again until it is there or there will be none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUpload(self, request, context):
         """GetUpload tells how much of an artifact is there, so that an upload can go on.
         """
@@ -89,6 +102,11 @@ def add_ArtifactServiceServicer_to_server(servicer, server):
                     servicer.Upload,
                     request_deserializer=poleward_dot_v1_dot_artifact__service__pb2.UploadRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_artifact__service__pb2.UploadResponse.SerializeToString,
+            ),
+            'GetPatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPatch,
+                    request_deserializer=poleward_dot_v1_dot_artifact__service__pb2.GetPatchRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_artifact__service__pb2.GetPatchResponse.SerializeToString,
             ),
             'GetUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUpload,
@@ -151,6 +169,33 @@ class ArtifactService:
             '/poleward.v1.ArtifactService/Upload',
             poleward_dot_v1_dot_artifact__service__pb2.UploadRequest.SerializeToString,
             poleward_dot_v1_dot_artifact__service__pb2.UploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.ArtifactService/GetPatch',
+            poleward_dot_v1_dot_artifact__service__pb2.GetPatchRequest.SerializeToString,
+            poleward_dot_v1_dot_artifact__service__pb2.GetPatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class ArtifactServiceStub:
     """Download streams an artifact from an offset. Gateways, over mutual TLS."""
     Upload: _grpc.StreamUnaryMultiCallable[_artifact_service_pb2.UploadRequest, _artifact_service_pb2.UploadResponse]
     """Upload stores an artifact. The first message carries digest, size and offset. Release managers."""
+    GetPatch: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetPatchRequest, _artifact_service_pb2.GetPatchResponse]
+    """GetPatch tells whether there is a patch from one release to another. The first question for a
+    pair has it made; a gateway asks again until it is there or there will be none.
+    """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_artifact_service_pb2.GetUploadRequest, _artifact_service_pb2.GetUploadResponse]
     """GetUpload tells how much of an artifact is there, so that an upload can go on."""
 
@@ -49,6 +53,10 @@ class ArtifactServiceAsyncStub(ArtifactServiceStub):
     """Download streams an artifact from an offset. Gateways, over mutual TLS."""
     Upload: _aio.StreamUnaryMultiCallable[_artifact_service_pb2.UploadRequest, _artifact_service_pb2.UploadResponse]  # type: ignore[assignment]
     """Upload stores an artifact. The first message carries digest, size and offset. Release managers."""
+    GetPatch: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetPatchRequest, _artifact_service_pb2.GetPatchResponse]  # type: ignore[assignment]
+    """GetPatch tells whether there is a patch from one release to another. The first question for a
+    pair has it made; a gateway asks again until it is there or there will be none.
+    """
     GetUpload: _aio.UnaryUnaryMultiCallable[_artifact_service_pb2.GetUploadRequest, _artifact_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """GetUpload tells how much of an artifact is there, so that an upload can go on."""
 
@@ -70,6 +78,16 @@ class ArtifactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_artifact_service_pb2.UploadResponse, _abc.Awaitable[_artifact_service_pb2.UploadResponse]]:
         """Upload stores an artifact. The first message carries digest, size and offset. Release managers."""
+
+    @_abc_1.abstractmethod
+    def GetPatch(
+        self,
+        request: _artifact_service_pb2.GetPatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifact_service_pb2.GetPatchResponse, _abc.Awaitable[_artifact_service_pb2.GetPatchResponse]]:
+        """GetPatch tells whether there is a patch from one release to another. The first question for a
+        pair has it made; a gateway asks again until it is there or there will be none.
+        """
 
     @_abc_1.abstractmethod
     def GetUpload(

@@ -1,0 +1,85 @@
+"""A downloaded component as a stream: inflated, patched when it is a patch, counted and hashed.
+
+Not its meaning: `node.ota.installer` takes a bundle apart.
+"""
+
+import hashlib
+
+import deflate
+
+from node.ota.errors import UpdateError
+from nodelink.firmware_update import RESULT_INTEGRITY
+from nodelink.release_format import DEFLATE_WBITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from node.ota.suit import Release
+
+PIECE_BYTES = 1024
+
+
+class Component:
+    """The plain component, piece by piece; a context manager.
+
+    Args:
+        archive: path of what was downloaded.
+        release: what the envelope says, from `node.ota.suit`.
+        source: the component that runs when the archive is a patch of it, else None.
+    """
+
+    def __init__(self, archive: str, release: "Release", source: "Any") -> None:
+        self._file: Any = open(archive, "rb")
+        self._stream: Any = deflate.DeflateIO(self._file, deflate.RAW, DEFLATE_WBITS)
+        self._source = source
+        if source is not None:
+            from node.ota.patch import Patched
+
+            self._stream = Patched(self._stream, source)
+        self._expected = release.digest
+        self._digest = hashlib.sha256()
+        self._buffer = bytearray(PIECE_BYTES)
+        self.left_bytes = release.size_bytes
+
+    def __enter__(self) -> "Component":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        if self._source is not None:
+            self._source.close()
+
+    def read(self, count: int) -> memoryview:
+        """Give the next `count` bytes, at most PIECE_BYTES; valid until the next call.
+
+        Raises:
+            UpdateError: there are not so many, or the archive is damaged.
+        """
+        if count > self.left_bytes:
+            raise UpdateError(RESULT_INTEGRITY, "bundle is malformed")
+        view = memoryview(self._buffer)[:count]
+        filled = 0
+        while filled < count:
+            got = self._read_into(view[filled:])
+            if not got:
+                raise UpdateError(RESULT_INTEGRITY, "archive is too short")
+            filled += got
+        self._digest.update(view)
+        self.left_bytes -= count
+        return view
+
+    def check_whole(self) -> None:
+        """Check, after the last byte, that this was what the release names.
+
+        Raises:
+            UpdateError: it was something else.
+        """
+        if self._read_into(memoryview(bytearray(1))) or self._digest.digest() != self._expected:
+            raise UpdateError(RESULT_INTEGRITY, "bundle does not have the signed digest")
+
+    def _read_into(self, view: memoryview) -> int:
+        try:
+            return int(self._stream.readinto(view))
+        except (OSError, EOFError):
+            raise UpdateError(RESULT_INTEGRITY, "archive is cut or not DEFLATE")

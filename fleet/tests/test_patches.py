@@ -1,0 +1,95 @@
+"""Patches are made once for each pair of releases in the field, away from the event loop."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fleet_rig import ADMIN
+from poleward_fleet.adapters.artifacts.patch_worker import make_and_try
+from poleward_fleet.assembly import Fleet
+from poleward_fleet.domain.errors import NotFoundError
+from poleward_fleet.domain.releases import Patch, PatchState, Release
+from poleward_manifest import patch
+from poleward_manifest.envelope import Component, Manifest, sign
+
+KEY = Ed25519PrivateKey.generate()
+OLD = random.Random(1).randbytes(30_000)
+NEW = OLD[:9000] + b"a line more" + OLD[9000:]
+OTHER = random.Random(2).randbytes(20_000)
+
+
+async def publish(fleet: Fleet, sequence: int, component: bytes) -> Release:
+    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    await fleet.artifacts.put(component)
+    manifest = Manifest(sequence, f"1.{sequence}.0", "pole-basic", Component.of_bundle(component))
+    return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+
+
+async def made(fleet: Fleet, release: Release, source_sequence: int) -> Patch:
+    async with asyncio.timeout(30):
+        while True:
+            answer = await fleet.patches.patch(release.digest, source_sequence)
+            if answer.state is not PatchState.MAKING:
+                return answer
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def making(fleet: Fleet) -> AsyncIterator[None]:
+    task = asyncio.create_task(fleet.patches.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        fleet.patch_worker.close()
+
+
+async def test_patch_is_made_once_and_builds_the_new_component(fleet: Fleet) -> None:
+    await publish(fleet, 1, OLD)
+    release = await publish(fleet, 2, NEW)
+    first = await fleet.patches.patch(release.digest, 1)
+    assert first == Patch(PatchState.MAKING)
+    async with making(fleet):
+        answer = await made(fleet, release, 1)
+    assert answer.state is PatchState.READY
+    content = b"".join([piece async for piece in fleet.artifacts.read(answer.digest, 0)])
+    assert (len(content), hashlib.sha256(content).digest()) == (answer.size_bytes, answer.digest)
+    assert answer.size_bytes < 200
+    assert patch.apply(OLD, content) == NEW
+    # Nobody makes it again: no loop runs any more.
+    assert await fleet.patches.patch(release.digest, 1) == answer
+
+
+async def test_there_is_no_patch_where_the_whole_is_smaller(fleet: Fleet) -> None:
+    await publish(fleet, 1, OTHER)
+    release = await publish(fleet, 2, b"the same again and again " * 400)
+    async with making(fleet):
+        assert await made(fleet, release, 1) == Patch(PatchState.NONE)
+    assert await fleet.patches.patch(release.digest, 1) == Patch(PatchState.NONE)
+
+
+async def test_unknown_releases_have_no_patch(fleet: Fleet) -> None:
+    release = await publish(fleet, 2, NEW)
+    assert await fleet.patches.patch(release.digest, 1) == Patch(PatchState.NONE)
+    with pytest.raises(NotFoundError):
+        await fleet.patches.patch(bytes(32), 1)
+
+
+async def test_component_that_is_lost_ends_in_the_whole(fleet: Fleet) -> None:
+    old = await publish(fleet, 1, OLD)
+    release = await publish(fleet, 2, NEW)
+    (fleet.artifacts._folder / old.bundle_digest.hex()).unlink()
+    async with making(fleet):
+        assert await made(fleet, release, 1) == Patch(PatchState.NONE)
+
+
+def test_patch_is_tried_before_it_is_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch, "make", lambda source, target: patch.deflate(b"\x00\x01\x00x"))
+    with pytest.raises(ValueError, match="does not build"):
+        make_and_try(OLD, NEW)
