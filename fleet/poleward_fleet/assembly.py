@@ -127,7 +127,7 @@ def assemble(
         patches=PatchService(
             SqlPatchStore(database), release_store, artifacts, patch_worker, clock
         ),
-        provisioning=ProvisioningService(node_store, inventory, hasher, links, changes, clock),
+        provisioning=ProvisioningService(node_store, inventory, links, changes, clock),
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),

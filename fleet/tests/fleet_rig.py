@@ -28,7 +28,7 @@ from poleward_fleet.assembly import Fleet
 from poleward_fleet.bootstrap import Addresses
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.gateway_link import Hello
-from poleward_fleet.domain.identity import ManufacturedNode
+from poleward_fleet.domain.identity import ManufacturedNode, claim_code_hash
 from poleward_fleet.domain.inventory import Area, Pole
 from poleward_fleet.domain.telemetry import ReportColumns, SeriesKey
 
@@ -84,7 +84,7 @@ def manufactured(number: int) -> ManufacturedNode:
         mac=f"aabbcc{number:06x}",
         bootstrap_secret=number.to_bytes(16, "big"),
         bootstrap_salt=number.to_bytes(8, "big"),
-        claim_code_hash=f"$argon2id$plain$claim-{number}",
+        claim_code_hash=claim_code_hash(f"aabbcc{number:06x}", f"claim-{number}"),
     )
 
 

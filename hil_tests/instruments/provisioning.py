@@ -78,7 +78,7 @@ class Provisioner:
                     mac=mac,
                     bootstrap_secret=identity.bootstrap_secret,
                     bootstrap_salt=identity.bootstrap_salt,
-                    claim_code_hash=hash_claim_code(identity.claim_code),
+                    claim_code_hash=hash_claim_code(identity.mac, identity.claim_code),
                     board_profile=identity.profile,
                 )
             ]

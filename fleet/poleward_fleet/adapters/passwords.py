@@ -1,4 +1,4 @@
-"""Argon2id hashes of passwords and claim codes.
+"""Argon2id hashes of passwords.
 
 Not where they are stored. Hashing runs in threads, two at a time: each takes 64 MiB and some 50 ms.
 """

@@ -3,14 +3,14 @@
 Not the life cycle's states (domain/inventory.py).
 """
 
+import hmac
 import secrets
 from collections.abc import Sequence
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
-from poleward_fleet.domain.identity import ManufacturedNode
-from poleward_fleet.ports.accounts import PasswordHasher
+from poleward_fleet.domain.identity import ManufacturedNode, claim_code_hash
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.accounts import AttemptLimit
@@ -29,7 +29,6 @@ class ProvisioningService:
     Args:
         store: Where identities are.
         inventory: Tells whether the principal may see a pole.
-        hasher: Checks claim codes.
         links: Told when a gateway's desired state changed.
         changes: Told about the pole.
         clock: For the limit of attempts.
@@ -39,14 +38,12 @@ class ProvisioningService:
         self,
         store: NodeStore,
         inventory: InventoryService,
-        hasher: PasswordHasher,
         links: GatewayLinks,
         changes: ChangeBroadcast,
         clock: Clock,
     ) -> None:
         self._store = store
         self._inventory = inventory
-        self._hasher = hasher
         self._links = links
         self._changes = changes
         self._attempts = AttemptLimit(clock)
@@ -100,7 +97,8 @@ class ProvisioningService:
             raise InvalidError(f"'{pole_code}' is not the code of a pole")
         self._attempts.check(mac)
         identity = await self._store.identity(mac)
-        if identity is None or not await self._hasher.verify(identity.claim_code_hash, claim_code):
+        given = claim_code_hash(mac, claim_code)
+        if identity is None or not hmac.compare_digest(identity.claim_code_hash, given):
             self._attempts.failed(mac)
             raise ForbiddenError(
                 f"node {mac} is not known or the claim code is not the one on its label"

@@ -108,7 +108,7 @@ class LampOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ManufacturedNode:
-    """What the flashing station knows of a node; the claim code only as an Argon2id hash."""
+    """What the flashing station knows of a node; the claim code only as a hash."""
 
     mac: bytes
     bootstrap_secret: bytes = field(repr=False)

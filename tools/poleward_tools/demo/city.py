@@ -169,7 +169,7 @@ class City:
                 mac=identity.mac,
                 bootstrap_secret=identity.bootstrap_secret,
                 bootstrap_salt=identity.bootstrap_salt,
-                claim_code_hash=hash_claim_code(identity.claim_code),
+                claim_code_hash=hash_claim_code(identity.mac, identity.claim_code),
                 board_profile=identity.profile,
             )
             for identity in identities

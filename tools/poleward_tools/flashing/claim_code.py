@@ -3,20 +3,21 @@
 Not how it is made (`virtual_board.node_folder`) or checked (the fleet).
 """
 
-from argon2 import PasswordHasher
+import hashlib
 
 from poleward_tools.virtual_board.node_folder import NodeIdentity
 
-# A claim code has 60 random bits: the hash needs no cost to resist guessing, and a factory makes
-# thousands (RFC 9106, 4, is about passwords that people choose).
-_HASHER = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
 _GROUP = 4
 _PAYLOAD_VERSION = "PW1"
 
 
-def hash_claim_code(claim_code: str) -> str:
-    """Hash a claim code as a PHC string, which is all that the fleet gets of it."""
-    return _HASHER.hash(claim_code)
+def hash_claim_code(mac: bytes, claim_code: str) -> str:
+    """Hash a claim code, which is all that the fleet gets of it; 64 hex digits.
+
+    A code has 80 random bits, so a fast hash resists guessing; the address keeps two nodes with
+    one code apart. The fleet computes the same (docs/adr/0038-claim-codes-have-80-bits.md).
+    """
+    return hashlib.sha256(f"poleward claim {mac.hex()} {claim_code}".encode()).hexdigest()
 
 
 def label_payload(identity: NodeIdentity) -> str:

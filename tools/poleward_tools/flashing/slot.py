@@ -188,12 +188,10 @@ class SlotWork:
         self._step("label")
         pdf, _ = write_label(station.labels, identity)
         production = self._plan.production
-        # Hashed once: the same node in two batches must be the same row to the fleet.
-        claim = str(passed["claim_code_hash"]) if passed else hash_claim_code(identity.claim_code)
         station.record.append(
             PASSED, mac=self._mac, slot=self._slot, image=production.software.digest.hex(),
             release=production.version, profile=identity.profile, label=pdf.name,
-            claim_code_hash=claim,
+            claim_code_hash=hash_claim_code(identity.mac, identity.claim_code),
         )  # fmt: skip
         warning = ""
         if self._plan.printer:

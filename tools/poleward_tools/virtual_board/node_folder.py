@@ -31,7 +31,7 @@ CONTROL_NAME = "control"
 CONSOLE_NAME = "console.log"
 PORT_NAME = "port"
 _CLAIM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0 O 1 I: people type it
-_CLAIM_CHARACTERS = 12
+_CLAIM_CHARACTERS = 16  # 5 bits each
 # What `esptool image-info` says of the image in the place of MicroPython.
 _VM_VERSION, _VM_PROJECT = "1.29.0", "micropython (virtual)"
 _BOOTLOADER_ADDRESS = 0x40080000

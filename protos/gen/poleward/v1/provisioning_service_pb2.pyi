@@ -36,7 +36,7 @@ class ManufacturedNode(_message.Message):
     bootstrap_salt: _builtins.bytes
     """OSCORE Master Salt for bootstrap, 8 bytes."""
     claim_code_hash: _builtins.str
-    """Argon2id hash (PHC string) of the claim code on the label."""
+    """SHA-256 of "poleward claim <mac> <claim code>", 64 hex digits."""
     board_profile: _builtins.str
     """Board profile, e.g. "pole-basic"."""
     def __init__(
