@@ -15,6 +15,7 @@ from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
 from poleward_fleet.adapters.passwords import Argon2Hasher
 from poleward_fleet.adapters.sql.account_store import SqlAccountStore
+from poleward_fleet.adapters.sql.approval_store import SqlApprovalStore
 from poleward_fleet.adapters.sql.audit_store import SqlAuditStore
 from poleward_fleet.adapters.sql.command_store import SqlCommandStore
 from poleward_fleet.adapters.sql.database import Database
@@ -30,6 +31,7 @@ from poleward_fleet.ports.accounts import PasswordHasher
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.accounts import AccountService
+from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.audit import AuditService
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.city_map import CityMap
@@ -60,6 +62,7 @@ class Fleet:
 
     accounts: AccountService
     administration: AccountAdministration
+    approvals: ApprovalService
     audit: AuditService
     changes: ChangeBroadcast
     city_map: CityMap
@@ -114,6 +117,7 @@ def assemble(
     return Fleet(
         accounts=accounts,
         administration=AccountAdministration(account_store, accounts, areas),
+        approvals=ApprovalService(SqlApprovalStore(database), areas, clock),
         audit=AuditService(audit_store),
         changes=changes,
         city_map=city_map,

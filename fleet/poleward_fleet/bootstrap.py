@@ -26,6 +26,7 @@ from poleward_fleet.adapters.grpc.api_services import (
     ProvisioningServicer,
     TelemetryServicer,
 )
+from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,
@@ -242,6 +243,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     await add_api_services(
         api_server,
         AccountServicer(accounts, fleet.administration),
+        ApprovalServicer(accounts, fleet.approvals),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
         ProvisioningServicer(accounts, fleet.provisioning),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),

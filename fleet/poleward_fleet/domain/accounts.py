@@ -33,14 +33,19 @@ class Permission(Enum):
     ENROLL_GATEWAYS = "enroll_gateways"
     AUDIT = "audit"  # read the audit record
     MANAGE_ACCOUNTS = "manage_accounts"
+    APPROVE = "approve"  # agree, as the second person, to what one may do oneself
 
 
 PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.SEE}),
     Role.OPERATOR: frozenset({Permission.SEE, Permission.COMMAND}),
     Role.TECHNICIAN: frozenset({Permission.SEE, Permission.COMMAND, Permission.COMMISSION}),
-    Role.RELEASE_MANAGER: frozenset({Permission.SEE, Permission.PUBLISH, Permission.ROLL_OUT}),
-    Role.SECURITY_OFFICER: frozenset({Permission.SEE, Permission.TRUST_KEYS, Permission.AUDIT}),
+    Role.RELEASE_MANAGER: frozenset(
+        {Permission.SEE, Permission.PUBLISH, Permission.ROLL_OUT, Permission.APPROVE}
+    ),
+    Role.SECURITY_OFFICER: frozenset(
+        {Permission.SEE, Permission.TRUST_KEYS, Permission.AUDIT, Permission.APPROVE}
+    ),
     Role.ADMINISTRATOR: frozenset(Permission),
 }
 

@@ -4,7 +4,7 @@ Not roles: those are in domain/accounts.py.
 """
 
 from poleward_fleet.domain.accounts import Permission, Principal
-from poleward_fleet.domain.errors import NotFoundError
+from poleward_fleet.domain.errors import ForbiddenError, NotFoundError
 from poleward_fleet.domain.inventory import Area
 from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.inventory import InventoryStore
@@ -53,6 +53,17 @@ class AreaTree:
                     found.add(child)
                     waiting.append(child)
         return frozenset(found)
+
+    async def require(self, principal: Principal, permission: Permission, area_code: str) -> None:
+        """Insist that a principal may do something in an area, or everywhere when none is named.
+
+        Raises:
+            ForbiddenError: No role carries the permission, or it needs somebody for everywhere.
+            NotFoundError: The area does not exist, or the principal may not know of it.
+        """
+        allowed = await self.allowed(principal, permission, area_code)
+        if not area_code and allowed is not None:
+            raise ForbiddenError(f"{principal.name} may do this in {principal.area_code} only")
 
     async def allowed(
         self, principal: Principal, permission: Permission, area_code: str = ""

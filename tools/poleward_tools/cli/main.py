@@ -11,6 +11,7 @@ import typer
 from poleward_tools import exit_codes
 from poleward_tools.cli import (
     account,
+    approval,
     bench,
     board,
     demo,
@@ -48,6 +49,7 @@ app.add_typer(lamp.app, name="lamp")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(account.app, name="account")
+app.add_typer(approval.app, name="approval")
 app.add_typer(rig.app, name="rig")
 app.add_typer(board.app, name="board")
 app.add_typer(image.app, name="image")

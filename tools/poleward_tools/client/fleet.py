@@ -26,6 +26,7 @@ from poleward.v1.release_service_pb2_grpc import ReleaseServiceStub
 from poleward.v1.rollout_service_pb2_grpc import RolloutServiceStub
 from poleward.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 from poleward_tools.client import mapping, views
+from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
 from poleward_tools.client.profile import FleetProfile
@@ -46,6 +47,7 @@ class FleetClient:
     def __init__(self, profile: FleetProfile) -> None:
         self._address, ca_pem = discover(profile)
         self._channel = open_channel(self._address, ca_pem, profile.token)
+        self.approvals = ApprovalCalls(self._channel, self._address)
         self._accounts = AccountServiceStub(self._channel)
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)

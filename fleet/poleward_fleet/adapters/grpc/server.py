@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from poleward.v1 import (
     account_service_pb2_grpc,
+    approval_service_pb2_grpc,
     artifact_service_pb2_grpc,
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
@@ -26,6 +27,7 @@ from poleward_fleet.adapters.grpc.api_services import (
     ProvisioningServicer,
     TelemetryServicer,
 )
+from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,
@@ -53,6 +55,7 @@ _OPTIONS = (
 )
 _API_SERVICES = (
     "AccountService",
+    "ApprovalService",
     "ArtifactService",
     "EnrollmentService",
     "InventoryService",
@@ -84,6 +87,7 @@ def make_api_server() -> grpc.aio.Server:
 async def add_api_services(
     server: grpc.aio.Server,
     accounts: AccountServicer,
+    approvals: ApprovalServicer,
     inventory: InventoryServicer,
     provisioning: ProvisioningServicer,
     enrollment: EnrollmentServicer,
@@ -94,6 +98,7 @@ async def add_api_services(
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
+    approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
     provisioning_service_pb2_grpc.add_ProvisioningServiceServicer_to_server(provisioning, server)
     enrollment_service_pb2_grpc.add_EnrollmentServiceServicer_to_server(enrollment, server)

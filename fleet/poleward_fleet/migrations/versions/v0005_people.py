@@ -1,4 +1,4 @@
-"""Accounts, sessions, tokens and the audit record."""
+"""Accounts, sessions, tokens, approvals and the audit record."""
 
 from poleward_fleet.migrations.statements import drop, execute
 
@@ -36,6 +36,25 @@ CREATE TABLE enrollment_token (
     used_at_ms bigint
 );
 
+CREATE TABLE approval (
+    number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT approval_pkey PRIMARY KEY,
+    action text NOT NULL,
+    subject text NOT NULL,
+    permission text NOT NULL,
+    area_code text CONSTRAINT approval_area_fkey REFERENCES area (code),
+    detail jsonb NOT NULL,
+    requested_by text NOT NULL,
+    requested_at_ms bigint NOT NULL,
+    expires_at_ms bigint NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CONSTRAINT approval_state_known
+        CHECK (state IN ('pending', 'approved', 'used', 'rejected', 'withdrawn')),
+    decided_by text NOT NULL DEFAULT ''
+        CONSTRAINT approval_is_not_decided_by_its_requester
+        CHECK (state NOT IN ('approved', 'used', 'rejected') OR decided_by <> requested_by),
+    decided_at_ms bigint NOT NULL DEFAULT 0,
+    reason text NOT NULL DEFAULT ''
+);
+
 CREATE TABLE audit (
     number bigint CONSTRAINT audit_pkey PRIMARY KEY,
     at_ms bigint NOT NULL,
@@ -55,4 +74,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("audit enrollment_token api_token session account")
+    drop("audit approval enrollment_token api_token session account")
