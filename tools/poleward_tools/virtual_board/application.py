@@ -23,7 +23,7 @@ from poleward_tools.virtual_board.partitions import AppPartitions
 
 DEFAULT_HEAP_BYTES = 256 * 1024
 # What the guest's modules take of it; the chip has them in its flash.
-_GUEST_HEAP_BYTES = 18 * 1024
+GUEST_HEAP_BYTES = 18 * 1024
 # For a watchdog that is fed through a pipe, as `node.board.sim` does it.
 DEFAULT_FED_TIMEOUT_S = 30.0
 _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
@@ -127,7 +127,7 @@ class MicroPythonApplication:
             vm = await interpreters.start(
                 guest.FOLDER / "start.py",
                 ["{1}", "{3}", *map(str, about)],
-                heap_bytes=self._heap_bytes + _GUEST_HEAP_BYTES,
+                heap_bytes=self._heap_bytes + GUEST_HEAP_BYTES,
                 descriptors=(console.inner, *descriptors),
                 # No history of consoles in anybody's home.
                 environment={"HOME": "/nonexistent", _FEEDING_VARIABLE: "{2}"},

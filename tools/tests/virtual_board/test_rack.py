@@ -14,6 +14,7 @@ import pytest
 
 from poleward_tools.flash_image.layout import make_file_system
 from poleward_tools.flash_image.partition_table import NODE_4_MIB
+from poleward_tools.virtual_board.application import GUEST_HEAP_BYTES
 from poleward_tools.virtual_board.control import ControlError, tell
 from poleward_tools.virtual_board.node_folder import NodeFolder, ProductionRun, new_identity
 from poleward_tools.virtual_board.rack import Rack
@@ -165,7 +166,7 @@ async def test_the_heap_is_the_one_asked_for(tmp_path: Path) -> None:
         await rack.follow()
         await until(lambda: "heap" in console(board))
     total = int(console(board).split("heap ")[1].split()[0])
-    assert 110 * 1024 < total <= 128 * 1024
+    assert 110 * 1024 < total - GUEST_HEAP_BYTES <= 128 * 1024
 
 
 def start_rack(folder: Path) -> subprocess.Popen[bytes]:
