@@ -11,7 +11,9 @@ from node.coap.client import RequestRefused
 from node.coap.clock import TickClock
 from node.coap.endpoint import Endpoint
 from node.coap.message import UNAVAILABLE
+from node.emergency_call import EmergencyCall
 from node.lighting.controller import LampController
+from node.lighting.program import Program
 from node.lwm2m.account import Account, read_blob, read_integer
 from node.lwm2m.client import Client
 from node.lwm2m.delivery import Delivery
@@ -20,9 +22,12 @@ from node.lwm2m.objects import command_guard
 from node.lwm2m.objects.air_quality import AirQuality
 from node.lwm2m.objects.device import Device
 from node.lwm2m.objects.electrical import Electrical
+from node.lwm2m.objects.emergency_call import EmergencyCallObject
 from node.lwm2m.objects.firmware_update import FirmwareUpdate
 from node.lwm2m.objects.humidity import Humidity
 from node.lwm2m.objects.lamp import Lamp
+from node.lwm2m.objects.lighting_program import LightingProgram
+from node.lwm2m.objects.push_button import PushButton
 from node.lwm2m.objects.release import Release
 from node.lwm2m.objects.report import Report
 from node.lwm2m.objects.server import Server
@@ -56,6 +61,7 @@ class App:
 
     def __init__(self, board: "Any") -> None:
         self._board = board
+        self.dispatcher: Any = None
         identity = board.open_nvs("identity")
         settings = board.open_nvs("settings")
         boot = board.open_nvs("boot")
@@ -64,9 +70,11 @@ class App:
         # First of all: the street is lit again whatever comes after.
         # A report follows each fade, so that whoever commanded it soon sees the lamp's new power.
         self._wake_sampling = asyncio.Event()
+        program = Program("lighting.txt")
         self.lamp = LampController(
-            board, lambda: self.dispatcher.changed(Lamp.ID), self._wake_sampling.set
+            board, program, lambda: self._changed(Lamp.ID), self._wake_sampling.set
         )
+        self.call = EmergencyCall(board, self.lamp, self._put_call, self._call_changed)
         self.slots = Slots(boot)
         self.queue = ReportQueue(_DATA)
         self.account = Account(board.open_nvs("account"))
@@ -78,6 +86,7 @@ class App:
             SEQUENCE,
             self._update_changed,
             self._reset_now,
+            self._reason_to_wait,
         )
         self.report = Report(boot_count, settings, self._wake_sampling.set)
         self.electrical = Electrical()
@@ -102,6 +111,9 @@ class App:
                 ),
                 FirmwareUpdate(self.updates),
                 Lamp(self.lamp, settings),
+                LightingProgram(program, board.unix_s, self.lamp.program_changed),
+                PushButton(self.call),
+                EmergencyCallObject(self.call),
                 self.electrical,
                 self.temperature,
                 self.humidity,
@@ -129,10 +141,13 @@ class App:
         lamp_task = supervisor.add(
             "lamp", lambda: self.lamp.run(lambda: supervisor.beat(lamp_task)), _LAMP_STALL_MS
         )
+        supervisor.add("emergency call", self.call.run)
+        supervisor.add("beacon", self.call.run_beacon)
         supervisor.add("registration", self.client.run)
         supervisor.add("sampling", self._sample_for_ever)
         supervisor.add("reports", self.delivery.run_reports)
         supervisor.add("events", self.delivery.run_events)
+        supervisor.add("calls", self.delivery.run_calls)
         supervisor.add("updates", self.updates.run)
         supervisor.add("trial", self._judge_trial)
         self._note_event("node.rebooted", _SEVERITY_INFORMATION, board.reset_cause())
@@ -205,9 +220,27 @@ class App:
             print("event", kind, "not kept:", repr(error))
         self.delivery.wake()
 
+    def _put_call(self, kind: str, severity: int, detail: str) -> None:
+        self.queue.put_call(self.reporter.event(kind, severity, detail))
+        self.delivery.wake()
+        self.client.hurry()
+
+    def _call_changed(self) -> None:
+        self._changed(PushButton.ID)
+        self._changed(EmergencyCallObject.ID)
+
+    def _reason_to_wait(self) -> str:
+        """Say why no release may be installed now, an empty string for nothing."""
+        return "an emergency call is active" if self.call.is_active else ""
+
+    def _changed(self, object_id: int) -> None:
+        # The lamp is lit, and a call resumed, before there is a dispatcher.
+        if self.dispatcher:
+            self.dispatcher.changed(object_id)
+
     def _update_changed(self) -> None:
-        self.dispatcher.changed(FirmwareUpdate.ID)
-        self.dispatcher.changed(Release.ID)
+        self._changed(FirmwareUpdate.ID)
+        self._changed(Release.ID)
 
     def _set_time(self, unix_s: int) -> None:
         self._board.set_unix_s(unix_s)

@@ -35,6 +35,7 @@ class Updates:
         sequence: Of the running release.
         on_change: Called after each change of `state` or `result`.
         reset: Keeps what must be kept, then resets the node.
+        reason_to_wait: Says why nothing may be installed now, an empty string for nothing.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Updates:
         sequence: int,
         on_change: "Callable[[], None]",
         reset: "Callable[[], None]",
+        reason_to_wait: "Callable[[], str]",
     ) -> None:
         self._slots = slots
         self._fetch = fetch
@@ -54,6 +56,7 @@ class Updates:
         self._sequence = sequence
         self._on_change = on_change
         self._reset = reset
+        self._reason_to_wait = reason_to_wait
         self._updater: Any = None
         self._is_install_wanted = False
         self._wake = asyncio.Event()
@@ -93,8 +96,11 @@ class Updates:
         """Install what was downloaded, soon.
 
         Raises:
-            ValueError: Nothing is downloaded.
+            ValueError: Nothing is downloaded, or something is more urgent; ask again later.
         """
+        reason = self._reason_to_wait()
+        if reason:
+            raise ValueError(reason)
         if self.state != firmware_update.STATE_DOWNLOADED:
             raise ValueError("nothing is downloaded")
         self._is_install_wanted = True

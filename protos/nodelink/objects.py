@@ -83,6 +83,13 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
     ),
     3303: ("Temperature", {5700: ("Sensor Value", FLOAT, "R", "", "air.temperature_c")}),
     3304: ("Humidity", {5700: ("Sensor Value", FLOAT, "R", "", "air.humidity_percent")}),
+    3347: (
+        "Push button",
+        {
+            5500: ("Digital Input State", BOOLEAN, "R", "", None),
+            5501: ("Digital Input Counter", INTEGER, "R", "", None),
+        },
+    ),
     3416: (
         "Outdoor lamp controller",
         {
@@ -94,7 +101,9 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             15: ("Lamp operating hours", FLOAT, "R", "h", "lamp.operating_h"),
             18: ("Lamp switch counter", INTEGER, "R", "", "lamp.switch_count"),
             36: ("Nominal Lamp wattage", INTEGER, "RW", "W", None),
+            50: ("Manual override start time", TIME, "RW", "", None),
             51: ("Manual override end time", TIME, "RW", "", None),
+            52: ("Manual override fade", FLOAT, "RW", "s", None),
             54: ("Manual override active", BOOLEAN, "R", "", "lamp.override_active"),
         },
     ),
@@ -154,6 +163,31 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
         {
             # Written together with the resource it guards, in one composite or instance write.
             0: ("Deadline", TIME, "W", "", None),
+        },
+    ),
+    26245: (
+        "Lighting program",
+        {
+            # Written together; a name tells this content from any other.
+            0: ("Name", STRING, "RW", "", None),
+            # One line a rule, firmware/node/lighting/evaluation.py has the syntax.
+            1: ("Rules", STRING, "RW", "", None),
+            2: ("Latitude", FLOAT, "RW", "lat", None),
+            3: ("Longitude", FLOAT, "RW", "lon", None),
+            4: ("Offset from UTC", INTEGER, "RW", "s", None),
+            5: ("Next change of the offset", TIME, "RW", "", None),
+            6: ("Offset after that", INTEGER, "RW", "s", None),
+            7: ("Level now", INTEGER, "R", "/100", None),
+        },
+    ),
+    26246: (
+        "Emergency call",
+        {
+            0: ("Active", BOOLEAN, "R", "", None),
+            1: ("Accepted", BOOLEAN, "R", "", None),
+            2: ("Pressed at", TIME, "R", "", None),
+            3: ("Accept", NONE, "E", "", None),
+            4: ("Reset", NONE, "E", "", None),
         },
     ),
 }

@@ -13,6 +13,8 @@ The contract (class `Board` in `node.board.sim` and `node.board.esp32`):
 - `await connect()` joins the network; it returns at once when it is joined already.
 - `open_transport(host, port)` gives `(transport, address)`; addresses are opaque and hashable.
 - `set_lamp(level_permille)` drives the lamp, 0 to 1000, at once and without fading.
+- `await button_press()` returns at the next press of the emergency call button.
+- `set_beacon(is_on)` switches the light at that button, at once.
 - `read_meter()` gives `(voltage_mv, current_ma, active_power_mw, power_factor_permille)`.
 - `read_air()` gives `(temperature_mc, humidity_mpercent, pm25_mug_m3)`, thousandths each.
   A value that no sensor gives is None; a sensor that fails raises OSError.

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _LAMP_PIN = 18
 _LAMP_HZ = 1000
+_BUTTON_PIN = 4
+_BEACON_PIN = 19
+_BOUNCE_MS = 30
 _SDA_PIN = 21
 _SCL_PIN = 22
 _SHT3X = 0x44
@@ -42,6 +45,10 @@ class Board:
         self._whole_s = 0
         self._wlan = network.WLAN(network.STA_IF)
         self._lamp = machine.PWM(machine.Pin(_LAMP_PIN), freq=_LAMP_HZ, duty_u16=0)
+        self._beacon = machine.Pin(_BEACON_PIN, machine.Pin.OUT, value=0)
+        self._pressed = asyncio.ThreadSafeFlag()
+        self._button = machine.Pin(_BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
+        self._button.irq(lambda _: self._pressed.set(), machine.Pin.IRQ_FALLING)
         self._i2c = machine.I2C(0, scl=machine.Pin(_SCL_PIN), sda=machine.Pin(_SDA_PIN))
         self._watchdog: machine.WDT | None = None
 
@@ -113,6 +120,18 @@ class Board:
     def set_lamp(self, level_permille: int) -> None:
         """Drive the lamp."""
         self._lamp.duty_u16(level_permille * 65535 // 1000)
+
+    async def button_press(self) -> None:
+        """Wait for the next press; a contact that is open again soon was only touched by noise."""
+        while True:
+            await self._pressed.wait()
+            await asyncio.sleep_ms(_BOUNCE_MS)
+            if not self._button.value():
+                return
+
+    def set_beacon(self, is_on: bool) -> None:
+        """Switch the light at the emergency call button."""
+        self._beacon.value(is_on)
 
     def read_meter(self) -> "tuple[Any, Any, Any, Any]":
         """Measure voltage, current, power and power factor: this board has no meter."""

@@ -5,6 +5,7 @@ virtual board's. The models ask `surroundings`, a module of the virtual board, f
 Contract: `node.board`.
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -44,6 +45,7 @@ class Board:
         self._energy_muj = 0  # thousandths of a joule: mW times s
         self._metered_at_s = 0
         self._watchdog = None
+        self._button: Any = None
         seed = surroundings.setting("seed")
         random.seed(seed)
         # Neighbouring seeds stand at unrelated hours of the series.
@@ -100,6 +102,18 @@ class Board:
         """Drive the lamp."""
         self._meter()
         self._level_permille = level_permille
+
+    async def button_press(self) -> None:
+        """Wait for the next press: the board host sends a byte for each, if it gave us a socket."""
+        if self._button is None:
+            descriptor = os.getenv("POLEWARD_BUTTON_FD") or ""
+            if not descriptor:
+                await asyncio.Event().wait()
+            self._button = asyncio.StreamReader(open(int(descriptor), "rb"))
+        await self._button.read(1)
+
+    def set_beacon(self, is_on: bool) -> None:
+        """Switch the light at the emergency call button: nobody looks at it here."""
 
     def read_meter(self) -> "tuple[Any, Any, Any, Any]":
         """Measure voltage (mV), current (mA), active power (mW) and power factor (thousandths)."""

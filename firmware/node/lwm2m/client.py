@@ -62,6 +62,7 @@ class Client:
         self.has_registered = False
         self.registered_at_s = 0
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._wants_bootstrap = not account.is_complete
         self._refusals = 0
         self._back_off = BackOff(board.random_bytes)
@@ -91,7 +92,16 @@ class Client:
                 print("bootstrap failed:", error.args[0])
                 # An account that was refused may be accepted again, for instance after a restore.
                 self._wants_bootstrap = not self._account.is_complete
-            await asyncio.sleep_ms(self._back_off.next_ms())
+            self._hurry.clear()
+            try:
+                await asyncio.wait_for_ms(self._hurry.wait(), self._back_off.next_ms())
+            except asyncio.TimeoutError:
+                pass
+
+    def hurry(self) -> None:
+        """Look for the gateway again at once: somebody called for help."""
+        self._back_off.reset()
+        self._hurry.set()
 
     def update(self) -> None:
         """Have the registration updated now: the link is in doubt, or the gateway asked."""

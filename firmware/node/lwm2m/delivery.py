@@ -17,7 +17,7 @@ from node.store.report_queue import HEADER_BYTES, base_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 _PATH = ("dp",)
 # The gateway writes the time right after the registration; reports of a node without time wait
@@ -25,6 +25,7 @@ _PATH = ("dp",)
 _TIME_WAIT_S = 15
 _MUTED_MS = 500
 _HOLD_MAX_S = 120
+_CALL_RETRY_MAX_MS = 2000
 
 
 class Delivery:
@@ -53,6 +54,7 @@ class Delivery:
         self._boot_count = boot_count
         self._reports_wait = asyncio.Event()
         self._events_wait = asyncio.Event()
+        self._calls_wait = asyncio.Event()
         self._hold_ms = 0
         self.acknowledged = 0
         self.refused = 0
@@ -61,6 +63,7 @@ class Delivery:
         """Look at the queue: something was put into it."""
         self._reports_wait.set()
         self._events_wait.set()
+        self._calls_wait.set()
 
     async def run_reports(self) -> None:
         """Send reports until cancelled."""
@@ -84,16 +87,32 @@ class Delivery:
 
     async def run_events(self) -> None:
         """Send events until cancelled; a failure is retried as long as it takes."""
+        queue = self._queue
         back_off = BackOff(self._board.random_bytes)
+        await self._run(queue.first_event, queue.event_done, self._events_wait, back_off)
+
+    async def run_calls(self) -> None:
+        """Send emergency calls until cancelled, beside everything else and with short pauses."""
+        queue = self._queue
+        back_off = BackOff(self._board.random_bytes, _CALL_RETRY_MAX_MS)
+        await self._run(queue.first_call, queue.call_done, self._calls_wait, back_off)
+
+    async def _run(
+        self,
+        first: "Callable[[], bytes | None]",
+        done: "Callable[[], None]",
+        wait: "asyncio.Event",
+        back_off: BackOff,
+    ) -> None:
         while True:
-            record = self._queue.first_event()
+            record = first()
             if record is None:
-                self._events_wait.clear()
-                await self._events_wait.wait()
+                wait.clear()
+                await wait.wait()
                 continue
             await self._client.registered.wait()
             if not self._account.is_send_muted and await self._send(record):
-                self._queue.event_done()
+                done()
                 back_off.reset()
             else:
                 await self._pause(back_off)

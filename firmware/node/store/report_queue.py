@@ -57,6 +57,7 @@ class ReportQueue:
     - Overflow: a full ring of two moves its oldest report to the log; a full log drops its oldest
       segment and counts its reports in `dropped`.
     - Events have a log of their own, are in it before `put_event` returns, and are never dropped.
+    - So have emergency calls: no other event may stand before them.
 
     Args:
         directory: Where the logs are.
@@ -65,12 +66,13 @@ class ReportQueue:
     def __init__(self, directory: str) -> None:
         self._log = FlashLog(directory, "reports", _SEGMENT_BYTES, _SEGMENTS_MAX)
         self._events = FlashLog(directory, "events", 1, 0)
+        self._calls = FlashLog(directory, "calls", 1, 0)
         self._ring: list[bytes] = []
         self._dropped = 0
 
     def __len__(self) -> int:
         """Count the reports and events that wait."""
-        return len(self._log) + len(self._events) + len(self._ring)
+        return len(self._log) + len(self._events) + len(self._calls) + len(self._ring)
 
     @property
     def dropped(self) -> int:
@@ -90,6 +92,22 @@ class ReportQueue:
             OSError: The file system is full; report it and try again.
         """
         self._events.append(record)
+
+    def put_call(self, record: bytes) -> None:
+        """Queue the event of an emergency call durably.
+
+        Raises:
+            OSError: The file system is full; report it and try again.
+        """
+        self._calls.append(record)
+
+    def first_call(self) -> "bytes | None":
+        """Give the oldest emergency call, None when there is none."""
+        return self._calls.first()
+
+    def call_done(self) -> None:
+        """Forget the oldest emergency call: the gateway has it."""
+        self._calls.pop()
 
     def first_event(self) -> "bytes | None":
         """Give the oldest event, None when there is none."""

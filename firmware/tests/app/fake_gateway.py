@@ -179,6 +179,9 @@ class FakeGateway:
         response = await self.call(aiocoap.iPATCH, "/", senml(records), content_format=SENML)
         return response.code
 
+    async def execute(self, path: str) -> aiocoap.Code:
+        return (await self.call(aiocoap.POST, path)).code
+
     def observe(self, path: str) -> Any:
         request = aiocoap.Message(code=aiocoap.GET, observe=0, accept=SENML)
         request.opt.uri_path = tuple(segment for segment in path.split("/") if segment)

@@ -36,6 +36,7 @@ class SimulatedNode:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
         self._life: asyncio.Task[None] | None = None
+        self._application: MicroPythonApplication | None = None
 
     @property
     def console(self) -> str:
@@ -54,6 +55,11 @@ class SimulatedNode:
     def kill(self) -> None:
         """Cut the power."""
         self._call(self._kill())
+
+    def press_button(self) -> None:
+        """Press the emergency call button."""
+        assert self._application is not None
+        self._loop.call_soon_threadsafe(self._application.press_button)
 
     def close(self) -> None:
         """Put the board away."""
@@ -84,10 +90,10 @@ class SimulatedNode:
             )
             port = stack.enter_context(PtyLine())
             log = stack.enter_context(ConsoleLog(folder.console))
-            application = MicroPythonApplication(
+            self._application = MicroPythonApplication(
                 flash, folder.flash, folder.mac,
                 outside=Outside(Surroundings.load(folder.path)),
                 interpreters=await stack.enter_async_context(Interpreters()),
             )  # fmt: skip
             line = LoggedLine(port, log)
-            await Board(folder.chip, flash, folder.mac, line, application).run()
+            await Board(folder.chip, flash, folder.mac, line, self._application).run()

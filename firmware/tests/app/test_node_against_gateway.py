@@ -138,7 +138,8 @@ async def test_power_cut_loses_no_report_that_was_refused_before(
     await gateway.until(lambda: gateway.reports)
     gateway.dp_codes = [aiocoap.SERVICE_UNAVAILABLE] * 100
     await gateway.until(lambda: len(gateway.dp_codes) < 98)
-    refused = gateway.received[-1]["/26241/0/1"]
+    reports = [pack for pack in gateway.received if "/26241/0/1" in pack]
+    refused = reports[-1]["/26241/0/1"]
     node.kill()
     gateway.dp_codes = []
     node.start()

@@ -40,6 +40,7 @@ class FakeBoard:
         self.now_ms = 0
         self.unix_offset_s = 0
         self.lamp = []
+        self.beacon = []
         self.namespaces = {}
 
     def open_nvs(self, namespace):
@@ -59,3 +60,13 @@ class FakeBoard:
 
     def set_lamp(self, level_permille):
         self.lamp.append(level_permille)
+
+    def set_beacon(self, is_on):
+        self.beacon.append(is_on)
+
+
+class NoProgram:
+    """A pole without a lighting program."""
+
+    def level(self, now):
+        return None

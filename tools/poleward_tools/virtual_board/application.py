@@ -27,6 +27,8 @@ GUEST_HEAP_BYTES = 18 * 1024
 # For a watchdog that is fed through a pipe, as `node.board.sim` does it.
 DEFAULT_FED_TIMEOUT_S = 30.0
 _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
+# A byte for each press of the emergency call button.
+_BUTTON_VARIABLE = "POLEWARD_BUTTON_FD"
 _log = logging.getLogger(__name__)
 
 # `machine.reset_cause()` of each reason.
@@ -67,11 +69,17 @@ class MicroPythonApplication:
         self.outside = outside or Outside()
         self._interpreters = interpreters
         self._vm: Interpreter | None = None
+        self._button: socket.socket | None = None
 
     def receive(self, data: bytes) -> None:
         """Take bytes that came in on the board's line."""
         if self._console:
             self._console.type(data)
+
+    def press_button(self) -> None:
+        """Press the emergency call button; without power nothing notices."""
+        if self._button:
+            self._button.send(b"\n")
 
     def hang(self) -> None:
         """Stop the VM where it is; the watchdog, being hardware, goes on."""
@@ -93,8 +101,8 @@ class MicroPythonApplication:
             except FlashImageError as error:
                 _log.warning("no NVS: %s", error)
         async with contextlib.AsyncExitStack() as stack:
-            ends = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
-            ours, theirs, fed, feeding = ends
+            ends = [stack.enter_context(end) for _ in range(3) for end in socket.socketpair()]
+            ours, theirs, fed, feeding, self._button, pressed = ends
             flash_file = stack.enter_context(self._flash_path.open("rb"))
             interpreters = self._interpreters
             if interpreters is None:
@@ -107,12 +115,14 @@ class MicroPythonApplication:
             try:
                 return await self._run_vm(
                     interpreters, bus,
-                    (theirs.fileno(), feeding.fileno(), flash_file.fileno()),
+                    (
+                        theirs.fileno(), feeding.fileno(), flash_file.fileno(), pressed.fileno(),
+                    ),
                     (files.offset, files.size_bytes, self._mac.hex(),
                      _RESET_CAUSES[started.reason]),
                 )  # fmt: skip
             finally:
-                self._console = None
+                self._console = self._button = None
                 self.outside.link.close()
 
     async def _run_vm(
@@ -130,8 +140,10 @@ class MicroPythonApplication:
                 heap_bytes=self._heap_bytes + GUEST_HEAP_BYTES,
                 descriptors=(console.inner, *descriptors),
                 # No history of consoles in anybody's home.
-                environment={"HOME": "/nonexistent", _FEEDING_VARIABLE: "{2}"},
-            )
+                environment={
+                    "HOME": "/nonexistent", _FEEDING_VARIABLE: "{2}", _BUTTON_VARIABLE: "{4}",
+                },
+            )  # fmt: skip
             self._vm = vm
             tasks = [
                 asyncio.create_task(work)

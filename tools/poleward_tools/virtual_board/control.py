@@ -36,6 +36,9 @@ class Controllable(Protocol):
     def hang(self) -> None:
         """Stand still until the next reset."""
 
+    def press_button(self) -> None:
+        """Press the emergency call button."""
+
 
 class BoardControl:
     """Carries out commands; each key of an object is one command, done in the order of the keys.
@@ -48,6 +51,7 @@ class BoardControl:
     | `brown_out` | true: the supply dips, the chip resets |
     | `boot_button` | whether it is held at the next reset |
     | `hang` | true: the program stands still, only the watchdog still runs |
+    | `press_button` | true: somebody presses the emergency call button |
     | `cut_after` | cut the power in the n-th flash operation from now; null takes it back |
     | `flip_bit_rate` | chance that a programmed byte gets one wrong bit |
     | `worn_sectors` | numbers of the sectors that no longer erase |
@@ -68,6 +72,7 @@ class BoardControl:
             "brown_out": self._brown_out,
             "boot_button": self._boot_button,
             "hang": self._hang,
+            "press_button": self._press_button,
             "cut_after": self._cut_after,
             "flip_bit_rate": self._flip_bit_rate,
             "worn_sectors": self._worn_sectors,
@@ -127,6 +132,9 @@ class BoardControl:
 
     def _hang(self, _: bool) -> None:
         self._application.hang()
+
+    def _press_button(self, _: bool) -> None:
+        self._application.press_button()
 
     def _cut_after(self, operations: int | None) -> None:
         if operations is not None and int(operations) < 1:

@@ -16,8 +16,12 @@ _DEFAULT = 4
 _OPERATING_HOURS = 15
 _SWITCH_COUNT = 18
 _NOMINAL_W = 36
+_OVERRIDE_START = 50
 _OVERRIDE_END = 51
+_OVERRIDE_FADE = 52
 _OVERRIDE_ACTIVE = 54
+_FADE_MS = 800
+_FADE_MAX_MS = 3600000
 
 
 class Lamp:
@@ -30,10 +34,10 @@ class Lamp:
 
     ID = 3416
     TABLE = {
-        1: "RWi", 2: "Ri", 3: "Ri", 4: "RWi", 5: "Rb", 15: "Rf", 18: "Ri", 36: "RWi", 51: "RWt",
-        54: "Rb",
+        1: "RWi", 2: "Ri", 3: "Ri", 4: "RWi", 5: "Rb", 15: "Rf", 18: "Ri", 36: "RWi", 50: "RWt",
+        51: "RWt", 52: "RWf", 54: "Rb",
     }  # fmt: skip
-    ACTUATORS = (_COMMAND, _OVERRIDE_END)
+    ACTUATORS = (_COMMAND, _OVERRIDE_START, _OVERRIDE_END)
 
     def __init__(self, controller: "Any", storage: "Any") -> None:
         self._controller = controller
@@ -42,6 +46,9 @@ class Lamp:
             self.nominal_w = storage.get_i32("nominal_w")
         except OSError:
             self.nominal_w = 0
+        # What the last command said.
+        self._starts_at = 0
+        self._fade_ms = _FADE_MS
 
     def read(self, resource: int) -> "Any":
         """Give a value, None for one that there is not now."""
@@ -59,6 +66,10 @@ class Lamp:
             return controller.switch_count
         if resource == _NOMINAL_W:
             return self.nominal_w or None
+        if resource == _OVERRIDE_START:
+            return self._starts_at or None
+        if resource == _OVERRIDE_FADE:
+            return self._fade_ms
         if resource == _OVERRIDE_END:
             return controller.override_ends_at if controller.is_overridden else None
         # Resource 5, Lamp failure, is absent until the node can judge it.
@@ -68,15 +79,19 @@ class Lamp:
         """Take a command with its end, the default level, the nominal wattage.
 
         A command without an end lasts until the next; an end alone moves the end of the override
-        that is active. An end in the past ends the override.
+        that is active. An end in the past ends the override. With a start (Unix time) the fade
+        begins then, at the same moment on every pole that got the same.
         """
         for resource in (_COMMAND, _DEFAULT):
             if not 0 <= values.get(resource, 0) <= 100:
                 raise RefusedError(VALUE, "level: 0 to 100 %")
         if not 0 < values.get(_NOMINAL_W, 1) <= 2000:
             raise RefusedError(VALUE, "nominal wattage: 1 to 2000 W")
-        if not 0 <= values.get(_OVERRIDE_END, 0) < 0x7FFFFFFF:
-            raise RefusedError(VALUE, "override end: Unix seconds")
+        for resource in (_OVERRIDE_START, _OVERRIDE_END):
+            if not 0 <= values.get(resource, 0) < 0x7FFFFFFF:
+                raise RefusedError(VALUE, "override start and end: Unix seconds")
+        if values.get(_OVERRIDE_FADE, 0) > _FADE_MAX_MS:
+            raise RefusedError(VALUE, "fade: at most 3600 s")
         if _NOMINAL_W in values and values[_NOMINAL_W] != self.nominal_w:
             self.nominal_w = values[_NOMINAL_W]
             self._storage.set_i32("nominal_w", self.nominal_w)
@@ -84,6 +99,12 @@ class Lamp:
         if _DEFAULT in values:
             self._controller.set_default(values[_DEFAULT])
         if _COMMAND in values:
-            self._controller.override(values[_COMMAND], values.get(_OVERRIDE_END, 0))
+            self._starts_at = values.get(_OVERRIDE_START, 0)
+            self._fade_ms = values.get(_OVERRIDE_FADE, _FADE_MS)
+            if self._fade_ms < 0:  # 3416/x/52: a negative number means the default
+                self._fade_ms = _FADE_MS
+            self._controller.override(
+                values[_COMMAND], values.get(_OVERRIDE_END, 0), self._starts_at, self._fade_ms
+            )
         elif _OVERRIDE_END in values:
             self._controller.move_end(values[_OVERRIDE_END])
