@@ -19,8 +19,8 @@ from poleward_gateway.adapters.clock import SystemClock
 from poleward_gateway.adapters.fleet_link import enrollment, identity
 from poleward_gateway.adapters.fleet_link.link import FleetLink
 from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsServer
-from poleward_gateway.adapters.node_link.datagrams import open_socket
 from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
+from poleward_gateway.adapters.node_link.lanes import open_lanes
 from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.report_path import ReportPath
@@ -116,8 +116,8 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
     if config.insecure_nosec:
         _log.warning("insecure_nosec", meaning="nodes are answered that prove nothing")
     async with contextlib.AsyncExitStack() as stack:
-        sock = open_socket(config.coap_host, config.coap_port)
-        stack.callback(sock.close)
+        lanes = open_lanes(config.coap_host, config.coap_port)
+        stack.callback(lanes.close)
         database = Database(config.database_path)
         stack.callback(database.close)
         gateway = Gateway(config, known, database)
@@ -127,7 +127,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
             _log.info("metrics", port=metrics.port)
         await gateway.start()
         stack.push_async_callback(gateway.close)
-        gateway.endpoint.open(sock)
+        gateway.endpoint.open(lanes)
         stack.push_async_callback(gateway.endpoint.close)
         stack.push_async_callback(gateway.reports.close)
         # What is there now stays: collecting it again and again would only stop the loop.
@@ -174,12 +174,12 @@ class Gateway:
         )
         self.reports = ReportPath(
             self.table, self.telemetry, self.layouts, clock, self.tally,
-            on_heard=lambda node, purpose: self.resources.heard(node, purpose),
+            on_heard=lambda nodes: self.resources.heard(nodes),
         )  # fmt: skip
         self.endpoint = NodeEndpoint(
             self.table,
             handler=lambda caller, request: self.resources.handle(caller, request),
-            on_heard=lambda node, purpose: self.resources.heard(node, purpose),
+            on_heard=lambda nodes: self.resources.heard(nodes),
             tally=self.tally,
             reports=self.reports,
             insecure_nosec=config.insecure_nosec,
@@ -197,7 +197,10 @@ class Gateway:
             self.registry, desired, self.table, link, self.jobs, clock,
             on_settled=self._settled,
             on_desired=self.updates.reconcile,
-            tick_listeners=(self.updates.tick, self.commands.tick, lambda: self.uplink.wake()),
+            tick_listeners=(
+                self.updates.tick, self.commands.tick, lambda: self.uplink.wake(),
+                database.hold_ballast,
+            ),
         )  # fmt: skip
         self.uplink = Uplink(
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,

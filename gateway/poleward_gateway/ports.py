@@ -59,8 +59,9 @@ class EventBatch:
 class Spool(Protocol):
     """Durable queue of reports and of events between the nodes and the fleet.
 
-    Nothing is ever dropped here. Batch numbers count from 1 without gaps, apart for reports and
-    for events. Not guaranteed: the order of reports of different nodes.
+    Events are never dropped. Where there is no room, the oldest reports are, counted, with a gap
+    event for each node. Batch numbers count from 1 without gaps, apart for reports and for
+    events. Not guaranteed: the order of reports of different nodes.
     """
 
     @property
@@ -96,6 +97,9 @@ class Spool(Protocol):
 
     def waiting_reports(self) -> int:
         """Say how many reports wait for the fleet."""
+
+    def dropped_reports(self) -> int:
+        """Say how many reports were ever dropped for want of room."""
 
 
 class DesiredStore(Protocol):

@@ -58,7 +58,7 @@ async def test_a_layout_is_asked_for_once_and_the_report_taken(
     await until(lambda: (1, 1, 1) in fleet.reports)
     report = fleet.reports[(1, 1, 0)]
     assert [s.metric for s in report.layout] == ["lamp.level_percent", "supply.active_power_w"]
-    assert report.values == (70.0, 42.5)
+    assert tuple(report.values) == (70.0, 42.5)
     assert math.isnan(fleet.reports[(1, 1, 1)].values[1])
     assert gateway.layouts.find(LAYOUT_ID) == KNOWN
 

@@ -48,7 +48,7 @@ async def test_a_report_reaches_the_fleet_and_empties_the_spool(
         ("supply.active_power_w", 0),
         ("lamp.level_percent", 0),
     ]
-    assert report.values == (42.5, 70.0)
+    assert tuple(report.values) == (42.5, 70.0)
     await until(lambda: gateway.spool.waiting_reports() == 0)
 
 

@@ -12,10 +12,12 @@ from aiocoap.numbers.types import CON
 from gateway_fakes.desired import desired_node
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, MakeNode, until
+from hypothesis import given
+from hypothesis import strategies as st
 from test_layouts import LAYOUT, LAYOUT_ID
 
 from poleward_gateway import bootstrap
-from poleward_gateway.adapters.node_link import report_path
+from poleward_gateway.adapters.node_link import report_form, report_path, senml
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.telemetry import ReceivedMark
 from poleward_gateway.services import telemetry
@@ -30,6 +32,18 @@ def pack(sequence: int, *, boot: int = 1, dropped: int = 0) -> bytes:
         records.append({0: "2", 2: dropped})
     records.append({0: "4", 8: cbor2.dumps([LAYOUT_ID, 70, 1, 42.5])})
     return cbor2.dumps(records)
+
+
+def event_pack(sequence: int, *, kind: str = "sos.pressed") -> bytes:
+    return cbor2.dumps(
+        [
+            {-2: "/26242/0/", -3: 1_790_000_000, 0: "0", 2: 1},
+            {0: "1", 2: sequence},
+            {0: "2", 3: kind},
+            {0: "3", 2: 3},
+            {0: "4", 3: ""},
+        ]
+    )
 
 
 def protected(node: FakeNode, payload: bytes) -> tuple[bytes, Any]:
@@ -72,8 +86,57 @@ async def test_a_report_takes_the_direct_path_and_its_answer_is_authentic(
     assert (await reporting.send(pack(1))).code == codes.CHANGED
     assert said == [True]
     await until(lambda: (1, 1, 1) in fleet.reports)
-    assert fleet.reports[(1, 1, 1)].values == (70.0, 42.5)
+    assert tuple(fleet.reports[(1, 1, 1)].values) == (70.0, 42.5)
     assert fleet.reports[(1, 1, 1)].time_ms == 1_790_000_001_000
+
+
+async def test_an_event_takes_the_direct_path_and_waits_for_nobody(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, reporting: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    said = count_taken(gateway, monkeypatch)
+    # A report that came before it waits for company, and there is no room for more reports.
+    monkeypatch.setattr(report_path, "COMPANY_WAIT_S", 30.0)
+    monkeypatch.setattr(telemetry, "REPORTS_UNDER_WAY_MAX", 0)
+    datagram, _ = protected(reporting, pack(1))
+    reporting.throw(datagram)
+    await until(lambda: bool(gateway.reports._reports))
+    assert (await reporting.send(event_pack(7))).code == codes.CHANGED
+    assert said == [True, True]
+    await until(lambda: [event.sequence for event in fleet.events] == [7])
+    assert fleet.events[0].kind == "sos.pressed"
+
+
+@given(
+    time_s=st.integers(-(2**32), -(2**16) - 1) | st.integers(2**16, 2**32 - 1),
+    boot=st.integers(0, 2**32 - 1),
+    sequence=st.integers(0, 2**32 - 1),
+    dropped=st.none() | st.integers(0, 2**32 - 1),
+    values=st.binary(min_size=1, max_size=255),
+)
+def test_a_report_in_our_form_reads_as_senml_does(
+    time_s: int, boot: int, sequence: int, dropped: int | None, values: bytes
+) -> None:
+    records: list[dict[int, Any]] = [{-2: "/26241/0/", -3: time_s, 0: "0", 2: boot}]
+    records.append({0: "1", 2: sequence})
+    if dropped is not None:
+        records.append({0: "2", 2: dropped})
+    records.append({0: "4", 8: values})
+    encoded = cbor2.dumps(records)
+    read = report_form.read(b"before" + encoded, len(b"before"))
+    assert read == (time_s, boot, sequence, dropped or 0, values)
+    by_path = {record.path: record.value for record in senml.decode(encoded)}
+    assert by_path["/26241/0/0"] == boot
+    assert by_path["/26241/0/1"] == sequence
+    assert by_path["/26241/0/4"] == values
+
+
+@given(st.data())
+def test_a_report_that_was_cut_or_altered_is_not_in_our_form(data: st.DataObject) -> None:
+    whole = pack(data.draw(st.integers(0, 2**32 - 1)))
+    end = data.draw(st.integers(0, len(whole) - 1))
+    assert report_form.read(whole[:end], 0) is None
+    assert report_form.read(whole + b"x", 0) is None
 
 
 async def test_everything_else_is_left_to_the_general_path(
@@ -83,8 +146,9 @@ async def test_everything_else_is_left_to_the_general_path(
     assert (await reporting.report(1, 1, {"/3418/0/4": 1.0})).code == codes.CHANGED
     assert (await reporting.send(pack(2) + b"x")).code == codes.BAD_REQUEST
     await reporting.register()
-    event = [{0: "/26242/0/0", 2: 1}, {0: "/26242/0/1", 2: 0}, {0: "/26242/0/2", 3: "x"}]
-    assert (await reporting.send(cbor2.dumps(event))).code == codes.CHANGED
+    named = [{0: "/26242/0/0", 2: 1}, {0: "/26242/0/1", 2: 0}, {0: "/26242/0/2", 3: "x"}]
+    assert (await reporting.send(cbor2.dumps(named))).code == codes.CHANGED
+    assert (await reporting.send(event_pack(1, kind=""))).code == codes.BAD_REQUEST
     # Answers of the node to what a registration starts also arrive here.
     assert said
     assert not any(said)

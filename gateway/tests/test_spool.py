@@ -1,5 +1,6 @@
 """The spool against a model: a crash at any point loses nothing that was promised."""
 
+import array
 import asyncio
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from poleward_gateway.adapters.storage.ballast import BALLAST_BYTES
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
@@ -25,7 +27,8 @@ LAYOUT = (Series("supply.active_power_w", 0), Series("lamp.level_percent", 0))
 
 
 def report(sequence: int, *, node: int = 1, boot: int = 1) -> Report:
-    return Report(NodeNumber(node), boot, sequence, 1000 * sequence, LAYOUT, (1.5, float(sequence)))
+    values = array.array("d", (1.5, float(sequence)))
+    return Report(NodeNumber(node), boot, sequence, 1000 * sequence, LAYOUT, values)
 
 
 def event(sequence: int) -> Event:
@@ -155,26 +158,93 @@ async def test_many_reports_share_a_commit(tmp_path: Path) -> None:
     database.close()
 
 
+async def fill(spool: SqliteSpool, count: int) -> None:
+    for first in range(0, count, 100):
+        await asyncio.gather(*(spool.add_reports([report(first + i)]) for i in range(100)))
+
+
+async def test_beyond_its_quota_the_oldest_reports_go_counted_and_events_stay(
+    tmp_path: Path,
+) -> None:
+    database = Database(tmp_path / "g.db")
+    spool = SqliteSpool(database, reports_max=1600)
+    database.start()
+    await spool.add_events([event(0)])
+    await fill(spool, 100)
+    batch = await spool.report_batch_after(0, 50)
+    await fill(spool, 3000)
+    assert spool.waiting_reports() <= 1600
+    assert spool.dropped_reports() == 3100 - spool.waiting_reports()
+    assert await spool.report_batch_after(0, 50) == batch, "a batch always has the same content"
+    following = await spool.report_batch_after(1, 1)
+    assert following is not None
+    events = await spool.event_batch_after(0, 1000)
+    assert events is not None
+    assert events.events[0] == event(0)
+    gaps = [dict(gap.detail) for gap in events.events[1:]]
+    assert {gap.kind for gap in events.events[1:]} == {"reports.gap"}
+    assert int(gaps[-1]["last"]) == following.reports[0].sequence - 1
+    await asyncio.to_thread(database.close)
+    database, spool = open_spool(tmp_path / "g.db")
+    assert spool.dropped_reports() == 3100 - spool.waiting_reports()
+    mark = spool.mark(NodeNumber(1))
+    assert mark is not None
+    assert mark.highest == 2999
+    database.close()
+
+
+async def test_ids_of_dropped_reports_are_not_used_again(tmp_path: Path) -> None:
+    database = Database(tmp_path / "g.db")
+    spool = SqliteSpool(database, reports_max=0)
+    database.start()
+    await spool.add_reports([report(0)])
+    assert spool.waiting_reports() == 0
+    await spool.add_events([event(0)])
+    assert await spool.report_batch_after(0, 10) is None
+    database.close()
+    database, spool = open_spool(tmp_path / "g.db")
+    await spool.add_reports([report(1)])
+    batch = await spool.report_batch_after(0, 10)
+    assert batch is not None
+    assert [one.sequence for one in batch.reports] == [1]
+    database.close()
+
+
+async def test_a_full_disk_costs_the_oldest_reports_only(tmp_path: Path) -> None:
+    database, spool = open_spool(tmp_path / "g.db")
+    ballast = tmp_path / "ballast"
+    assert ballast.stat().st_size == BALLAST_BYTES
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 60"))
+    await fill(spool, 10_000)
+    assert spool.dropped_reports() > 0
+    assert spool.dropped_reports() + spool.waiting_reports() == 10_000
+    assert not ballast.exists(), "its space was given up"
+    await spool.add_events([event(number) for number in range(100)])
+    mark = spool.mark(NodeNumber(1))
+    assert mark is not None
+    assert mark.highest == 9_999
+    database.hold_ballast()
+    assert ballast.exists()
+    database.close()
+
+
 async def test_a_failed_commit_promises_nothing(tmp_path: Path) -> None:
     database, spool = open_spool(tmp_path / "g.db")
-    await database.run(lambda c: c.execute("PRAGMA max_page_count = 20"))
-
-    async def fill_the_disk() -> None:
-        for sequence in range(10_000):
-            await asyncio.gather(
-                *(spool.add_reports([report(100 * sequence + i)]) for i in range(100))
-            )
-
+    await fill(spool, 100)
+    # What is in a batch cannot be dropped to make room.
+    await spool.report_batch_after(0, 100)
+    (pages,) = await database.run(lambda c: c.execute("PRAGMA page_count").fetchone())
+    await database.run(lambda c: c.execute(f"PRAGMA max_page_count = {pages}"))
     with pytest.raises(StorageError, match="check the disk"):
-        await fill_the_disk()
+        await spool.add_reports([report(number) for number in range(100, 10_000)])
     mark = spool.mark(NodeNumber(1))
-    waiting = spool.waiting_reports()
-    await database.run(lambda c: c.execute("PRAGMA max_page_count = 1000000"))
-    (count,) = await database.run(lambda c: c.execute("SELECT count(*) FROM report").fetchone())
-    assert count == waiting
     assert mark is not None
-    assert mark.highest == waiting - 1
-    await spool.add_reports([report(mark.highest + 1)])
+    assert mark.highest == 99
+    assert spool.waiting_reports() == 100
+    await database.run(lambda c: c.execute("PRAGMA max_page_count = 1000000"))
+    await spool.add_reports([report(100)])
+    (count,) = await database.run(lambda c: c.execute("SELECT count(*) FROM report").fetchone())
+    assert count == 101
     database.close()
 
 

@@ -1,5 +1,6 @@
 """Rules and mappings of the gateway, without any socket."""
 
+import array
 import math
 
 import pytest
@@ -32,7 +33,7 @@ series = st.builds(Series, st.sampled_from(["a_w", "b_v", "c_c"]), st.integers(0
 @st.composite
 def reports(draw: st.DrawFn) -> Report:
     layout = tuple(draw(st.lists(series, max_size=4)))
-    values = tuple(draw(st.floats(allow_nan=False)) for _ in layout)
+    values = array.array("d", [draw(st.floats(allow_nan=False)) for _ in layout])
     return Report(
         NodeNumber(draw(uint32)), draw(uint32), draw(uint32),
         draw(st.integers(-(2**40), 2**45)), layout, values,
@@ -49,7 +50,7 @@ def test_reports_survive_the_way_through_packed_columns(made: list[Report]) -> N
 
 
 def test_a_value_that_is_no_number_travels_as_nan() -> None:
-    report = Report(NodeNumber(1), 1, 1, 1, (Series("a_w", 0),), (math.nan,))
+    report = Report(NodeNumber(1), 1, 1, 1, (Series("a_w", 0),), array.array("d", [math.nan]))
     message = mapping.report_batch_to_message(ReportBatch(1, (report,)))
     (found,) = mapping.reports_from_message(message.report_batch)
     assert math.isnan(found.values[0])

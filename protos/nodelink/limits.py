@@ -11,5 +11,6 @@ QUEUE_WINDOW_S = 93  # OMA LwM2M TS Core 1.1, 6.5: MAX_TRANSMIT_WAIT of RFC 7252
 SSN_STEP = 64  # RFC 8613, B.1.1: sequence numbers reserved with one write to flash
 REPLAY_WINDOW = 32  # RFC 8613, 3.2.2
 COMMAND_DEADLINE_S = 30  # an actuator command without a deadline of its own is dropped after this
+URGENT_TOKEN_BYTES = 8  # token length of an event: the gateway's kernel lets it past reports
 ENVELOPE_MAX_BYTES = 4096  # signed manifest without payloads
 BUNDLE_MAX_BYTES = 384 * 1024  # unpacked; two slots and the report log share a 960 KiB file system

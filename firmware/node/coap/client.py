@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MAX_PENDING = const(8)
 _MAX_RESPONSE_BYTES = const(8192)
-_TOKEN_BYTES = const(2)
+TOKEN_BYTES = const(2)
 _SZX = const(6)
 
 
@@ -169,12 +169,13 @@ class Client:
         payload: "bytes | bytearray | memoryview",
         confirmable: bool,
         timeout_ms: int,
+        token_bytes: int = TOKEN_BYTES,
     ) -> Response:
         if len(self._pending) == _MAX_PENDING:
             raise RequestAborted
-        token = self._random_bytes(_TOKEN_BYTES)
+        token = self._random_bytes(token_bytes)
         while any(pending.token == token for pending in self._pending):
-            token = self._random_bytes(_TOKEN_BYTES)
+            token = self._random_bytes(token_bytes)
         pending = _Pending(token, address, context, timeout_ms)
         pending.started_at = self._clock.ticks_ms()
         if context is not None:
@@ -211,17 +212,18 @@ class Client:
         payload: "bytes | bytearray | memoryview",
         confirmable: bool,
         timeout_ms: int,
+        token_bytes: int = TOKEN_BYTES,
     ) -> Response:
         """Exchange, and once more with the Echo value when the peer asks for it (RFC 9175, 2.3)."""
         response = await self._exchange(
-            address, context, code, options, payload, confirmable, timeout_ms
+            address, context, code, options, payload, confirmable, timeout_ms, token_bytes
         )
         if response.code == UNAUTHORIZED and response.is_protected == (context is not None):
             echo = coap_options.find(response.options, coap_options.ECHO)
             if echo is not None:
                 options = options + [(coap_options.ECHO, echo)]
                 response = await self._exchange(
-                    address, context, code, options, payload, confirmable, timeout_ms
+                    address, context, code, options, payload, confirmable, timeout_ms, token_bytes
                 )
         return response
 
@@ -237,6 +239,7 @@ class Client:
         accept: "int | None",
         confirmable: bool,
         timeout_ms: int,
+        token_bytes: int,
     ) -> Response:
         """See `Endpoint.request`."""
         options = [(coap_options.URI_PATH, segment.encode()) for segment in path]
@@ -248,7 +251,7 @@ class Client:
             options.append((coap_options.ACCEPT, coap_options.uint(accept)))
         if len(payload) <= blockwise.BLOCK_BYTES:
             response = await self._answered(
-                address, context, code, options, payload, confirmable, timeout_ms
+                address, context, code, options, payload, confirmable, timeout_ms, token_bytes
             )
         else:
             response = await self._upload(address, context, code, options, payload, timeout_ms)
@@ -268,7 +271,7 @@ class Client:
     ) -> Response:
         """Send `payload` in Block1 pieces (RFC 7959, 2.5)."""
         data = memoryview(payload)
-        tag = self._random_bytes(_TOKEN_BYTES)
+        tag = self._random_bytes(TOKEN_BYTES)
         szx = _SZX
         at = 0
         while True:

@@ -17,7 +17,7 @@ import asyncio
 
 from micropython import const
 
-from node.coap.client import Client
+from node.coap.client import TOKEN_BYTES, Client
 from node.coap.exchange import Duplicates, Outbox
 from node.coap.message import (
     ACKNOWLEDGEMENT,
@@ -105,11 +105,12 @@ class Endpoint:
         accept: "int | None" = None,
         confirmable: bool = True,
         timeout_ms: int = _MAX_TRANSMIT_WAIT_MS,
+        token_bytes: int = TOKEN_BYTES,
     ) -> Response:
         """Send a request and return the response, whatever its code.
 
         A payload over 1024 bytes goes and comes in blocks, and `timeout_ms` counts for each block.
-        A peer that asks for Echo gets it.
+        A peer that asks for Echo gets it. The length of the token may say something to the peer.
 
         `address` is where to, as the transport knows it; `context` is the security context to send
         under, None for a plain request; `path` and `query` are the parts as str, without slashes.
@@ -133,6 +134,7 @@ class Endpoint:
             accept,
             confirmable,
             timeout_ms,
+            token_bytes,
         )
 
     async def download(

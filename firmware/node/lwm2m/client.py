@@ -6,12 +6,13 @@ Not the objects' requests, which the dispatcher serves, and not the reports.
 import asyncio
 
 from node.coap import message
-from node.coap.client import RequestAborted, RequestError
+from node.coap.client import TOKEN_BYTES, RequestAborted, RequestError
 from node.codec.link_format import links
 from node.lwm2m import values
 from node.lwm2m.account import read_blob, read_integer
 from node.lwm2m.back_off import BackOff
 from node.oscore.context import OscoreError
+from nodelink.limits import URGENT_TOKEN_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,9 +114,13 @@ class Client:
         self._wake.set()
 
     async def request(
-        self, path: "tuple[str, ...]", payload: "bytes | memoryview", content_format: int
+        self,
+        path: "tuple[str, ...]",
+        payload: "bytes | memoryview",
+        content_format: int,
+        is_urgent: bool = False,
     ) -> "message.Response":
-        """POST to the gateway under the registration.
+        """POST to the gateway under the registration, ahead of other nodes' reports if urgent.
 
         Raises:
             NotRegisteredError: Wait for `registered`.
@@ -131,6 +136,7 @@ class Client:
             payload=payload,
             content_format=content_format,
             timeout_ms=_REQUEST_TIMEOUT_MS,
+            token_bytes=URGENT_TOKEN_BYTES if is_urgent else TOKEN_BYTES,
         )
         return response
 

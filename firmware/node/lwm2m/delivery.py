@@ -111,7 +111,7 @@ class Delivery:
                 await wait.wait()
                 continue
             await self._client.registered.wait()
-            if not self._account.is_send_muted and await self._send(record):
+            if not self._account.is_send_muted and await self._send(record, is_urgent=True):
                 done()
                 back_off.reset()
             else:
@@ -122,13 +122,13 @@ class Delivery:
         hold_ms, self._hold_ms = self._hold_ms, 0
         await asyncio.sleep_ms(max(hold_ms, back_off.next_ms()))
 
-    async def _send(self, record: bytes) -> bool:
+    async def _send(self, record: bytes, is_urgent: bool = False) -> bool:
         """Send one record; tell whether it needs no further care."""
         payload = bytearray(record[HEADER_BYTES:])
         board = self._board
         stamp(payload, base_time(record, self._boot_count, board.monotonic_s(), board.unix_s()))
         try:
-            response = await self._client.request(_PATH, payload, FORMAT_SENML_CBOR)
+            response = await self._client.request(_PATH, payload, FORMAT_SENML_CBOR, is_urgent)
         except NotRegisteredError:
             return False
         except (RequestError, OscoreError):

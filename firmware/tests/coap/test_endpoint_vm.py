@@ -47,6 +47,17 @@ def test_a_protected_request_is_answered():
     Pair().run(test)
 
 
+def test_a_request_may_have_a_token_of_another_length():
+    async def test(pair):
+        response = await run_until_done(
+            pair.network, pair.request(GET, ("3", "0"), payload=b"x", token_bytes=8)
+        )
+        assert response.code == CONTENT
+        assert pair.network.sent_by("client")[0][0] & 15 == 8
+
+    Pair().run(test)
+
+
 def test_a_plain_request_is_refused_except_discovery():
     async def test(pair):
         response = await run_until_done(

@@ -3,6 +3,7 @@
 Not what is asked of a node after it registered: services/upkeep.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -130,23 +131,30 @@ class Registry:
         self._refresh(entry)
         return True
 
-    def heard(self, node: NodeNumber) -> bool:
-        """Note an authenticated message; any counts, whatever it says.
+    def heard(self, nodes: Sequence[NodeNumber]) -> list[NodeNumber]:
+        """Note authenticated messages; any counts, whatever it says.
+
+        Args:
+            nodes: Who sent one just now.
 
         Returns:
-            Whether the node is registered.
+            Those of them that are not registered.
         """
-        entry = self._entries.get(node)
-        if entry is None:
-            return False
         now_ms = self._clock.now_ms()
-        is_known = now_ms - entry.state.heard_at_ms < HEARD_RESOLUTION_MS
-        if is_known and entry.state.link_state is LinkState.ONLINE:
-            return True
-        entry.state = replace(entry.state, heard_at_ms=now_ms)
-        if entry.state.link_state is not LinkState.ONLINE:
-            self._refresh(entry)
-        return entry.registered_until_s is not None
+        unregistered = []
+        for node in nodes:
+            entry = self._entries.get(node)
+            if entry is None:
+                continue
+            is_known = now_ms - entry.state.heard_at_ms < HEARD_RESOLUTION_MS
+            if is_known and entry.state.link_state is LinkState.ONLINE:
+                continue
+            entry.state = replace(entry.state, heard_at_ms=now_ms)
+            if entry.state.link_state is not LinkState.ONLINE:
+                self._refresh(entry)
+            if entry.registered_until_s is None:
+                unregistered.append(node)
+        return unregistered
 
     def note_boot(self, node: NodeNumber, boot: int) -> None:
         """Note a node's boot count, known from its reports."""

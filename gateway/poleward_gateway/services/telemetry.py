@@ -56,6 +56,7 @@ class Telemetry:
         self._boots: dict[NodeNumber, int] = {}
         self._dropped: dict[NodeNumber, tuple[int, int]] = {}
         self._disk_failed = False
+        self._dropped_by_spool = spool.dropped_reports()
 
     async def take_report(self, report: Report) -> Receipt:
         """Spool a report; returns after it is on disk."""
@@ -68,23 +69,27 @@ class Telemetry:
         Returns:
             What became of each.
         """
-        tally = self._tally
-        tally.count("reports_received", len(reports))
         receipts = [Receipt.STORED] * len(reports)
         taken: list[Report] = []
         places: list[int] = []
         gaps: list[Event] = []
+        mark = self._spool.mark
+        room = REPORTS_UNDER_WAY_MAX - self._under_way
         for place, report in enumerate(reports):
-            committed = self._spool.mark(report.node)
+            committed = mark(report.node)
             if committed is not None and committed.holds(report.boot, report.sequence):
-                tally.count("reports_duplicate")
-            elif self._under_way + len(taken) >= REPORTS_UNDER_WAY_MAX:
-                tally.count("reports_refused")
+                continue
+            if room <= 0:
                 receipts[place] = Receipt.OVERLOADED
-            else:
-                taken.append(report)
-                places.append(place)
-                self._note_gap(report, committed, gaps)
+                continue
+            room -= 1
+            taken.append(report)
+            places.append(place)
+            self._note_gap(report, committed, gaps)
+        refused = receipts.count(Receipt.OVERLOADED)
+        self._tally.count("reports_received", len(reports))
+        self._tally.count("reports_refused", refused)
+        self._tally.count("reports_duplicate", len(reports) - len(taken) - refused)
         if not taken:
             return receipts
         self._under_way += len(taken)
@@ -100,7 +105,8 @@ class Telemetry:
         finally:
             self._under_way -= len(taken)
         self._note_disk(None)
-        tally.count("reports_spooled", len(taken))
+        self._note_room()
+        self._tally.count("reports_spooled", len(taken))
         for report in taken:
             if self._boots.get(report.node) != report.boot:
                 self._boots[report.node] = report.boot
@@ -119,29 +125,50 @@ class Telemetry:
 
     async def take_event(self, event: Event) -> Receipt:
         """Spool an event; returns after it is on disk."""
+        (receipt,) = await self.take_events((event,))
+        return receipt
+
+    async def take_events(self, events: Sequence[Event]) -> Sequence[Receipt]:
+        """Spool events that arrived together; returns after they are on disk.
+
+        Returns:
+            What became of each.
+        """
         try:
-            await self._spool.add_events([event])
+            await self._spool.add_events(events)
         except StorageError as error:
             self._note_disk(error)
-            return Receipt.OVERLOADED
+            return [Receipt.OVERLOADED] * len(events)
         self._note_disk(None)
-        self._tally.count("events_spooled")
+        self._tally.count("events_spooled", len(events))
         self._on_spooled()
-        return Receipt.STORED
+        return [Receipt.STORED] * len(events)
 
     def _note_gap(self, report: Report, committed: ReceivedMark | None, gaps: list[Event]) -> None:
         """Make an event about reports that never came; a gap is reported as a gap."""
-        arrived = self._arrived.get(report.node) or committed
-        if arrived is None:
-            self._arrived[report.node] = ReceivedMark.first(report.boot, report.sequence)
+        node, boot, sequence = report.node, report.boot, report.sequence
+        known = self._arrived.get(node) or committed
+        if known is None:
+            self._arrived[node] = ReceivedMark.first(boot, sequence)
             return
-        self._arrived[report.node] = arrived.after(report.boot, report.sequence)
-        if report.sequence == arrived.highest + 1 and report.boot == arrived.boot:
+        self._arrived[node] = known.after(boot, sequence)
+        if sequence == known.highest + 1 and boot == known.boot:
             return
-        if arrived.judge(report.boot, report.sequence) is Arrival.AFTER_GAP:
-            missing = arrived.missing_before(report.boot, report.sequence)
+        if known.judge(boot, sequence) is Arrival.AFTER_GAP:
+            missing = known.missing_before(boot, sequence)
             self._tally.count("reports_missing", len(missing))
-            gaps.append(gap_event(report.node, report.boot, missing, self._clock.now_ms()))
+            gaps.append(gap_event(node, boot, missing, self._clock.now_ms()))
+
+    def _note_room(self) -> None:
+        """Say so when the spool had to drop reports."""
+        dropped = self._spool.dropped_reports()
+        if dropped != self._dropped_by_spool:
+            _log.warning(
+                "spool_full", dropped=dropped - self._dropped_by_spool,
+                waiting=self._spool.waiting_reports(),
+            )  # fmt: skip
+            self._dropped_by_spool = dropped
+            self._tally.gauge("reports_dropped", dropped)
 
     def _note_disk(self, error: StorageError | None) -> None:
         """Log once when the disk fails and once when it works again."""

@@ -20,7 +20,7 @@ from aiocoap.credentials import CredentialsMap
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 
 from poleward_gateway.adapters.fleet_link.identity import Identity
-from poleward_gateway.adapters.node_link.datagrams import open_socket
+from poleward_gateway.adapters.node_link.lanes import open_lanes
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.layouts import SqliteLayouts
 from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore
@@ -46,8 +46,8 @@ async def serve_ours(nodes: int, folder: Path) -> None:
     database = Database(config.database_path)
     gateway = Gateway(config, Identity("bench", b"", b"", b"", ""), database)
     await gateway.start()
-    sock = open_socket(config.coap_host, config.coap_port)
-    gateway.endpoint.open(sock)
+    lanes = open_lanes(config.coap_host, config.coap_port)
+    gateway.endpoint.open(lanes)
     for number in range(1, nodes + 1):
         gateway.registry.register(NodeNumber(number), 86400)
     gc.collect()

@@ -82,7 +82,7 @@ class Node:
             token = (self._sent * 40503 & 0xFFFF).to_bytes(2, "big")
             datagram = (
                 b"\x42\x02" + message_id + token + bytes([0x90 | len(option)]) + option + b"\xff"
-                + self._cipher.seal(partial_iv, _INNER_HEAD + payload)
+                + self._cipher.seal(self._sent, partial_iv, _INNER_HEAD + payload)
             )  # fmt: skip
             self.waiting.append(Exchange(datagram, partial_iv))
 
@@ -95,7 +95,12 @@ class Node:
 
     def is_changed(self, exchange: Exchange, answer: bytes) -> bool:
         """Decrypt an answer and say whether it is 2.04."""
-        return self._cipher.open(exchange.partial_iv, answer[8:]) == b"\x44"
+        return (
+            self._cipher.open(
+                int.from_bytes(exchange.partial_iv, "big"), exchange.partial_iv, answer[8:]
+            )
+            == b"\x44"
+        )
 
 
 class Load:

@@ -3,6 +3,7 @@
 Run by gateway_process.py.
 """
 
+import array
 import asyncio
 import json
 import random
@@ -45,7 +46,7 @@ async def _fill(config: GatewayConfig, nodes: list[int], reports: int) -> None:
     """Spool reports as if the nodes had sent them in turn."""
     layout = tuple(Series(metric, 0) for metric in METRICS)
     chance = random.Random(1)
-    values = [tuple(plausible_values(chance)) for _ in nodes]
+    values = [array.array("d", plausible_values(chance)) for _ in nodes]
     began_at_ms = int(time.time() * 1000) - INTERVAL_MS * (reports // len(nodes) + 1)
     database = Database(config.database_path)
     spool = SqliteSpool(database)

@@ -3,6 +3,7 @@
 Not the stream: link.py. Each function has a round-trip test.
 """
 
+import array
 from collections.abc import Sequence
 
 from poleward.v1 import gateway_link_service_pb2 as pb
@@ -98,7 +99,7 @@ def reports_from_message(message: pb.ReportBatch) -> tuple[Report, ...]:
     for row, node in enumerate(columns.node_number):
         layout = layouts[columns.layout[row]]
         time_ms += columns.time_delta_ms[row]
-        values = tuple(columns.value[offset : offset + len(layout)])
+        values = array.array("d", columns.value[offset : offset + len(layout)])
         offset += len(layout)
         reports.append(
             Report(

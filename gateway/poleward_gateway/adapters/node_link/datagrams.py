@@ -1,4 +1,4 @@
-"""The UDP socket of the node link, for both roles, as a transport of aiocoap.
+"""The UDP port of the node link, for both roles, as a transport of aiocoap.
 
 Not what is in the datagrams. aiocoap's own transports are not used: they leave the receive buffer
 at its default (which lost 249 datagrams in 2 s), and one ICMP error can stop them for good.
@@ -15,16 +15,13 @@ import structlog
 from aiocoap import interfaces
 from aiocoap.message import Message
 
-from poleward_gateway.domain.errors import ConfigurationError
+from poleward_gateway.adapters.node_link.lanes import IP_PKTINFO, Lanes
 from poleward_gateway.ports import Tally
 
 _log = structlog.get_logger(__name__)
 
-RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
-"""Holds what arrives while a commit or a garbage collection takes its time."""
-
 DATAGRAMS_PER_TURN = 64
-"""Datagrams taken before other tasks get a turn."""
+"""Datagrams taken from each lane before other tasks get a turn."""
 
 DATAGRAM_MAX_BYTES = 2048
 """A longer one is not from a node: block size 1024 and headers are the most it sends."""
@@ -34,8 +31,6 @@ _PKTINFO_IPV6 = struct.Struct("16sI")
 """struct in6_pktinfo (RFC 3542, 6.1): address, interface."""
 _PKTINFO_IPV4 = struct.Struct("I4s4s")
 """struct in_pktinfo (Linux ip(7)): interface, local address, destination."""
-_IP_PKTINFO = 8
-"""Linux's number; the socket module of this Python does not name it."""
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO_IPV6.size)
 
 
@@ -97,39 +92,6 @@ Send = Callable[[bytes, NodeAddress], None]
 """Sends a datagram to an address."""
 
 
-def open_socket(host: str, port: int) -> socket.socket:
-    """Bind the UDP socket of the node link.
-
-    Raises:
-        ConfigurationError: The port is taken or the address is not ours; choose another.
-    """
-    try:
-        family, _, _, _, sockaddr = socket.getaddrinfo(
-            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICHOST
-        )[0]
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot serve nodes on {host}: {error}; give an IPv4 or IPv6 address of this machine"
-        ) from error
-    sock = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-        sock.bind(sockaddr)
-    except OSError as error:
-        sock.close()
-        raise ConfigurationError(
-            f"cannot serve nodes on UDP port {port} of {host}: {error}; "
-            "stop the program that uses it or choose another with --coap-port"
-        ) from error
-    return sock
-
-
 class DirectPath(Protocol):
     """Takes datagrams before aiocoap does (report_path.py)."""
 
@@ -141,7 +103,7 @@ class DirectPath(Protocol):
 
 
 class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
-    """Moves datagrams between the socket and aiocoap's message layer.
+    """Moves datagrams between the port's lanes and aiocoap's message layer, the urgent lane first.
 
     A datagram that cannot be parsed is counted and ignored. A datagram that cannot be sent is
     counted and left to retransmission.
@@ -151,18 +113,20 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
     """
 
     def __init__(
-        self, sock: socket.socket, messages: Any, tally: Tally, reports: DirectPath | None
+        self, lanes: Lanes, messages: Any, tally: Tally, reports: DirectPath | None
     ) -> None:
-        self._socket = sock
+        self._lanes = lanes
+        self._socket = lanes.bulk
         self._messages = messages
         self._tally = tally
         self._reports = reports
         # A socket of one address always answers from it.
         self._has_one_address = not ipaddress.ip_address(
-            sock.getsockname()[0].partition("%")[0]
+            lanes.bulk.getsockname()[0].partition("%")[0]
         ).is_unspecified
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock, self._drain)
+        for sock in lanes:
+            self._loop.add_reader(sock, self._drain)
 
     @property
     def port(self) -> int:
@@ -201,20 +165,29 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
         """Find no address for a message without one: only known nodes are spoken to."""
 
     async def shutdown(self) -> None:
-        """Close the socket."""
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        """Close the sockets."""
+        for sock in self._lanes:
+            self._loop.remove_reader(sock)
+        self._lanes.close()
 
     def _drain(self) -> None:
         """Take what has arrived."""
+        received = sum(self._drain_lane(sock) for sock in self._lanes)
+        if received:
+            self._tally.count("datagrams_received", received)
+        if self._reports is not None:
+            self._reports.flush(self.send_bytes)
+
+    def _drain_lane(self, sock: socket.socket) -> int:
+        """Take what has arrived on one lane; return how many datagrams."""
         received = 0
         for _ in range(DATAGRAMS_PER_TURN):
             try:
                 if self._has_one_address:
-                    datagram, sockaddr = self._socket.recvfrom(DATAGRAM_MAX_BYTES)
+                    datagram, sockaddr = sock.recvfrom(DATAGRAM_MAX_BYTES)
                     address = NodeAddress(sockaddr)
                 else:
-                    datagram, ancillary, _, sockaddr = self._socket.recvmsg(
+                    datagram, ancillary, _, sockaddr = sock.recvmsg(
                         DATAGRAM_MAX_BYTES, _ANCILLARY_BYTES
                     )
                     address = NodeAddress(sockaddr, _local_host(ancillary))
@@ -226,10 +199,7 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
                 continue
             received += 1
             self._take(datagram, address)
-        if received:
-            self._tally.count("datagrams_received", received)
-        if self._reports is not None:
-            self._reports.flush(self.send_bytes)
+        return received
 
     def _take(self, datagram: bytes, address: NodeAddress) -> None:
         """Hand one datagram on; whatever is wrong with it must not stop the others."""
@@ -252,7 +222,7 @@ def _local_host(ancillary: list[tuple[int, int, bytes]]) -> str | None:
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
             return socket.inet_ntop(socket.AF_INET6, _PKTINFO_IPV6.unpack_from(data)[0])
-        if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO):
+        if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO):
             return socket.inet_ntop(socket.AF_INET, _PKTINFO_IPV4.unpack_from(data)[1])
     return None
 
@@ -263,4 +233,4 @@ def _answer_from(local_host: str) -> tuple[int, int, bytes]:
         packed = _PKTINFO_IPV6.pack(socket.inet_pton(socket.AF_INET6, local_host), 0)
         return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed
     packed = _PKTINFO_IPV4.pack(0, socket.inet_pton(socket.AF_INET, local_host), bytes(4))
-    return socket.IPPROTO_IP, _IP_PKTINFO, packed
+    return socket.IPPROTO_IP, IP_PKTINFO, packed

@@ -6,8 +6,7 @@ Not the resources (resources.py) and not what is asked of nodes (lwm2m_client.py
 import asyncio
 import contextlib
 import logging
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ from poleward_gateway.adapters.node_link.datagrams import (
     DirectPath,
     NodeAddress,
 )
+from poleward_gateway.adapters.node_link.lanes import Lanes
 from poleward_gateway.adapters.node_link.messages import BoundedMessages, NodeTokens
 from poleward_gateway.adapters.node_link.security import (
     Context,
@@ -68,7 +68,7 @@ class Caller:
 Handler = Callable[[Caller, Any], Awaitable[Any]]
 """Takes the caller and an aiocoap request, returns an aiocoap response."""
 
-HeardListener = Callable[[NodeNumber, Purpose], None]
+HeardListener = Callable[[Sequence[NodeNumber]], None]
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class NodeEndpoint:
     Args:
         table: Security contexts.
         handler: Answers authenticated requests.
-        on_heard: Told of every authenticated message.
+        on_heard: Told of every node that sent an authenticated message under operational keys.
         tally: Counters.
         reports: Sees every datagram first.
         insecure_nosec: Hand requests without OSCORE to the handler too.
@@ -123,9 +123,9 @@ class NodeEndpoint:
         self._messages = BoundedMessages(self._tokens)
         self._datagrams: DatagramInterface | None = None
 
-    def open(self, sock: socket.socket) -> None:
-        """Start to serve on a bound socket."""
-        self._datagrams = DatagramInterface(sock, self._messages, self._tally, self._reports)
+    def open(self, lanes: Lanes) -> None:
+        """Start to serve on a bound port."""
+        self._datagrams = DatagramInterface(lanes, self._messages, self._tally, self._reports)
         self._messages.message_interface = self._datagrams
         self._tokens.token_interface = self._messages
 
@@ -168,8 +168,7 @@ class NodeEndpoint:
             pipe.add_response(accepted, is_last=True)
             return
         context, inner, request_id = accepted
-        context.address = request.remote
-        self._on_heard(context.node, context.purpose)
+        self._note_heard(context, request.remote)
         response = await self._handle(Caller(context, request.remote), inner)
         protected, _ = context.protect(response, request_id)
         pipe.add_response(protected, is_last=True)
@@ -180,7 +179,7 @@ class NodeEndpoint:
             return Message(code=codes.CONTENT, payload=b"", content_format=40)
         context = self._plain_context(request) if self._insecure_nosec else None
         if context is not None:
-            self._on_heard(context.node, context.purpose)
+            self._note_heard(context, request.remote)
             return await self._handle(Caller(context, request.remote), request.copy())
         self._tally.count("requests_without_security")
         return Message(code=codes.UNAUTHORIZED)
@@ -241,6 +240,12 @@ class NodeEndpoint:
         if request.opt.block1 is not None:
             response.opt.block1 = request.opt.block1
         return _block_of(response, block2)
+
+    def _note_heard(self, context: Context, address: NodeAddress) -> None:
+        """Note where a node is, and that it lives."""
+        context.address = address
+        if context.purpose is Purpose.OPERATIONAL:
+            self._on_heard((context.node,))
 
     def _note_unknown(self, kid: bytes | None, peer: NodeAddress) -> None:
         """Count a request with a key id that nobody has; log each key id once."""
@@ -377,8 +382,7 @@ class NodeEndpoint:
                     NodeUnreachableError(f"answer of node {context.node} is not authentic: {error}")
                 )
             return
-        context.address = address
-        self._on_heard(context.node, context.purpose)
+        self._note_heard(context, address)
         if not first.done():
             first.set_result(response)
         elif observation is not None:

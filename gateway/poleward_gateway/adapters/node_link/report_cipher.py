@@ -38,20 +38,20 @@ class ReportCipher:
         # RFC 8613, 5.4: up to the Partial IV's bytes, by their number.
         self._aad = [b""] + [_aad_before(kid, count) for count in range(1, _PIV_BYTES_MAX + 1)]
 
-    def open(self, partial_iv: bytes, ciphertext: bytes) -> bytes | None:
-        """Decrypt a request; None when it is not authentic."""
-        nonce = self._nonce ^ int.from_bytes(partial_iv, "big")
+    def open(self, number: int, partial_iv: bytes, ciphertext: bytes) -> bytes | None:
+        """Decrypt the request with a number, as the Partial IV has it; None when not authentic."""
+        nonce = (self._nonce ^ number).to_bytes(_NONCE_BYTES, "big")
         aad = self._aad[len(partial_iv)] + partial_iv + b"\x40"
         try:
-            return self._open.decrypt(nonce.to_bytes(_NONCE_BYTES, "big"), ciphertext, aad)
+            return self._open.decrypt(nonce, ciphertext, aad)
         except InvalidTag:
             return None
 
-    def seal(self, partial_iv: bytes, plaintext: bytes) -> bytes:
+    def seal(self, number: int, partial_iv: bytes, plaintext: bytes) -> bytes:
         """Encrypt the answer to a request; only once for each request, or the nonce is reused."""
-        nonce = self._nonce ^ int.from_bytes(partial_iv, "big")
+        nonce = (self._nonce ^ number).to_bytes(_NONCE_BYTES, "big")
         aad = self._aad[len(partial_iv)] + partial_iv + b"\x40"
-        return self._seal.encrypt(nonce.to_bytes(_NONCE_BYTES, "big"), plaintext, aad)
+        return self._seal.encrypt(nonce, plaintext, aad)
 
 
 def _aad_before(kid: bytes, partial_iv_count: int) -> bytes:

@@ -3,7 +3,7 @@
 Not SenML itself (senml.py) and not what happens to a report.
 """
 
-import contextlib
+import array
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -21,13 +21,12 @@ EVENT_OBJECT = 26242
 VALUES_PATH = f"/{REPORT_OBJECT}/0/4"
 
 _UINT32_MAX = 0xFFFF_FFFF
-_RELATIVE_BELOW_S = 1 << 28
+RELATIVE_BELOW_S = 1 << 28
 """RFC 8428, 4.5.3: a time below this is relative to now."""
 _EVENT_SEQUENCE_MAX = (1 << 31) - 1
 """Sequence numbers above are the gateway's own (domain/telemetry.py)."""
 _TEXT_MAX = 200
 _LAYOUTS_KEPT_MAX = 4096
-_NUMBERS = {float, int}
 
 
 class PackError(ValueError):
@@ -96,36 +95,19 @@ def to_report(
     layout = tuple(series)
     if len(_layouts) < _LAYOUTS_KEPT_MAX:
         layout = _layouts.setdefault(layout, layout)
-    return report_of(node, keys.get(0), keys.get(1), time_s, now_ms, layout, tuple(values))
-
-
-def report_of(
-    node: NodeNumber,
-    boot: object,
-    sequence: object,
-    time_s: object,
-    now_ms: int,
-    series: tuple[Series, ...],
-    values: tuple[float, ...],
-) -> Report:
-    """Make a report of its parts, each checked.
-
-    Raises:
-        PackError: Boot count, sequence number or time is missing or out of range.
-    """
     return Report(
         node,
-        _counter(boot, "boot count", _UINT32_MAX),
-        _counter(sequence, "sequence number", _UINT32_MAX),
-        _absolute_ms(time_s, now_ms),
-        series,
-        values,
+        _counter(keys.get(0), "boot count", _UINT32_MAX),
+        _counter(keys.get(1), "sequence number", _UINT32_MAX),
+        absolute_ms(time_s, now_ms),
+        layout,
+        array.array("d", values),
     )
 
 
 def to_readings(
     encoded: bytes, find_layout: FindLayout
-) -> tuple[tuple[Series, ...], tuple[float, ...]]:
+) -> tuple[tuple[Series, ...], "array.array[float]"]:
     """Take the values of a report (resource 4 of object 26241) apart.
 
     Raises:
@@ -145,11 +127,11 @@ def to_readings(
         raise PackError(f"{len(values)} values are not the {layout.count} of the layout")
     if layout.places is not None:
         values = [values[place] for place in layout.places]
-    if _NUMBERS.issuperset(map(type, values)):
-        # A bignum may be too big for a float.
-        with contextlib.suppress(OverflowError):
-            return layout.series, tuple(map(float, values))
-    return layout.series, tuple(map(_as_float, values))
+    try:
+        return layout.series, array.array("d", values)
+    except (TypeError, OverflowError):
+        # A value is none, no number, or a bignum too big for a double.
+        return layout.series, array.array("d", map(_as_float, values))
 
 
 def dropped_reports(records: Sequence[Record]) -> int:
@@ -187,7 +169,7 @@ def to_event(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Event:
         node=node,
         boot=_counter(fields.get(0), "boot count", _UINT32_MAX),
         sequence=_counter(fields.get(1), "sequence number", _EVENT_SEQUENCE_MAX),
-        occurred_at_ms=_absolute_ms(records[0].time_s, now_ms),
+        occurred_at_ms=absolute_ms(records[0].time_s, now_ms),
         kind=kind,
         severity=severity,
         detail=_detail(detail),
@@ -215,13 +197,13 @@ def _as_float(value: object) -> float:
         return math.nan
 
 
-def _absolute_ms(time_s: object, now_ms: int) -> int:
+def absolute_ms(time_s: object, now_ms: int) -> int:
     """Return Unix milliseconds; a node without time sends a time relative to now."""
     if not isinstance(time_s, int | float):
         raise PackError(f"time {time_s!r} is not a number")
-    if not -_RELATIVE_BELOW_S <= time_s < 1 << 40:
+    if not -RELATIVE_BELOW_S <= time_s < 1 << 40:
         raise PackError(f"time {time_s!r} is out of range")
-    if time_s < _RELATIVE_BELOW_S:
+    if time_s < RELATIVE_BELOW_S:
         return now_ms + min(int(time_s * 1000), 0)
     return int(time_s * 1000)
 

@@ -1,22 +1,20 @@
-"""The direct path of a report: from a datagram to the spool and back as a 2.04 (docs/adr/0006).
+"""The direct path of reports and events: from a datagram to the spool and back as a 2.04.
 
-Not events, commands or anything unusual: what is not exactly a report in a layout the gateway
-knows goes on to aiocoap untouched, which also says what is wrong with it.
+Not anything unusual (docs/adr/0006): what is not exactly a report in a layout the gateway knows, or
+an event, goes on to aiocoap untouched, which also says what is wrong with it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import NamedTuple
 
-import cbor2
-
-from poleward_gateway.adapters.node_link import report_mapping
+from poleward_gateway.adapters.node_link import report_form, report_mapping, senml
 from poleward_gateway.adapters.node_link.datagrams import NodeAddress, Send
 from poleward_gateway.adapters.node_link.report_cipher import ReportCipher
 from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.security import NodeContext, Purpose, SecurityTable
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.domain.telemetry import Report
+from poleward_gateway.domain.telemetry import Event, Report
 from poleward_gateway.ports import Clock, Tally
 from poleward_gateway.services.telemetry import Receipt, Telemetry
 
@@ -41,27 +39,26 @@ _OPTION_MAX = 12
 _PAYLOAD = 0xFF
 # RFC 8613, 6.1: a key id, no ID context, and a Partial IV of one to five bytes.
 _FLAG_KID = 0x08
-_TAG_BYTES = 8
 _HEAD_BYTES_MIN = 24
 # Inner code POST, Uri-Path "dp", Content-Format 112, payload.
-_REPORT_BEGINS = b"\x02\xb2dp\x11\x70\xff"
-_ACKNOWLEDGEMENT = 0x60
-# Outer code 2.04 (RFC 8613, 4.2), an empty OSCORE option, payload.
-_OUTER_CHANGED = b"\x44"
+_SEND_BEGINS = b"\x02\xb2dp\x11\x70\xff"
+_PACK_AT = len(_SEND_BEGINS)
+# Behind the array's head: the first record and its base name.
+_EVENT_BEGINS = b"\xa4\x21\x69/26242/0/"
+# By the length of message id and token: Acknowledgement, outer code 2.04 (RFC 8613, 4.2).
+_ANSWER_BEGINS = [b""] * 2 + [bytes((0x60 + count, 0x44)) for count in range(_TOKEN_MAX + 1)]
+# An empty OSCORE option, payload.
 _OUTER_OPTION = b"\x90\xff"
 _CHANGED = b"\x44"
 # 5.03 with Max-Age: option 14 with an extended delta.
 _UNAVAILABLE = bytes([0xA3, 0xD1, 0x01, RETRY_AFTER_S])
 
-_BASE_NAME = "/26241/0/"
-
 Answers = dict[int, tuple[bytes, bytes | None]]
 """By Partial IV: message id and token of a request, and the answer once there is one."""
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A report on its way to the disk and where its answer goes."""
+class _Pending(NamedTuple):
+    """A message on its way to the disk and where its answer goes."""
 
     peer: "_Peer"
     partial_iv: bytes
@@ -86,10 +83,11 @@ def _nowhere(datagram: bytes, address: NodeAddress) -> None:
 
 
 class ReportPath:
-    """Takes reports out of a drained socket, a batch at a time, and answers after the commit.
+    """Takes reports and events out of a drained socket, and answers after the commit.
 
+    - Reports go to the spool in batches; events at once, ahead of the reports that came with them.
     - A retransmission is answered with the bytes of the first answer, from wherever it comes, or
-      not at all while its report is on its way to the disk. ANSWERS_KEPT of them are kept for
+      not at all while its message is on its way to the disk. ANSWERS_KEPT of them are kept for
       each node, so memory is bounded by the nodes.
     - The replay window is the context's own, so both paths see every number once. After a crash
       it is unknown; aiocoap then asks for an Echo (RFC 8613, B.1.2), and the spool's mark knows
@@ -97,8 +95,7 @@ class ReportPath:
     - Overflow: `Telemetry` says which reports it does not take; they get 5.03 with Max-Age.
 
     Args:
-        on_heard: Told of every authenticated report.
-        send: Sends a datagram.
+        on_heard: Told of the nodes that sent what was handed on, all of them authenticated.
     """
 
     def __init__(
@@ -109,7 +106,7 @@ class ReportPath:
         clock: Clock,
         tally: Tally,
         *,
-        on_heard: Callable[[NodeNumber, Purpose], None],
+        on_heard: Callable[[Sequence[NodeNumber]], None],
     ) -> None:
         self._table = table
         self._telemetry = telemetry
@@ -120,13 +117,15 @@ class ReportPath:
         self._peers: dict[bytes, _Peer] = {}
         self._pending: list[_Pending] = []
         self._reports: list[Report] = []
+        self._pending_events: list[_Pending] = []
+        self._events: list[Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_send: Send = _nowhere
         self._is_closed = False
         self._storing: set[asyncio.Task[None]] = set()
 
     def take(self, datagram: bytes, address: NodeAddress, send: Send) -> bool:
-        """Take a datagram if it is a report; False leaves it to aiocoap.
+        """Take a datagram if it is a report or an event; False leaves it to aiocoap.
 
         Args:
             datagram: As received.
@@ -156,47 +155,61 @@ class ReportPath:
         window = peer.context.recipient_replay_window
         if not window.is_valid(number):
             return self._answer_again(peer, number, header, address, send)
-        plaintext = peer.cipher.open(partial_iv, datagram[end + 1 :])
-        if plaintext is None or not plaintext.startswith(_REPORT_BEGINS):
+        plaintext = peer.cipher.open(number, partial_iv, datagram[end + 1 :])
+        if plaintext is None or not plaintext.startswith(_SEND_BEGINS):
             return False
-        report = self._report(peer.context.node, plaintext[len(_REPORT_BEGINS) :])
-        if report is None:
-            return False
+        pending = _Pending(peer, partial_iv, number, header, address)
+        if plaintext.startswith(_EVENT_BEGINS, _PACK_AT + 1):
+            event = self._event(peer.context.node, plaintext[_PACK_AT:])
+            if event is None:
+                return False
+            self._events.append(event)
+            self._pending_events.append(pending)
+        else:
+            report = self._report(peer.context.node, plaintext)
+            if report is None:
+                return False
+            self._reports.append(report)
+            self._pending.append(pending)
         window.strike_out(number)
-        context = peer.context
-        context.address = address
+        peer.context.address = address
         answers = peer.answers
         answers[number] = (header, None)
         if len(answers) > ANSWERS_KEPT:
             del answers[next(iter(answers))]
-        self._pending.append(_Pending(peer, partial_iv, number, header, address))
-        self._reports.append(report)
-        self._on_heard(context.node, context.purpose)
         return True
 
     def flush(self, send: Send) -> None:
         """Begin to store what was taken: at once when it is a batch, soon when it is not."""
-        if not self._reports:
-            return
+        if self._events:
+            storing = self._telemetry.take_events(self._events)
+            self._start(self._store(storing, self._pending_events, send))
+            self._on_heard([event.node for event in self._events])
+            self._events = []
+            self._pending_events = []
         if len(self._reports) >= BATCH_ENOUGH:
             self._begin(send)
-        elif self._timer is None:
+        elif self._reports and self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(COMPANY_WAIT_S, self._begin, send)
             self._timer_send = send
 
     def _begin(self, send: Send) -> None:
-        """Hand on the batch."""
+        """Hand on the batch of reports."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        task = asyncio.get_running_loop().create_task(
-            self._store(self._telemetry.take_reports(self._reports), self._pending, send)
-        )
-        self._storing.add(task)
-        task.add_done_callback(self._storing.discard)
+        storing = self._telemetry.take_reports(self._reports)
+        self._start(self._store(storing, self._pending, send))
+        self._on_heard([report.node for report in self._reports])
         self._reports = []
         self._pending = []
+
+    def _start(self, storing: Coroutine[None, None, None]) -> None:
+        """Own a task until it ends."""
+        task = asyncio.get_running_loop().create_task(storing)
+        self._storing.add(task)
+        task.add_done_callback(self._storing.discard)
 
     async def close(self) -> None:
         """Take no more and answer what is under way; call it while the socket is open.
@@ -236,33 +249,28 @@ class ReportPath:
             send(answered[1], address)
         return True
 
-    def _report(self, node: NodeNumber, payload: bytes) -> Report | None:
+    def _report(self, node: NodeNumber, plaintext: bytes) -> Report | None:
         """Read a report; None for anything that is not exactly what our nodes send."""
+        form = report_form.read(plaintext, _PACK_AT)
+        if form is None:
+            return None
         try:
-            head, counter, *dropped, last = cbor2.loads(payload)
-            base_time_s, boot, sequence, encoded = head[-3], head[2], counter[2], last[8]
-            is_ours = (
-                head[-2] == _BASE_NAME and head[0] == "0" and counter[0] == "1" and last[0] == "4"
-                and len(head) == 4 and len(counter) == len(last) == 2
-                # Nothing follows the pack.
-                and payload.endswith(encoded)
-            )  # fmt: skip
-            if not is_ours:
-                return None
-            series, values = report_mapping.to_readings(encoded, self._layouts.find)
-            report = report_mapping.report_of(
-                node, boot, sequence, base_time_s, self._clock.now_ms(), series, values
-            )
-            if dropped:
-                (declared,) = dropped
-                if declared[0] != "2" or len(declared) != 2 or type(declared[2]) is not int:
-                    return None
-                self._telemetry.note_dropped(node, boot, declared[2])
-            return report
-        except (
-            cbor2.CBORError, ValueError, TypeError, KeyError, OverflowError, RecursionError,
-            report_mapping.UnknownLayoutError,
-        ):  # fmt: skip
+            series, values = report_mapping.to_readings(form.values, self._layouts.find)
+        except (report_mapping.PackError, report_mapping.UnknownLayoutError):
+            return None
+        if form.time_s < report_mapping.RELATIVE_BELOW_S:
+            time_ms = report_mapping.absolute_ms(form.time_s, self._clock.now_ms())
+        else:
+            time_ms = form.time_s * 1000
+        if form.dropped:
+            self._telemetry.note_dropped(node, form.boot, form.dropped)
+        return Report(node, form.boot, form.sequence, time_ms, series, values)
+
+    def _event(self, node: NodeNumber, payload: bytes) -> Event | None:
+        """Read an event; None for what is none."""
+        try:
+            return report_mapping.to_event(node, senml.decode(payload), self._clock.now_ms())
+        except (senml.SenmlError, report_mapping.PackError):
             return None
 
     async def _store(
@@ -271,17 +279,13 @@ class ReportPath:
         """Wait for the disk, then answer."""
         receipts = await storing
         for one, receipt in zip(pending, receipts, strict=True):
-            peer = one.peer
+            peer, header = one.peer, one.header
             said = _CHANGED if receipt is Receipt.STORED else _UNAVAILABLE
-            header = one.header
-            answer = b"".join(
-                (
-                    bytes((_ACKNOWLEDGEMENT + len(header) - 2,)),
-                    _OUTER_CHANGED,
-                    header,
-                    _OUTER_OPTION,
-                    peer.cipher.seal(one.partial_iv, said),
-                )
+            answer = (
+                _ANSWER_BEGINS[len(header)]
+                + header
+                + _OUTER_OPTION
+                + peer.cipher.seal(one.number, one.partial_iv, said)
             )
             if one.number in peer.answers:
                 peer.answers[one.number] = (header, answer)

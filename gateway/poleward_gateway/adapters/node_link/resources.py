@@ -3,6 +3,7 @@
 Not the transport or its security: a request that comes here was authenticated.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -61,12 +62,10 @@ class NodeResources:
         self._clock = clock
         self._tally = tally
 
-    def heard(self, node: NodeNumber, purpose: Purpose) -> None:
-        """Note an authenticated message."""
-        if purpose is Purpose.OPERATIONAL:
-            is_registered = self._registry.heard(node)
-            if not is_registered:
-                self._upkeep.heard_unregistered(node)
+    def heard(self, nodes: Sequence[NodeNumber]) -> None:
+        """Note messages that were authenticated under operational contexts."""
+        for node in self._registry.heard(nodes):
+            self._upkeep.heard_unregistered(node)
 
     async def handle(self, caller: Caller, request: Any) -> Any:
         """Answer a request."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from poleward_gateway.adapters.storage.ballast import Ballast
 from poleward_gateway.adapters.storage.schema import prepare
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 
@@ -78,13 +79,20 @@ class Database:
                 f"cannot use the database {path}: {error}; is another gateway using the folder?"
             ) from error
         self.path = path
+        self._ballast = Ballast(path.with_name("ballast"))
+        self._ballast.hold()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._on_commit: list[Callable[[], None]] = []
         self._on_rollback: list[Callable[[], None]] = []
+        self._on_full: list[Callable[[sqlite3.Connection], bool]] = []
         self._committed_at_s = 0.0
         self.commits = 0
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._closed = False
+
+    def hold_ballast(self) -> None:
+        """Take back the space that a full disk made us give up, once there is plenty."""
+        self._ballast.hold()
 
     def start(self) -> None:
         """Start the writing thread; until then `read_now` may be used."""
@@ -95,10 +103,24 @@ class Database:
         assert not self._thread.is_alive()
         return work(self._connection)
 
-    def watch(self, *, on_commit: Callable[[], None], on_rollback: Callable[[], None]) -> None:
-        """Call functions on the writing thread after each commit and each failed transaction."""
+    def watch(
+        self,
+        *,
+        on_commit: Callable[[], None],
+        on_rollback: Callable[[], None],
+        on_full: Callable[[sqlite3.Connection], bool],
+    ) -> None:
+        """Call functions on the writing thread.
+
+        Args:
+            on_commit: After each commit.
+            on_rollback: After each failed transaction.
+            on_full: In a transaction of its own when the disk is full: makes room and says whether
+                it could.
+        """
         self._on_commit.append(on_commit)
         self._on_rollback.append(on_rollback)
+        self._on_full.append(on_full)
 
     async def run(self, work: Work[T], *, can_wait: bool = False, rows: int = 1) -> T:
         """Do work in a transaction; returns after it is on disk.
@@ -161,25 +183,46 @@ class Database:
 
     def _commit(self, group: list[_Item]) -> None:
         """Do a group's work in one transaction and tell who waits."""
-        failure: Exception | None = None
+        failure = self._transact(lambda: self._do_all(group))
+        if _is_full(failure) and self._make_room():
+            failure = self._transact(lambda: self._do_all(group))
+        self._committed_at_s = time.monotonic()
+        self._tell(group, failure)
+
+    def _transact(self, work: Callable[[], object]) -> StorageError | None:
+        """Do work in one transaction; return why it is not on disk, if it is not."""
+        failure: StorageError | None = None
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for item in group:
-                self._do(item)
+            work()
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody was promised anything
             failure = StorageError(f"cannot write {self.path}: {error}; check the disk")
             failure.__cause__ = error
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        self._committed_at_s = time.monotonic()
         self.commits += 1
         for told in self._on_commit if failure is None else self._on_rollback:
             told()
-        self._tell(group, failure)
+        return failure
+
+    def _make_room(self) -> bool:
+        """Give up the ballast and what is worth least; False when that did not help."""
+        self._ballast.give_up()
+        made: list[bool] = []
+        failure = self._transact(
+            lambda: made.extend(make_room(self._connection) for make_room in self._on_full)
+        )
+        return failure is None and any(made)
+
+    def _do_all(self, group: list[_Item]) -> None:
+        """Do a group's work."""
+        for item in group:
+            self._do(item)
 
     def _do(self, item: _Item) -> None:
         """Do one piece of work; its failure alone undoes it alone."""
+        item.error = None
         if item.can_wait:
             # Plain appends: a savepoint for each would cost more than the work.
             item.take(item.work(self._connection))
@@ -187,7 +230,9 @@ class Database:
         self._connection.execute("SAVEPOINT piece")
         try:
             item.take(item.work(self._connection))
-        except Exception as error:  # noqa: BLE001 - handed to the caller that brought the work
+        except Exception as error:
+            if _is_full(error):
+                raise
             item.error = error
             self._connection.execute("ROLLBACK TO piece")
         self._connection.execute("RELEASE piece")
@@ -204,6 +249,13 @@ class Database:
                 loop.call_soon_threadsafe(_resolve, items, failure)
             except RuntimeError:
                 continue
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Say whether the disk had no room."""
+    if isinstance(error, StorageError):
+        error = error.__cause__
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def _resolve(items: list[_Item], failure: Exception | None) -> None:

@@ -8,13 +8,13 @@ import sqlite3
 SCHEMA_VERSION = 2
 
 # The spool is append-only with rowid keys: a clustered (node, boot, sequence) key was three times
-# slower, because every batch dirtied hundreds of pages. AUTOINCREMENT never uses an id again, so
-# a batch can name its rows by their last id.
+# slower, because every batch dirtied hundreds of pages. An id is never used again, so that a batch
+# can name its rows by their last id; spool.py counts them, as AUTOINCREMENT costs a write for each.
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE layout (id INTEGER PRIMARY KEY, series TEXT NOT NULL UNIQUE);
 CREATE TABLE report (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     node INTEGER NOT NULL,
     boot INTEGER NOT NULL,
     sequence INTEGER NOT NULL,

@@ -11,11 +11,25 @@ from collections.abc import Sequence
 
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report, Series, Severity
+from poleward_gateway.domain.telemetry import (
+    Event,
+    ReceivedMark,
+    Report,
+    Series,
+    Severity,
+    gap_event,
+)
 from poleward_gateway.ports import EventBatch, ReportBatch
 
 MARKS_WRITTEN_EVERY = 8192
 """Reports after which marks are written; a start reads at most about as many again."""
+
+REPORTS_MAX = 10_000_000
+"""A week of 1,000 nodes that report each minute; about 1.2 GB."""
+
+DROPPED_AT_ONCE = 16
+"""One in so many of the reports that wait is dropped when there is no room: in large pieces, so
+that the gaps, which are events and stay, are few."""
 
 _REPORT = "report"
 _EVENT = "event"
@@ -24,14 +38,21 @@ _EVENT = "event"
 class SqliteSpool:
     """Implements the port Spool; see there for what is promised.
 
+    Overflow: beyond `reports_max` waiting reports, or when the disk is full, the oldest go that are
+    in no batch yet, counted and with a gap event for each node. Events never go.
+
     `_marks` is written on the writing thread only, after the commit that makes it true, and read
     on the event loop; `_new_marks` belongs to the transaction under way. Marks reach the disk
     once in MARKS_WRITTEN_EVERY reports and before reports are forgotten; a start makes up the rest
     from the reports themselves.
+
+    Args:
+        reports_max: So many reports may wait for the fleet.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, reports_max: int = REPORTS_MAX) -> None:
         self._database = database
+        self._reports_max = reports_max
         self._layouts: dict[tuple[Series, ...], int] = {}
         self._layout_of: dict[int, tuple[Series, ...]] = {}
         self._new_layouts: list[tuple[Series, ...]] = []
@@ -43,8 +64,15 @@ class SqliteSpool:
         self._written_marks: dict[int, ReceivedMark] | None = None
         self._waiting = 0
         self._waiting_change = 0
+        self._last_id = 0
+        self._new_last_id = 0
+        self._dropped = 0
+        self._new_dropped = 0
         self._spool_id = database.read_now(self._load)
-        database.watch(on_commit=self._committed, on_rollback=self._rolled_back)
+        self._start_transaction()
+        database.watch(
+            on_commit=self._committed, on_rollback=self._rolled_back, on_full=self._drop_oldest
+        )
 
     @property
     def spool_id(self) -> str:
@@ -58,6 +86,10 @@ class SqliteSpool:
     def waiting_reports(self) -> int:
         """Say how many reports wait for the fleet."""
         return self._waiting
+
+    def dropped_reports(self) -> int:
+        """Say how many reports this spool has dropped since it was made."""
+        return self._dropped
 
     async def add_reports(self, reports: Sequence[Report]) -> None:
         """Store reports; returns after the commit.
@@ -75,17 +107,7 @@ class SqliteSpool:
         Raises:
             StorageError: They are not stored.
         """
-        rows = [
-            (e.node, e.boot, e.sequence, e.occurred_at_ms, e.kind, e.severity.value,
-             json.dumps(e.detail)) for e in events
-        ]  # fmt: skip
-        await self._database.run(
-            lambda c: c.executemany(
-                "INSERT INTO event (node, boot, sequence, occurred_at_ms, kind, severity, detail)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
-        )
+        await self._database.run(lambda c: _insert_events(c, events))
 
     async def report_batch_after(self, number: int, limit: int) -> ReportBatch | None:
         """Return the report batch that follows `number`."""
@@ -153,7 +175,12 @@ class SqliteSpool:
             )
             self._changed_marks.add(node)
             self._unwritten += 1
-        (self._waiting,) = connection.execute("SELECT count(*) FROM report").fetchone()
+        self._waiting, highest = connection.execute(
+            "SELECT count(*), ifnull(max(id), 0) FROM report"
+        ).fetchone()
+        # Rows behind the last batch may be gone too: dropped.
+        self._last_id = max(highest, _assigned(connection, _REPORT)[1])
+        self._dropped = int(_meta(connection, "reports_dropped") or 0)
         found = _meta(connection, "spool_id")
         if found is None:
             found = secrets.token_hex(16)
@@ -163,16 +190,17 @@ class SqliteSpool:
     def _insert_reports(self, connection: sqlite3.Connection, reports: Sequence[Report]) -> None:
         """Insert reports, and note their nodes' marks."""
         rows = []
+        row_id = self._new_last_id
         marks, new_marks = self._marks, self._new_marks
         for report in reports:
             layout_id = self._layouts.get(report.layout)
             if layout_id is None:
                 layout_id = self._add_layout(connection, report.layout)
             node, boot, sequence = report.node, report.boot, report.sequence
+            row_id += 1
             rows.append(
-                (node, boot, sequence, report.time_ms, layout_id,
-                 array.array("d", report.values).tobytes())
-            )  # fmt: skip
+                (row_id, node, boot, sequence, report.time_ms, layout_id, report.values.tobytes())
+            )
             before = new_marks.get(node) or marks.get(node)
             new_marks[node] = (
                 ReceivedMark.first(boot, sequence)
@@ -180,14 +208,46 @@ class SqliteSpool:
                 else before.after(boot, sequence)
             )
         connection.executemany(
-            "INSERT INTO report (node, boot, sequence, time_ms, layout, readings)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO report (id, node, boot, sequence, time_ms, layout, readings)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
+        self._new_last_id = row_id
         self._waiting_change += len(rows)
         self._new_unwritten += len(rows)
         if self._unwritten + self._new_unwritten >= MARKS_WRITTEN_EVERY:
             self._written_marks = self._write_marks(connection)
+        if self._waiting + self._waiting_change > self._reports_max:
+            self._drop_oldest(connection)
+
+    def _drop_oldest(self, connection: sqlite3.Connection) -> bool:
+        """Drop the oldest reports that are in no batch; False when there are none."""
+        (_, assigned_id) = _assigned(connection, _REPORT)
+        limit = (self._waiting + self._waiting_change) // DROPPED_AT_ONCE + 1
+        (last_id,) = connection.execute(
+            "SELECT max(id) FROM (SELECT id FROM report WHERE id > ? ORDER BY id LIMIT ?)",
+            (assigned_id, limit),
+        ).fetchone()
+        if last_id is None:
+            return False
+        # The reports that are about to go may be what a start would make marks of.
+        self._written_marks = self._write_marks(connection)
+        gaps = [
+            gap_event(NodeNumber(node), boot, range(first, last + 1), time_ms)
+            for node, boot, first, last, time_ms in connection.execute(
+                "SELECT node, boot, min(sequence), max(sequence), max(time_ms) FROM report"
+                " WHERE id > ? AND id <= ? GROUP BY node, boot",
+                (assigned_id, last_id),
+            )
+        ]
+        dropped = connection.execute(
+            "DELETE FROM report WHERE id > ? AND id <= ?", (assigned_id, last_id)
+        ).rowcount
+        _insert_events(connection, gaps)
+        self._new_dropped += dropped
+        self._waiting_change -= dropped
+        _set_meta(connection, "reports_dropped", str(self._dropped + self._new_dropped))
+        return True
 
     def _write_marks(self, connection: sqlite3.Connection) -> dict[int, ReceivedMark]:
         """Write the marks that changed, and up to which report they are true.
@@ -234,6 +294,8 @@ class SqliteSpool:
             }
             self._unwritten = len(self._changed_marks)
         self._waiting += self._waiting_change
+        self._last_id = self._new_last_id
+        self._dropped += self._new_dropped
         self._start_transaction()
 
     def _rolled_back(self) -> None:
@@ -248,6 +310,8 @@ class SqliteSpool:
         self._new_marks.clear()
         self._waiting_change = 0
         self._new_unwritten = 0
+        self._new_dropped = 0
+        self._new_last_id = self._last_id
         self._written_marks = None
 
     def _report_batch(
@@ -264,10 +328,22 @@ class SqliteSpool:
         )
         reports = tuple(
             Report(NodeNumber(node), boot, sequence, time_ms, self._layout_of[layout],
-                   tuple(array.array("d", readings)))
+                   array.array("d", readings))
             for node, boot, sequence, time_ms, layout, readings in rows
         )  # fmt: skip
         return ReportBatch(number + 1, reports)
+
+
+def _insert_events(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
+    """Insert events."""
+    connection.executemany(
+        "INSERT INTO event (node, boot, sequence, occurred_at_ms, kind, severity, detail)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (e.node, e.boot, e.sequence, e.occurred_at_ms, e.kind, e.severity.value,
+             json.dumps(e.detail)) for e in events
+        ],
+    )  # fmt: skip
 
 
 def _event_batch(connection: sqlite3.Connection, number: int, limit: int) -> EventBatch | None:
