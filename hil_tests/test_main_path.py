@@ -186,17 +186,17 @@ def test_an_account_made_by_the_administrator_may_look_and_not_dim(node: RigNode
     city = node.city
     assert city.profile is not None
     client = city.client
-    assert client.put_account("looker", roles=["viewer"], area_code=node.pole.area_code)
-    token = client.create_api_token("looker")
-    (account,) = [found for found in client.list_accounts() if found.name == "looker"]
+    assert client.accounts.put("looker", roles=["viewer"], area_code=node.pole.area_code)
+    token = client.accounts.create_token("looker")
+    (account,) = [found for found in client.accounts.list_accounts() if found.name == "looker"]
     assert (account.roles, account.api_token_count) == (("viewer",), 1)
     with FleetClient(FleetProfile(city.profile.url, token)) as looker:
         assert [found.pole_code for found in looker.list_nodes()] == [node.pole.code]
         with pytest.raises(ClientError) as caught:
             looker.set_pole_lamp(node.pole.code, 10)
         assert caught.value.failure is Failure.REFUSED
-        assert client.revoke_api_tokens("looker") == 1
+        assert len(client.accounts.revoke_tokens(name="looker")) == 1
         with pytest.raises(ClientError):
             list(looker.list_nodes())
-    client.drop_account("looker")
-    assert "looker" not in [found.name for found in client.list_accounts()]
+    client.accounts.drop("looker")
+    assert "looker" not in [found.name for found in client.accounts.list_accounts()]

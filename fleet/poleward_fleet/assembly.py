@@ -40,6 +40,7 @@ from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.provisioning import ProvisioningService
@@ -72,6 +73,7 @@ class Fleet:
     inventory: InventoryService
     links: GatewayLinks
     patches: PatchService
+    own_account: OwnAccount
     provisioning: ProvisioningService
     releases: ReleaseService
     rollouts: RolloutService
@@ -116,7 +118,7 @@ def assemble(
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
     return Fleet(
         accounts=accounts,
-        administration=AccountAdministration(account_store, accounts, areas),
+        administration=AccountAdministration(account_store, accounts, hasher, areas, clock),
         approvals=ApprovalService(SqlApprovalStore(database), areas, clock),
         audit=AuditService(audit_store),
         changes=changes,
@@ -132,6 +134,7 @@ def assemble(
             SqlPatchStore(database), release_store, artifacts, patch_worker, clock
         ),
         provisioning=ProvisioningService(node_store, inventory, links, changes, clock),
+        own_account=OwnAccount(account_store, accounts, hasher, clock),
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),

@@ -34,7 +34,7 @@ async def test_dropped_account_and_revoked_tokens_are_worthless(fleet: Fleet) ->
     await fleet.administration.put(ADMIN, "mei", roles=["viewer"], password=SECRET)
     first = await fleet.administration.make_api_token(ADMIN, "mei")
     assert (await fleet.accounts.principal_of_api_token(first)).name == "mei"
-    assert await fleet.administration.revoke_api_tokens(ADMIN, "mei") == 1
+    assert len(await fleet.administration.revoke_api_tokens(ADMIN, name="mei")) == 1
     with pytest.raises(UnauthenticatedError):
         await fleet.accounts.principal_of_api_token(first)
     second = await fleet.administration.make_api_token(ADMIN, "mei")
@@ -57,7 +57,7 @@ async def test_administrator_of_a_district_keeps_no_account_above_it(fleet: Flee
         administration.put(DISTRICT_ADMIN, "chief", roles=["viewer"], area_code=DISTRICT),
         administration.drop(DISTRICT_ADMIN, "chief"),
         administration.make_api_token(DISTRICT_ADMIN, "chief"),
-        administration.revoke_api_tokens(DISTRICT_ADMIN, "chief"),
+        administration.revoke_api_tokens(DISTRICT_ADMIN, name="chief"),
     ):
         with pytest.raises(NotFoundError, match="chief"):
             await attempt

@@ -223,8 +223,8 @@ async def test_login_opens_a_session_that_ends(fleet: Fleet, clock: FakeClock) -
     clock.pass_ms(SESSION_MS)
     assert await fleet.accounts.principal_of(session.token) is None
     again = await fleet.accounts.login(name, password, remote="::1")
-    await fleet.accounts.logout(again.token)
-    await fleet.accounts.logout(again.token)
+    await fleet.accounts.logout(again.principal, again.token)
+    await fleet.accounts.logout(again.principal, again.token)
     assert await fleet.accounts.principal_of(again.token) is None
     with pytest.raises(UnauthenticatedError):
         await fleet.accounts.principal_of_api_token("made-up.0000")

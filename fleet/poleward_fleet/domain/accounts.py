@@ -3,10 +3,13 @@
 Not passwords, sessions and tokens; services/accounts.py keeps those.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError
+
+PASSWORD_CHARACTERS = 12
 
 
 class Role(Enum):
@@ -18,6 +21,7 @@ class Role(Enum):
     RELEASE_MANAGER = "release_manager"
     SECURITY_OFFICER = "security_officer"
     ADMINISTRATOR = "administrator"
+    INTEGRATOR = "integrator"  # a program: API tokens only, nobody signs in with it
 
 
 class Permission(Enum):
@@ -47,7 +51,13 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         {Permission.SEE, Permission.TRUST_KEYS, Permission.AUDIT, Permission.APPROVE}
     ),
     Role.ADMINISTRATOR: frozenset(Permission),
+    Role.INTEGRATOR: frozenset({Permission.SEE}),
 }
+
+
+def permissions_of(roles: Iterable[Role]) -> frozenset[Permission]:
+    """Return everything that any of the roles carries."""
+    return frozenset().union(*(PERMISSIONS[role] for role in roles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +68,23 @@ class Principal:
         name: Account name; it stands in the audit record.
         roles: What it is trusted with.
         area_code: Root of the subtree it may act in; empty for everywhere.
+        scopes: What an API token is for; None in a session, which has all that the roles carry.
     """
 
     name: str
     roles: frozenset[Role]
     area_code: str = ""
+    scopes: frozenset[Permission] | None = None
 
     def may(self, permission: Permission) -> bool:
-        """Tell whether any of the roles carries the permission (deny by default)."""
-        return any(permission in PERMISSIONS[role] for role in self.roles)
+        """Tell whether a role carries the permission and the token, if any, is for it."""
+        return permission in self.permissions
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """Everything that is allowed (deny by default)."""
+        carried = permissions_of(self.roles)
+        return carried if self.scopes is None else carried & self.scopes
 
     def require(self, permission: Permission) -> None:
         """Insist on a permission.
@@ -74,12 +92,25 @@ class Principal:
         Raises:
             ForbiddenError: No role carries it; ask an administrator for one that does.
         """
-        if not self.may(permission):
+        if permission not in permissions_of(self.roles):
             wanted = sorted(role.value for role, has in PERMISSIONS.items() if permission in has)
             raise ForbiddenError(
                 f"{self.name} may not {permission.value.replace('_', ' ')}; "
                 f"this needs one of: {', '.join(wanted)}"
             )
+        if not self.may(permission):
+            raise ForbiddenError(
+                f"this API token of {self.name} is not for {permission.value}; "
+                "make one with that scope"
+            )
+
+
+class SignIn(Enum):
+    """How somebody proves in a browser who they are."""
+
+    PASSWORD = "password"  # noqa: S105 — a word, not a secret
+    SINGLE_SIGN_ON = "single_sign_on"
+    NEVER = "never"  # a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +122,27 @@ class Account:
         roles: What it is trusted with.
         area_code: Root of the subtree it may act in; empty for everywhere.
         api_token_count: API tokens that are valid.
+        signs_in: Which of the ways to sign in is theirs.
     """
 
     name: str
     roles: frozenset[Role]
     area_code: str
     api_token_count: int
+    signs_in: SignIn
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserSession:
+    """What may be known of a login in a browser: everything but its token."""
+
+    number: int
+    account_name: str
+    started_at_ms: int
+    seen_at_ms: int  # to the minute
+    expires_at_ms: int
+    remote: str
+    agent: str
 
 
 def check_account_name(name: str) -> None:
@@ -107,6 +153,16 @@ def check_account_name(name: str) -> None:
     """
     if not (0 < len(name) <= 64 and name.isprintable() and not any(c.isspace() for c in name)):
         raise InvalidError("an account name has 1 to 64 printable characters without spaces")
+
+
+def check_password(password: str) -> None:
+    """Insist on a password that is long enough.
+
+    Raises:
+        InvalidError: Choose a longer one.
+    """
+    if len(password) < PASSWORD_CHARACTERS:
+        raise InvalidError(f"a password has at least {PASSWORD_CHARACTERS} characters")
 
 
 @dataclass(frozen=True, slots=True)

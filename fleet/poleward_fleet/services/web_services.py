@@ -162,7 +162,7 @@ class RolloutControl(Protocol):
 class Sessions(Protocol):
     """Logins in browsers."""
 
-    async def login(self, name: str, password: str, *, remote: str) -> Session:
+    async def login(self, name: str, password: str, *, remote: str, agent: str = "") -> Session:
         """Check a password and open a session.
 
         Raises:
@@ -173,7 +173,7 @@ class Sessions(Protocol):
     async def principal_of(self, token: str) -> Principal | None:
         """Return who a session belongs to; None when it is unknown or expired."""
 
-    async def logout(self, token: str) -> None:
+    async def logout(self, principal: Principal, token: str) -> None:
         """Close a session; closing it twice is harmless."""
 
 

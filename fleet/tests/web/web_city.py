@@ -368,7 +368,7 @@ class FakeFleet:
 
     # Sessions and changes ---------------------------------------------------------------------
 
-    async def login(self, name: str, password: str, *, remote: str) -> Session:
+    async def login(self, name: str, password: str, *, remote: str, agent: str = "") -> Session:
         if self.failures >= 5:
             raise TooManyAttemptsError("too many failed attempts", 30)
         known, role = PASSWORDS.get(name, ("", Role.VIEWER))
@@ -382,7 +382,7 @@ class FakeFleet:
     async def principal_of(self, token: str) -> Principal | None:
         return self.sessions.get(token)
 
-    async def logout(self, token: str) -> None:
+    async def logout(self, principal: Principal, token: str) -> None:
         self.sessions.pop(token, None)
 
     @asynccontextmanager

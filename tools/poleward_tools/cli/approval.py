@@ -29,7 +29,7 @@ def list_approvals(
     Example: `poleward approval list --waiting`
     """
     with open_client(fleet, token) as client:
-        found = [one for one in client.approvals.list() if one.may_decide or not waiting]
+        found = [one for one in client.approvals.list_approvals() if one.may_decide or not waiting]
     if json:
         print_json({"approvals": found})
         return

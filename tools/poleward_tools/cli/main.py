@@ -10,7 +10,6 @@ import typer
 
 from poleward_tools import exit_codes
 from poleward_tools.cli import (
-    account,
     approval,
     bench,
     board,
@@ -26,7 +25,10 @@ from poleward_tools.cli import (
     programs,
     release,
     rig,
+    role,
     rollout,
+    token,
+    user,
 )
 from poleward_tools.cli.output import progress
 from poleward_tools.client import ClientError
@@ -48,7 +50,9 @@ app.add_typer(pole.app, name="pole")
 app.add_typer(lamp.app, name="lamp")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
-app.add_typer(account.app, name="account")
+app.add_typer(user.app, name="user")
+app.add_typer(role.app, name="role")
+app.add_typer(token.app, name="token")
 app.add_typer(approval.app, name="approval")
 app.add_typer(rig.app, name="rig")
 app.add_typer(board.app, name="board")

@@ -45,7 +45,7 @@ class ApprovalCalls:
         self._address = address
         self._stub = ApprovalServiceStub(channel)
 
-    def list(self) -> list[Approval]:
+    def list_approvals(self) -> list[Approval]:
         """List the requests that the caller filed or may decide on, newest first."""
         with translated("list approvals", self._address):
             answer = self._stub.ListApprovals(approvals.ListApprovalsRequest(), timeout=_TIMEOUT_S)

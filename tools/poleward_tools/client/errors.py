@@ -42,6 +42,7 @@ _REFUSALS = {
     grpc.StatusCode.FAILED_PRECONDITION: "",
     grpc.StatusCode.OUT_OF_RANGE: "",
     grpc.StatusCode.ABORTED: "",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "",
     grpc.StatusCode.UNAUTHENTICATED: "Check --token, POLEWARD_TOKEN or `poleward login`.",
     grpc.StatusCode.PERMISSION_DENIED: "Ask an administrator for the role or the area.",
 }

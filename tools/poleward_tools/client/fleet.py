@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from poleward.v1 import account_service_pb2 as accounts
 from poleward.v1 import artifact_service_pb2 as artifacts
 from poleward.v1 import enrollment_service_pb2 as enrollment
 from poleward.v1 import inventory_service_pb2 as inventory
@@ -17,7 +16,6 @@ from poleward.v1 import release_service_pb2 as releases
 from poleward.v1 import rollout_service_pb2 as rollouts
 from poleward.v1 import telemetry_service_pb2 as telemetry
 from poleward.v1 import telemetry_types_pb2 as telemetry_types
-from poleward.v1.account_service_pb2_grpc import AccountServiceStub
 from poleward.v1.artifact_service_pb2_grpc import ArtifactServiceStub
 from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from poleward.v1.inventory_service_pb2_grpc import InventoryServiceStub
@@ -26,6 +24,7 @@ from poleward.v1.release_service_pb2_grpc import ReleaseServiceStub
 from poleward.v1.rollout_service_pb2_grpc import RolloutServiceStub
 from poleward.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 from poleward_tools.client import mapping, views
+from poleward_tools.client.accounts import AccountCalls
 from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
@@ -47,8 +46,8 @@ class FleetClient:
     def __init__(self, profile: FleetProfile) -> None:
         self._address, ca_pem = discover(profile)
         self._channel = open_channel(self._address, ca_pem, profile.token)
+        self.accounts = AccountCalls(self._channel, self._address)
         self.approvals = ApprovalCalls(self._channel, self._address)
-        self._accounts = AccountServiceStub(self._channel)
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)
         self._inventory = InventoryServiceStub(self._channel)
@@ -201,41 +200,6 @@ class FleetClient:
         )
         with translated(f"make an enrolment token for {gateway_name}", self._address):
             return self._enrollment.CreateEnrollmentToken(request, timeout=_TIMEOUT_S).token
-
-    # Accounts
-
-    def list_accounts(self) -> list[views.Account]:
-        """List the accounts that the caller keeps, by name."""
-        with translated("list accounts", self._address):
-            answer = self._accounts.ListAccounts(accounts.ListAccountsRequest(), timeout=_TIMEOUT_S)
-        return [mapping.account_view(account) for account in answer.accounts]
-
-    def put_account(
-        self, name: str, *, roles: Iterable[str], area_code: str = "", password: str = ""
-    ) -> str:
-        """Add or replace an account; returns the password that the fleet made, if it did."""
-        request = accounts.PutAccountRequest(
-            name=name, roles=roles, area_code=area_code, password=password
-        )
-        with translated(f"save the account {name}", self._address):
-            return self._accounts.PutAccount(request, timeout=_TIMEOUT_S).password
-
-    def drop_account(self, name: str) -> None:
-        """Remove an account with its sessions and API tokens."""
-        with translated(f"remove the account {name}", self._address):
-            self._accounts.DropAccount(accounts.DropAccountRequest(name=name), timeout=_TIMEOUT_S)
-
-    def create_api_token(self, name: str) -> str:
-        """Make an API token for an account."""
-        request = accounts.CreateApiTokenRequest(name=name)
-        with translated(f"make an API token for {name}", self._address):
-            return self._accounts.CreateApiToken(request, timeout=_TIMEOUT_S).token
-
-    def revoke_api_tokens(self, name: str) -> int:
-        """Make all API tokens of an account worthless; returns how many there were."""
-        request = accounts.RevokeApiTokensRequest(name=name)
-        with translated(f"revoke the API tokens of {name}", self._address):
-            return self._accounts.RevokeApiTokens(request, timeout=_TIMEOUT_S).revoked
 
     # Releases
 

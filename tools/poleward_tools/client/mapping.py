@@ -1,6 +1,5 @@
 """Converts poleward.v1 messages to the client's plain values and back, and nothing else."""
 
-from poleward.v1 import account_service_pb2 as accounts
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward.v1 import provisioning_service_pb2 as provisioning
 from poleward.v1 import release_service_pb2 as releases
@@ -76,16 +75,6 @@ def gateway_view(gateway: inventory.Gateway) -> views.Gateway:
         heard_at_ms=gateway.heard_at_ms,
         software_version=gateway.software_version,
         node_count=gateway.node_count,
-    )
-
-
-def account_view(account: accounts.Account) -> views.Account:
-    """Convert an account."""
-    return views.Account(
-        name=account.name,
-        roles=tuple(account.roles),
-        area_code=account.area_code,
-        api_token_count=account.api_token_count,
     )
 
 

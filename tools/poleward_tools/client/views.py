@@ -76,16 +76,6 @@ class PoleDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who may sign in; an empty area code means everywhere."""
-
-    name: str
-    roles: tuple[str, ...]
-    area_code: str
-    api_token_count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Gateway:
     """A gateway; heard_at_ms is 0 for never."""
 

@@ -74,7 +74,9 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
             )
         remote = request.client.host if request.client else ""
         try:
-            session = await pages.services.sessions.login(name, password, remote=remote)
+            session = await pages.services.sessions.login(
+                name, password, remote=remote, agent=request.headers.get("user-agent", "")
+            )
         except UnauthenticatedError:
             return form(request, status_code=401, target=target, name=name, error="login.wrong")
         except TooManyAttemptsError as error:
@@ -95,7 +97,7 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/logout")
     async def logout(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
-        await pages.services.sessions.logout(request.state.session_token)
+        await pages.services.sessions.logout(principal, request.state.session_token)
         answer = RedirectResponse("/login", status_code=303)
         answer.delete_cookie(SESSION_COOKIE)
         return answer

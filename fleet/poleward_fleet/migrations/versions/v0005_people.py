@@ -8,7 +8,8 @@ down_revision = "0004"
 _TABLES = """
 CREATE TABLE account (
     name text CONSTRAINT account_pkey PRIMARY KEY,
-    password_hash text NOT NULL,
+    password_hash text NOT NULL DEFAULT '',
+    external_id text CONSTRAINT account_external_id_key UNIQUE,
     roles text[] NOT NULL,
     area_code text CONSTRAINT account_area_fkey REFERENCES area (code),
     created_at_ms bigint NOT NULL
@@ -16,16 +17,29 @@ CREATE TABLE account (
 
 CREATE TABLE session (
     token_hash bytea CONSTRAINT session_pkey PRIMARY KEY,
+    number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT session_number_key UNIQUE,
     account_name text NOT NULL
         CONSTRAINT session_account_fkey REFERENCES account (name) ON DELETE CASCADE,
-    expires_at_ms bigint NOT NULL
+    started_at_ms bigint NOT NULL,
+    seen_at_ms bigint NOT NULL,
+    expires_at_ms bigint NOT NULL,
+    remote text NOT NULL,
+    agent text NOT NULL
 );
 
 CREATE TABLE api_token (
     token_hash bytea CONSTRAINT api_token_pkey PRIMARY KEY,
+    number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT api_token_number_key UNIQUE,
     account_name text NOT NULL
         CONSTRAINT api_token_account_fkey REFERENCES account (name) ON DELETE CASCADE,
-    created_at_ms bigint NOT NULL
+    label text NOT NULL,
+    scopes text[] NOT NULL,
+    calls_per_s integer NOT NULL
+        CONSTRAINT api_token_calls_range CHECK (calls_per_s BETWEEN 0 AND 100000),
+    created_at_ms bigint NOT NULL,
+    created_by text NOT NULL,
+    expires_at_ms bigint NOT NULL,
+    used_at_ms bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE enrollment_token (

@@ -24,35 +24,57 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/account_service.proto\x12\x0bpoleward.v1\"R\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x11\n\tarea_code\x18\x03 \x01(\t\x12\x17\n\x0f\x61pi_token_count\x18\x04 \x01(\r\"\x15\n\x13ListAccountsRequest\">\n\x14ListAccountsResponse\x12&\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Account\"U\n\x11PutAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x11\n\tarea_code\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\"&\n\x12PutAccountResponse\x12\x10\n\x08password\x18\x01 \x01(\t\"\"\n\x12\x44ropAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44ropAccountResponse\"%\n\x15\x43reateApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\'\n\x16\x43reateApiTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"&\n\x16RevokeApiTokensRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\x17RevokeApiTokensResponse\x12\x0f\n\x07revoked\x18\x01 \x01(\r2\xbf\x03\n\x0e\x41\x63\x63ountService\x12S\n\x0cListAccounts\x12 .poleward.v1.ListAccountsRequest\x1a!.poleward.v1.ListAccountsResponse\x12M\n\nPutAccount\x12\x1e.poleward.v1.PutAccountRequest\x1a\x1f.poleward.v1.PutAccountResponse\x12P\n\x0b\x44ropAccount\x12\x1f.poleward.v1.DropAccountRequest\x1a .poleward.v1.DropAccountResponse\x12Y\n\x0e\x43reateApiToken\x12\".poleward.v1.CreateApiTokenRequest\x1a#.poleward.v1.CreateApiTokenResponse\x12\\\n\x0fRevokeApiTokens\x12#.poleward.v1.RevokeApiTokensRequest\x1a$.poleward.v1.RevokeApiTokensResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/account_service.proto\x12\x0bpoleward.v1\")\n\x04Role\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bpermissions\x18\x02 \x03(\t\"\x12\n\x10ListRolesRequest\"5\n\x11ListRolesResponse\x12 \n\x05roles\x18\x01 \x03(\x0b\x32\x11.poleward.v1.Role\"d\n\x07\x41\x63\x63ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x11\n\tarea_code\x18\x03 \x01(\t\x12\x17\n\x0f\x61pi_token_count\x18\x04 \x01(\r\x12\x10\n\x08signs_in\x18\x05 \x01(\t\"\x15\n\x13ListAccountsRequest\">\n\x14ListAccountsResponse\x12&\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Account\"k\n\x11PutAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12\x11\n\tarea_code\x18\x03 \x01(\t\x12\x10\n\x08password\x18\x04 \x01(\t\x12\x14\n\x0cnew_password\x18\x05 \x01(\x08\"&\n\x12PutAccountResponse\x12\x10\n\x08password\x18\x01 \x01(\t\"\"\n\x12\x44ropAccountRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44ropAccountResponse\"m\n\x15\x43reateApiTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nvalid_days\x18\x04 \x01(\r\x12\x13\n\x0b\x63\x61lls_per_s\x18\x05 \x01(\r\"\'\n\x16\x43reateApiTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\"\xba\x01\n\x08\x41piToken\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0e\n\x06scopes\x18\x04 \x03(\t\x12\x13\n\x0b\x63\x61lls_per_s\x18\x05 \x01(\r\x12\x15\n\rcreated_at_ms\x18\x06 \x01(\x03\x12\x12\n\ncreated_by\x18\x07 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x08 \x01(\x03\x12\x12\n\nused_at_ms\x18\t \x01(\x03\"$\n\x14ListApiTokensRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x15ListApiTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.poleward.v1.ApiToken\"6\n\x16RevokeApiTokensRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x04\"@\n\x17RevokeApiTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.poleward.v1.ApiToken\"\x97\x01\n\x0e\x42rowserSession\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x14\n\x0c\x61\x63\x63ount_name\x18\x02 \x01(\t\x12\x15\n\rstarted_at_ms\x18\x03 \x01(\x03\x12\x12\n\nseen_at_ms\x18\x04 \x01(\x03\x12\x15\n\rexpires_at_ms\x18\x05 \x01(\x03\x12\x0e\n\x06remote\x18\x06 \x01(\t\x12\r\n\x05\x61gent\x18\x07 \x01(\t\"#\n\x13ListSessionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x14ListSessionsResponse\x12-\n\x08sessions\x18\x01 \x03(\x0b\x32\x1b.poleward.v1.BrowserSession\"#\n\x11\x45ndSessionRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"B\n\x12\x45ndSessionResponse\x12,\n\x07session\x18\x01 \x01(\x0b\x32\x1b.poleward.v1.BrowserSession2\x87\x06\n\x0e\x41\x63\x63ountService\x12J\n\tListRoles\x12\x1d.poleward.v1.ListRolesRequest\x1a\x1e.poleward.v1.ListRolesResponse\x12S\n\x0cListAccounts\x12 .poleward.v1.ListAccountsRequest\x1a!.poleward.v1.ListAccountsResponse\x12M\n\nPutAccount\x12\x1e.poleward.v1.PutAccountRequest\x1a\x1f.poleward.v1.PutAccountResponse\x12P\n\x0b\x44ropAccount\x12\x1f.poleward.v1.DropAccountRequest\x1a .poleward.v1.DropAccountResponse\x12Y\n\x0e\x43reateApiToken\x12\".poleward.v1.CreateApiTokenRequest\x1a#.poleward.v1.CreateApiTokenResponse\x12V\n\rListApiTokens\x12!.poleward.v1.ListApiTokensRequest\x1a\".poleward.v1.ListApiTokensResponse\x12\\\n\x0fRevokeApiTokens\x12#.poleward.v1.RevokeApiTokensRequest\x1a$.poleward.v1.RevokeApiTokensResponse\x12S\n\x0cListSessions\x12 .poleward.v1.ListSessionsRequest\x1a!.poleward.v1.ListSessionsResponse\x12M\n\nEndSession\x12\x1e.poleward.v1.EndSessionRequest\x1a\x1f.poleward.v1.EndSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'poleward.v1.account_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCOUNT']._serialized_start=50
-  _globals['_ACCOUNT']._serialized_end=132
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=134
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=155
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=157
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=219
-  _globals['_PUTACCOUNTREQUEST']._serialized_start=221
-  _globals['_PUTACCOUNTREQUEST']._serialized_end=306
-  _globals['_PUTACCOUNTRESPONSE']._serialized_start=308
-  _globals['_PUTACCOUNTRESPONSE']._serialized_end=346
-  _globals['_DROPACCOUNTREQUEST']._serialized_start=348
-  _globals['_DROPACCOUNTREQUEST']._serialized_end=382
-  _globals['_DROPACCOUNTRESPONSE']._serialized_start=384
-  _globals['_DROPACCOUNTRESPONSE']._serialized_end=405
-  _globals['_CREATEAPITOKENREQUEST']._serialized_start=407
-  _globals['_CREATEAPITOKENREQUEST']._serialized_end=444
-  _globals['_CREATEAPITOKENRESPONSE']._serialized_start=446
-  _globals['_CREATEAPITOKENRESPONSE']._serialized_end=485
-  _globals['_REVOKEAPITOKENSREQUEST']._serialized_start=487
-  _globals['_REVOKEAPITOKENSREQUEST']._serialized_end=525
-  _globals['_REVOKEAPITOKENSRESPONSE']._serialized_start=527
-  _globals['_REVOKEAPITOKENSRESPONSE']._serialized_end=569
-  _globals['_ACCOUNTSERVICE']._serialized_start=572
-  _globals['_ACCOUNTSERVICE']._serialized_end=1019
+  _globals['_ROLE']._serialized_start=50
+  _globals['_ROLE']._serialized_end=91
+  _globals['_LISTROLESREQUEST']._serialized_start=93
+  _globals['_LISTROLESREQUEST']._serialized_end=111
+  _globals['_LISTROLESRESPONSE']._serialized_start=113
+  _globals['_LISTROLESRESPONSE']._serialized_end=166
+  _globals['_ACCOUNT']._serialized_start=168
+  _globals['_ACCOUNT']._serialized_end=268
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=270
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=291
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=293
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=355
+  _globals['_PUTACCOUNTREQUEST']._serialized_start=357
+  _globals['_PUTACCOUNTREQUEST']._serialized_end=464
+  _globals['_PUTACCOUNTRESPONSE']._serialized_start=466
+  _globals['_PUTACCOUNTRESPONSE']._serialized_end=504
+  _globals['_DROPACCOUNTREQUEST']._serialized_start=506
+  _globals['_DROPACCOUNTREQUEST']._serialized_end=540
+  _globals['_DROPACCOUNTRESPONSE']._serialized_start=542
+  _globals['_DROPACCOUNTRESPONSE']._serialized_end=563
+  _globals['_CREATEAPITOKENREQUEST']._serialized_start=565
+  _globals['_CREATEAPITOKENREQUEST']._serialized_end=674
+  _globals['_CREATEAPITOKENRESPONSE']._serialized_start=676
+  _globals['_CREATEAPITOKENRESPONSE']._serialized_end=715
+  _globals['_APITOKEN']._serialized_start=718
+  _globals['_APITOKEN']._serialized_end=904
+  _globals['_LISTAPITOKENSREQUEST']._serialized_start=906
+  _globals['_LISTAPITOKENSREQUEST']._serialized_end=942
+  _globals['_LISTAPITOKENSRESPONSE']._serialized_start=944
+  _globals['_LISTAPITOKENSRESPONSE']._serialized_end=1006
+  _globals['_REVOKEAPITOKENSREQUEST']._serialized_start=1008
+  _globals['_REVOKEAPITOKENSREQUEST']._serialized_end=1062
+  _globals['_REVOKEAPITOKENSRESPONSE']._serialized_start=1064
+  _globals['_REVOKEAPITOKENSRESPONSE']._serialized_end=1128
+  _globals['_BROWSERSESSION']._serialized_start=1131
+  _globals['_BROWSERSESSION']._serialized_end=1282
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1284
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1319
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1321
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1390
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1392
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1427
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1429
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1495
+  _globals['_ACCOUNTSERVICE']._serialized_start=1498
+  _globals['_ACCOUNTSERVICE']._serialized_end=2273
 # @@protoc_insertion_point(module_scope)

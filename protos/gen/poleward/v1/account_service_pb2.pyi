@@ -19,8 +19,77 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Role(_message.Message):
+    """Role is what an account can be trusted with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, e.g. "release_manager"."""
+    @_builtins.property
+    def permissions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do, e.g. "roll_out"."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        permissions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "permissions", b"permissions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Role: _TypeAlias = Role  # noqa: Y015
+
+@_typing.final
+class ListRolesRequest(_message.Message):
+    """ListRolesRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolesRequest: _TypeAlias = ListRolesRequest  # noqa: Y015
+
+@_typing.final
+class ListRolesResponse(_message.Message):
+    """ListRolesResponse carries the roles."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedCompositeFieldContainer[Global___Role]:
+        """The roles."""
+
+    def __init__(
+        self,
+        *,
+        roles: _abc.Iterable[Global___Role] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolesResponse: _TypeAlias = ListRolesResponse  # noqa: Y015
+
+@_typing.final
 class Account(_message.Message):
-    """Account is somebody who may sign in."""
+    """Account is somebody, or a program, known by name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -28,15 +97,18 @@ class Account(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     AREA_CODE_FIELD_NUMBER: _builtins.int
     API_TOKEN_COUNT_FIELD_NUMBER: _builtins.int
+    SIGNS_IN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name, unique."""
     area_code: _builtins.str
     """Root of the subtree it may act in; empty for everywhere."""
     api_token_count: _builtins.int
     """API tokens that are valid."""
+    signs_in: _builtins.str
+    """How it signs in to the web pages: password, single_sign_on, never."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Roles: viewer, operator, technician, release_manager, security_officer, administrator."""
+        """Names of roles."""
 
     def __init__(
         self,
@@ -45,10 +117,11 @@ class Account(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         area_code: _builtins.str = ...,
         api_token_count: _builtins.int = ...,
+        signs_in: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_token_count", b"api_token_count", "area_code", b"area_code", "name", b"name", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_token_count", b"api_token_count", "area_code", b"area_code", "name", b"name", "roles", b"roles", "signs_in", b"signs_in"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -105,12 +178,15 @@ class PutAccountRequest(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     AREA_CODE_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    NEW_PASSWORD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Name: 1 to 64 printable characters without spaces."""
     area_code: _builtins.str
     """Root of its subtree; empty for everywhere."""
     password: _builtins.str
-    """Password of 12 characters or more; empty to have one made."""
+    """Password of 12 characters or more; empty to keep the old one, or to have one made for a new account."""
+    new_password: _builtins.bool
+    """Have a password made also for an account that has one."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Roles, at least one."""
@@ -122,10 +198,11 @@ class PutAccountRequest(_message.Message):
         roles: _abc.Iterable[_builtins.str] | None = ...,
         area_code: _builtins.str = ...,
         password: _builtins.str = ...,
+        new_password: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "name", b"name", "password", b"password", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "name", b"name", "new_password", b"new_password", "password", b"password", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,7 +216,7 @@ class PutAccountResponse(_message.Message):
 
     PASSWORD_FIELD_NUMBER: _builtins.int
     password: _builtins.str
-    """Shown once; empty when the request held one."""
+    """Shown once; empty when none was made."""
     def __init__(
         self,
         *,
@@ -194,21 +271,39 @@ Global___DropAccountResponse: _TypeAlias = DropAccountResponse  # noqa: Y015
 
 @_typing.final
 class CreateApiTokenRequest(_message.Message):
-    """CreateApiTokenRequest names an account."""
+    """CreateApiTokenRequest describes a token."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    VALID_DAYS_FIELD_NUMBER: _builtins.int
+    CALLS_PER_S_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name."""
+    """Name of the account in whose name it acts."""
+    label: _builtins.str
+    """What it is for, in words; at most 100 characters."""
+    valid_days: _builtins.int
+    """Days until it expires, at most 366; 0 for 90."""
+    calls_per_s: _builtins.int
+    """Calls that it may make in a second; 0 for any number."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do, of what the account may; empty for everything that the caller can give."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        label: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        valid_days: _builtins.int = ...,
+        calls_per_s: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_s", b"calls_per_s", "label", b"label", "name", b"name", "scopes", b"scopes", "valid_days", b"valid_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,14 +332,70 @@ class CreateApiTokenResponse(_message.Message):
 Global___CreateApiTokenResponse: _TypeAlias = CreateApiTokenResponse  # noqa: Y015
 
 @_typing.final
-class RevokeApiTokensRequest(_message.Message):
-    """RevokeApiTokensRequest names an account."""
+class ApiToken(_message.Message):
+    """ApiToken is what may be known of a token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_NAME_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    CALLS_PER_S_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    USED_AT_MS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number, to name it by."""
+    account_name: _builtins.str
+    """Account in whose name it acts."""
+    label: _builtins.str
+    """What it is for, in words."""
+    calls_per_s: _builtins.int
+    """Calls that it may make in a second; 0 for any number."""
+    created_at_ms: _builtins.int
+    """When it was made, Unix milliseconds."""
+    created_by: _builtins.str
+    """Account that made it."""
+    expires_at_ms: _builtins.int
+    """When it becomes worthless, Unix milliseconds."""
+    used_at_ms: _builtins.int
+    """When it was last used, Unix milliseconds, to the minute; 0 for never."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        account_name: _builtins.str = ...,
+        label: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        calls_per_s: _builtins.int = ...,
+        created_at_ms: _builtins.int = ...,
+        created_by: _builtins.str = ...,
+        expires_at_ms: _builtins.int = ...,
+        used_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_name", b"account_name", "calls_per_s", b"calls_per_s", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "expires_at_ms", b"expires_at_ms", "label", b"label", "number", b"number", "scopes", b"scopes", "used_at_ms", b"used_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApiToken: _TypeAlias = ApiToken  # noqa: Y015
+
+@_typing.final
+class ListApiTokensRequest(_message.Message):
+    """ListApiTokensRequest selects tokens."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name."""
+    """Only those of this account; empty for all that the caller keeps."""
     def __init__(
         self,
         *,
@@ -256,26 +407,216 @@ class RevokeApiTokensRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+Global___ListApiTokensRequest: _TypeAlias = ListApiTokensRequest  # noqa: Y015
+
+@_typing.final
+class ListApiTokensResponse(_message.Message):
+    """ListApiTokensResponse carries the tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiToken]:
+        """The tokens that have not expired, by number."""
+
+    def __init__(
+        self,
+        *,
+        tokens: _abc.Iterable[Global___ApiToken] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListApiTokensResponse: _TypeAlias = ListApiTokensResponse  # noqa: Y015
+
+@_typing.final
+class RevokeApiTokensRequest(_message.Message):
+    """RevokeApiTokensRequest names tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Account whose tokens they are; empty to name one token by its number."""
+    number: _builtins.int
+    """Number of one token; 0 for all of the account."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
 Global___RevokeApiTokensRequest: _TypeAlias = RevokeApiTokensRequest  # noqa: Y015
 
 @_typing.final
 class RevokeApiTokensResponse(_message.Message):
-    """RevokeApiTokensResponse counts."""
+    """RevokeApiTokensResponse carries what was revoked."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REVOKED_FIELD_NUMBER: _builtins.int
-    revoked: _builtins.int
-    """Tokens that were valid."""
+    TOKENS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiToken]:
+        """Tokens that were valid."""
+
     def __init__(
         self,
         *,
-        revoked: _builtins.int = ...,
+        tokens: _abc.Iterable[Global___ApiToken] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revoked", b"revoked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeApiTokensResponse: _TypeAlias = RevokeApiTokensResponse  # noqa: Y015
+
+@_typing.final
+class BrowserSession(_message.Message):
+    """BrowserSession is a login in a browser."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_NAME_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    SEEN_AT_MS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    REMOTE_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number, to name it by."""
+    account_name: _builtins.str
+    """Account that is signed in."""
+    started_at_ms: _builtins.int
+    """Unix milliseconds."""
+    seen_at_ms: _builtins.int
+    """When it was last used, Unix milliseconds, to the minute."""
+    expires_at_ms: _builtins.int
+    """Unix milliseconds."""
+    remote: _builtins.str
+    """Address it came from."""
+    agent: _builtins.str
+    """What the browser calls itself."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        account_name: _builtins.str = ...,
+        started_at_ms: _builtins.int = ...,
+        seen_at_ms: _builtins.int = ...,
+        expires_at_ms: _builtins.int = ...,
+        remote: _builtins.str = ...,
+        agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_name", b"account_name", "agent", b"agent", "expires_at_ms", b"expires_at_ms", "number", b"number", "remote", b"remote", "seen_at_ms", b"seen_at_ms", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrowserSession: _TypeAlias = BrowserSession  # noqa: Y015
+
+@_typing.final
+class ListSessionsRequest(_message.Message):
+    """ListSessionsRequest selects sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Only those of this account; empty for all that the caller keeps."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionsRequest: _TypeAlias = ListSessionsRequest  # noqa: Y015
+
+@_typing.final
+class ListSessionsResponse(_message.Message):
+    """ListSessionsResponse carries the sessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BrowserSession]:
+        """The open sessions, newest first."""
+
+    def __init__(
+        self,
+        *,
+        sessions: _abc.Iterable[Global___BrowserSession] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSessionsResponse: _TypeAlias = ListSessionsResponse  # noqa: Y015
+
+@_typing.final
+class EndSessionRequest(_message.Message):
+    """EndSessionRequest names a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionRequest: _TypeAlias = EndSessionRequest  # noqa: Y015
+
+@_typing.final
+class EndSessionResponse(_message.Message):
+    """EndSessionResponse carries the session that was ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___BrowserSession:
+        """The session."""
+
+    def __init__(
+        self,
+        *,
+        session: Global___BrowserSession | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionResponse: _TypeAlias = EndSessionResponse  # noqa: Y015

@@ -35,6 +35,11 @@ class AccountServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListRoles = channel.unary_unary(
+                '/poleward.v1.AccountService/ListRoles',
+                request_serializer=poleward_dot_v1_dot_account__service__pb2.ListRolesRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_account__service__pb2.ListRolesResponse.FromString,
+                _registered_method=True)
         self.ListAccounts = channel.unary_unary(
                 '/poleward.v1.AccountService/ListAccounts',
                 request_serializer=poleward_dot_v1_dot_account__service__pb2.ListAccountsRequest.SerializeToString,
@@ -55,16 +60,38 @@ class AccountServiceStub:
                 request_serializer=poleward_dot_v1_dot_account__service__pb2.CreateApiTokenRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_account__service__pb2.CreateApiTokenResponse.FromString,
                 _registered_method=True)
+        self.ListApiTokens = channel.unary_unary(
+                '/poleward.v1.AccountService/ListApiTokens',
+                request_serializer=poleward_dot_v1_dot_account__service__pb2.ListApiTokensRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_account__service__pb2.ListApiTokensResponse.FromString,
+                _registered_method=True)
         self.RevokeApiTokens = channel.unary_unary(
                 '/poleward.v1.AccountService/RevokeApiTokens',
                 request_serializer=poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensResponse.FromString,
+                _registered_method=True)
+        self.ListSessions = channel.unary_unary(
+                '/poleward.v1.AccountService/ListSessions',
+                request_serializer=poleward_dot_v1_dot_account__service__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_account__service__pb2.ListSessionsResponse.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/poleward.v1.AccountService/EndSession',
+                request_serializer=poleward_dot_v1_dot_account__service__pb2.EndSessionRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_account__service__pb2.EndSessionResponse.FromString,
                 _registered_method=True)
 
 
 class AccountServiceServicer:
     """AccountService keeps people's and programs' accounts. Administrators only, within their area.
     """
+
+    def ListRoles(self, request, context):
+        """ListRoles lists the roles and what each may do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
         """ListAccounts lists the accounts of the caller's area.
@@ -74,7 +101,7 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutAccount(self, request, context):
-        """PutAccount adds an account, or replaces password, roles and area of one; its sessions end.
+        """PutAccount adds an account, or replaces roles and area of one; its sessions end.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,8 +121,29 @@ class AccountServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListApiTokens(self, request, context):
+        """ListApiTokens lists API tokens without the tokens themselves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiTokens(self, request, context):
-        """RevokeApiTokens makes all API tokens of an account worthless.
+        """RevokeApiTokens makes one API token, or all of an account, worthless.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSessions(self, request, context):
+        """ListSessions lists open sessions in browsers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """EndSession signs somebody out of one browser.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,6 +152,11 @@ class AccountServiceServicer:
 
 def add_AccountServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListRoles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRoles,
+                    request_deserializer=poleward_dot_v1_dot_account__service__pb2.ListRolesRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_account__service__pb2.ListRolesResponse.SerializeToString,
+            ),
             'ListAccounts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccounts,
                     request_deserializer=poleward_dot_v1_dot_account__service__pb2.ListAccountsRequest.FromString,
@@ -124,10 +177,25 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     request_deserializer=poleward_dot_v1_dot_account__service__pb2.CreateApiTokenRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_account__service__pb2.CreateApiTokenResponse.SerializeToString,
             ),
+            'ListApiTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiTokens,
+                    request_deserializer=poleward_dot_v1_dot_account__service__pb2.ListApiTokensRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_account__service__pb2.ListApiTokensResponse.SerializeToString,
+            ),
             'RevokeApiTokens': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiTokens,
                     request_deserializer=poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensResponse.SerializeToString,
+            ),
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=poleward_dot_v1_dot_account__service__pb2.ListSessionsRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_account__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=poleward_dot_v1_dot_account__service__pb2.EndSessionRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_account__service__pb2.EndSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -140,6 +208,33 @@ def add_AccountServiceServicer_to_server(servicer, server):
 class AccountService:
     """AccountService keeps people's and programs' accounts. Administrators only, within their area.
     """
+
+    @staticmethod
+    def ListRoles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.AccountService/ListRoles',
+            poleward_dot_v1_dot_account__service__pb2.ListRolesRequest.SerializeToString,
+            poleward_dot_v1_dot_account__service__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListAccounts(request,
@@ -250,6 +345,33 @@ class AccountService:
             _registered_method=True)
 
     @staticmethod
+    def ListApiTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.AccountService/ListApiTokens',
+            poleward_dot_v1_dot_account__service__pb2.ListApiTokensRequest.SerializeToString,
+            poleward_dot_v1_dot_account__service__pb2.ListApiTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeApiTokens(request,
             target,
             options=(),
@@ -266,6 +388,60 @@ class AccountService:
             '/poleward.v1.AccountService/RevokeApiTokens',
             poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensRequest.SerializeToString,
             poleward_dot_v1_dot_account__service__pb2.RevokeApiTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.AccountService/ListSessions',
+            poleward_dot_v1_dot_account__service__pb2.ListSessionsRequest.SerializeToString,
+            poleward_dot_v1_dot_account__service__pb2.ListSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.AccountService/EndSession',
+            poleward_dot_v1_dot_account__service__pb2.EndSessionRequest.SerializeToString,
+            poleward_dot_v1_dot_account__service__pb2.EndSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,35 +33,59 @@ class AccountServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
+    ListRoles: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListRolesRequest, _account_service_pb2.ListRolesResponse]
+    """ListRoles lists the roles and what each may do."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
     """ListAccounts lists the accounts of the caller's area."""
     PutAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.PutAccountRequest, _account_service_pb2.PutAccountResponse]
-    """PutAccount adds an account, or replaces password, roles and area of one; its sessions end."""
+    """PutAccount adds an account, or replaces roles and area of one; its sessions end."""
     DropAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.DropAccountRequest, _account_service_pb2.DropAccountResponse]
     """DropAccount removes an account with its sessions and API tokens."""
     CreateApiToken: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.CreateApiTokenRequest, _account_service_pb2.CreateApiTokenResponse]
     """CreateApiToken makes an API token for an account."""
+    ListApiTokens: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListApiTokensRequest, _account_service_pb2.ListApiTokensResponse]
+    """ListApiTokens lists API tokens without the tokens themselves."""
     RevokeApiTokens: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.RevokeApiTokensRequest, _account_service_pb2.RevokeApiTokensResponse]
-    """RevokeApiTokens makes all API tokens of an account worthless."""
+    """RevokeApiTokens makes one API token, or all of an account, worthless."""
+    ListSessions: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListSessionsRequest, _account_service_pb2.ListSessionsResponse]
+    """ListSessions lists open sessions in browsers."""
+    EndSession: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.EndSessionRequest, _account_service_pb2.EndSessionResponse]
+    """EndSession signs somebody out of one browser."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
     """AccountService keeps people's and programs' accounts. Administrators only, within their area."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    ListRoles: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListRolesRequest, _account_service_pb2.ListRolesResponse]  # type: ignore[assignment]
+    """ListRoles lists the roles and what each may do."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """ListAccounts lists the accounts of the caller's area."""
     PutAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.PutAccountRequest, _account_service_pb2.PutAccountResponse]  # type: ignore[assignment]
-    """PutAccount adds an account, or replaces password, roles and area of one; its sessions end."""
+    """PutAccount adds an account, or replaces roles and area of one; its sessions end."""
     DropAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.DropAccountRequest, _account_service_pb2.DropAccountResponse]  # type: ignore[assignment]
     """DropAccount removes an account with its sessions and API tokens."""
     CreateApiToken: _aio.UnaryUnaryMultiCallable[_account_service_pb2.CreateApiTokenRequest, _account_service_pb2.CreateApiTokenResponse]  # type: ignore[assignment]
     """CreateApiToken makes an API token for an account."""
+    ListApiTokens: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListApiTokensRequest, _account_service_pb2.ListApiTokensResponse]  # type: ignore[assignment]
+    """ListApiTokens lists API tokens without the tokens themselves."""
     RevokeApiTokens: _aio.UnaryUnaryMultiCallable[_account_service_pb2.RevokeApiTokensRequest, _account_service_pb2.RevokeApiTokensResponse]  # type: ignore[assignment]
-    """RevokeApiTokens makes all API tokens of an account worthless."""
+    """RevokeApiTokens makes one API token, or all of an account, worthless."""
+    ListSessions: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListSessionsRequest, _account_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
+    """ListSessions lists open sessions in browsers."""
+    EndSession: _aio.UnaryUnaryMultiCallable[_account_service_pb2.EndSessionRequest, _account_service_pb2.EndSessionResponse]  # type: ignore[assignment]
+    """EndSession signs somebody out of one browser."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     """AccountService keeps people's and programs' accounts. Administrators only, within their area."""
+
+    @_abc_1.abstractmethod
+    def ListRoles(
+        self,
+        request: _account_service_pb2.ListRolesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListRolesResponse, _abc.Awaitable[_account_service_pb2.ListRolesResponse]]:
+        """ListRoles lists the roles and what each may do."""
 
     @_abc_1.abstractmethod
     def ListAccounts(
@@ -77,7 +101,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.PutAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.PutAccountResponse, _abc.Awaitable[_account_service_pb2.PutAccountResponse]]:
-        """PutAccount adds an account, or replaces password, roles and area of one; its sessions end."""
+        """PutAccount adds an account, or replaces roles and area of one; its sessions end."""
 
     @_abc_1.abstractmethod
     def DropAccount(
@@ -96,11 +120,35 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         """CreateApiToken makes an API token for an account."""
 
     @_abc_1.abstractmethod
+    def ListApiTokens(
+        self,
+        request: _account_service_pb2.ListApiTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListApiTokensResponse, _abc.Awaitable[_account_service_pb2.ListApiTokensResponse]]:
+        """ListApiTokens lists API tokens without the tokens themselves."""
+
+    @_abc_1.abstractmethod
     def RevokeApiTokens(
         self,
         request: _account_service_pb2.RevokeApiTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.RevokeApiTokensResponse, _abc.Awaitable[_account_service_pb2.RevokeApiTokensResponse]]:
-        """RevokeApiTokens makes all API tokens of an account worthless."""
+        """RevokeApiTokens makes one API token, or all of an account, worthless."""
+
+    @_abc_1.abstractmethod
+    def ListSessions(
+        self,
+        request: _account_service_pb2.ListSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.ListSessionsResponse, _abc.Awaitable[_account_service_pb2.ListSessionsResponse]]:
+        """ListSessions lists open sessions in browsers."""
+
+    @_abc_1.abstractmethod
+    def EndSession(
+        self,
+        request: _account_service_pb2.EndSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_service_pb2.EndSessionResponse, _abc.Awaitable[_account_service_pb2.EndSessionResponse]]:
+        """EndSession signs somebody out of one browser."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,6 @@
-"""Commands about accounts: `poleward account list|put|drop|token|revoke`.
+"""Commands about accounts: `poleward user list|put|drop|sessions|end-session`.
 
-They need an administrator; what each role may do is decided by the fleet.
+They need an administrator. API tokens are in token.py, what each role may do in role.py.
 """
 
 import sys
@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
-from poleward_tools.cli.output import print_json, print_table, progress, results
+from poleward_tools.cli.output import age_text, print_json, print_table, results
 from poleward_tools.exit_codes import USAGE, CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Accounts of people and programs.")
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the account.")]
+_SIGNS_IN = {"password": "password", "single_sign_on": "single sign-on", "never": "tokens only"}
 
 
 @app.command("list")
@@ -26,20 +27,21 @@ def list_accounts(
 ) -> None:
     """List the accounts that are yours to keep.
 
-    Example: `poleward account list`
+    Example: `poleward user list`
     """
     with open_client(fleet, token) as client:
-        accounts = client.list_accounts()
+        accounts = client.accounts.list_accounts()
     if json:
         print_json({"accounts": accounts})
         return
     print_table(
-        ("account", "roles", "area", "API tokens #"),
+        ("account", "roles", "area", "signs in with", "API tokens #"),
         (
             (
                 account.name,
                 ", ".join(account.roles),
                 account.area_code or "everywhere",
+                _SIGNS_IN.get(account.signs_in, account.signs_in),
                 account.api_token_count,
             )
             for account in accounts
@@ -51,26 +53,26 @@ def list_accounts(
 def put(
     name: NameArgument,
     role: Annotated[
-        list[str],
-        typer.Option(
-            help="viewer, operator, technician, release_manager, security_officer or "
-            "administrator; may be given often."
-        ),
+        list[str], typer.Option(help="A role; may be given often. See `poleward role list`.")
     ],
     *,
     area: Annotated[str, typer.Option(help="Only this area and those below.")] = "",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from the first line.")
     ] = False,
+    new_password: Annotated[
+        bool, typer.Option("--new-password", help="Make a password also for an old account.")
+    ] = False,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Add an account, or replace password, roles and area of one; its sessions end.
+    """Add an account, or replace roles and area of one; its sessions end.
 
-    Without `--password-stdin` the fleet makes a password, which is shown once.
+    The fleet makes a password for a new person and shows it once. Accounts with the role integrator
+    alone are for programs: nobody signs in with them.
 
-    Example: `poleward account put mei --role operator --area 330102000000`
+    Example: `poleward user put mei --role operator --area 330102000000`
     """
     password = ""
     if password_stdin:
@@ -78,7 +80,9 @@ def put(
         if not password:
             raise CommandError("There is no password on standard input.", USAGE)
     with open_client(fleet, token) as client:
-        made = client.put_account(name, roles=role, area_code=area, password=password)
+        made = client.accounts.put(
+            name, roles=role, area_code=area, password=password, new_password=new_password
+        )
     if json:
         print_json({"account": name, "password": made or None})
     elif made:
@@ -97,52 +101,64 @@ def drop(
 ) -> None:
     """Remove an account with its sessions and API tokens.
 
-    Example: `poleward account drop mei`
+    Example: `poleward user drop mei`
     """
     with open_client(fleet, token) as client:
-        client.drop_account(name)
+        client.accounts.drop(name)
     if json:
         print_json({"account": name, "dropped": True})
     else:
         results.print(f"{name} is removed.", markup=False)
 
 
-@app.command("token")
-def token_(
-    name: NameArgument,
+@app.command("sessions")
+def sessions(
+    name: Annotated[str, typer.Argument(help="Only those of this account.")] = "",
     *,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make an API token for an account and print it, once.
+    """List who is signed in, from where and with which browser.
 
-    Example: `poleward account token dashboard`
+    Example: `poleward user sessions mei`
     """
     with open_client(fleet, token) as client:
-        made = client.create_api_token(name)
+        found = client.accounts.sessions(name)
     if json:
-        print_json({"account": name, "api_token": made})
+        print_json({"sessions": found})
         return
-    progress.print(f"API token of {name}, shown once:", markup=False)
-    results.print(made, markup=False)
+    print_table(
+        ("no. #", "account", "since", "last seen", "from", "browser"),
+        (
+            (
+                session.number,
+                session.account_name,
+                age_text(session.started_at_ms),
+                age_text(session.seen_at_ms),
+                session.remote or "–",
+                session.agent or "–",
+            )
+            for session in found
+        ),
+    )
 
 
-@app.command("revoke")
-def revoke(
-    name: NameArgument,
+@app.command("end-session")
+def end_session(
+    number: Annotated[int, typer.Argument(min=1, help="Number of the session.")],
     *,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make all API tokens of an account worthless.
+    """Sign somebody out of one browser.
 
-    Example: `poleward account revoke dashboard`
+    Example: `poleward user end-session 12`
     """
     with open_client(fleet, token) as client:
-        revoked = client.revoke_api_tokens(name)
+        ended = client.accounts.end_session(number)
     if json:
-        print_json({"account": name, "revoked": revoked})
+        print_json(ended)
     else:
-        results.print(f"{revoked} API tokens of {name} are worthless now.", markup=False)
+        results.print(f"{ended.account_name} is signed out there.", markup=False)
