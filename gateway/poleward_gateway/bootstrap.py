@@ -37,9 +37,11 @@ from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError
 from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.ports import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Telemetry
 from poleward_gateway.services.updates import Updates
@@ -208,7 +210,7 @@ class Gateway:
         )  # fmt: skip
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.endpoint,
-            self.jobs, clock, self.tally,
+            self.jobs, clock, self.tally, Pace(clock),
         )  # fmt: skip
         self.fleet_link = FleetLink(
             known,
@@ -254,6 +256,9 @@ class _LateSource:
 
     def download(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
         return self._link().download(digest, offset)
+
+    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
+        return await self._link().find_patch(release_digest, source_sequence)
 
 
 def _make_private(folder: Path) -> None:

@@ -6,6 +6,7 @@ call returns quickly: each await on a peer has a deadline inside the adapter.
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 from poleward_gateway.domain.commands import CommandResult
@@ -173,6 +174,22 @@ class VerifiedRelease:
     component_digest: bytes
 
 
+class PatchState(Enum):
+    """How far the fleet is with a patch."""
+
+    NONE = "none"
+    MAKING = "making"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPatch:
+    """What the fleet says about a patch; the digest is set when it is ready."""
+
+    state: PatchState
+    digest: bytes = b""
+
+
 class ReleaseVerifier(Protocol):
     """Checks signed releases."""
 
@@ -191,10 +208,13 @@ class ArtifactStore(Protocol):
     """Release content on disk, by digest."""
 
     def read(self, kind: str, digest: bytes) -> bytes | None:
-        """Return whole content; None when it is not there. `kind` is "envelope" or "transfer"."""
+        """Return content; None when it is not there. `kind` is a short name."""
 
     def write(self, kind: str, digest: bytes, content: bytes) -> None:
-        """Store whole content; either all of it is there afterwards or nothing."""
+        """Store content; either all of it is there afterwards or nothing.
+
+        What was not read for longest may be removed to make room.
+        """
 
     def partial(self, digest: bytes) -> bytes:
         """Return what an interrupted download left."""
@@ -214,6 +234,13 @@ class ArtifactSource(Protocol):
 
         Raises:
             ArtifactUnavailableError: It cannot be had now; try again later.
+        """
+
+    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
+        """Ask for the patch to a release from the one with a sequence number.
+
+        Raises:
+            ArtifactUnavailableError: The fleet does not answer; try again later.
         """
 
 

@@ -1,17 +1,23 @@
 """A release on its way from the fleet to a node that plays the firmware's part."""
 
 import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from aiocoap.numbers import codes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway_fakes.desired import desired_node
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, until
 
 from nodelink import firmware_update
+from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
+from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.domain.updates import (
     NodeUpdate,
     PackageResult,
@@ -21,6 +27,7 @@ from poleward_gateway.domain.updates import (
     UpdateState,
     next_step,
 )
+from poleward_gateway.services.pace import Pace
 from poleward_manifest import bundle
 from poleward_manifest.envelope import Component, Manifest, sign
 
@@ -41,6 +48,22 @@ def publish(fleet: FakeFleet, *, key: Ed25519PrivateKey = KEY, sequence: int = 2
     fleet.artifacts[digest] = envelope
     fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = BUNDLE
     return digest
+
+
+def give_patch(fleet: FakeFleet, release: bytes, content: bytes) -> None:
+    digest = hashlib.sha256(content).digest()
+    fleet.artifacts[digest] = content
+    fleet.patches[(release, 1)] = artifact_pb.GetPatchResponse(
+        state=artifact_pb.PATCH_STATE_READY, digest=digest, size_bytes=len(content)
+    )
+
+
+async def get(node: FakeNode, *path: str) -> Any:
+    return await node.request(node.operational_context, codes.GET, path)
+
+
+def offers(node: FakeNode) -> int:
+    return [name for name, _ in node.writes].count("/5/0/1")
 
 
 def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2) -> None:
@@ -92,6 +115,98 @@ async def test_an_artifact_is_fetched_once_and_a_cut_download_goes_on(
     await until(lambda: any(name == "/5/0/1" for name, _ in node.writes))
     assert [offset for asked, offset in fleet.downloads if asked == component] == [0, 4000]
     assert len([asked for asked, _ in fleet.downloads if asked == digest]) == 1
+
+
+async def test_a_patch_is_fetched_once_instead_of_the_component(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    give_patch(fleet, digest, b"patch" * 500)
+    desire(fleet, digest)
+    await until(lambda: offers(node) == 1)
+    component = hashlib.sha256(BUNDLE).digest()
+    patch = hashlib.sha256(b"patch" * 500).digest()
+    assert [asked for asked, _ in fleet.downloads] == [digest, patch]
+    for _ in range(2):
+        assert await node.fetch("a", "p", component.hex(), "1") == b"patch" * 500
+    assert [asked for asked, _ in fleet.downloads] == [digest, patch]
+    for path in (("1", "1"), ("x",), ("2",), ()):
+        answer = await get(node, "a", "p", component.hex(), *path)
+        assert answer.code == codes.NOT_FOUND
+
+
+async def test_a_node_that_has_no_use_for_the_patch_waits_for_the_component(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    give_patch(fleet, digest, b"patch")
+    desire(fleet, digest)
+    await until(lambda: offers(node) == 1)
+    component = hashlib.sha256(BUNDLE).digest()
+    answer = await get(node, "a", "d", component.hex())
+    assert (answer.code, answer.opt.max_age) == (codes.SERVICE_UNAVAILABLE, 10)
+    await until(lambda: gateway.artifacts.whole(component) is not None)
+    assert await node.fetch("a", "d", component.hex()) == bundle.deflate(BUNDLE)
+
+
+async def test_a_node_is_offered_the_release_when_its_patch_is_made(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+    digest = publish(fleet)
+    making = artifact_pb.GetPatchResponse(state=artifact_pb.PATCH_STATE_MAKING)
+    fleet.patches[(digest, 1)] = making
+    desire(fleet, digest)
+    await until(lambda: len(fleet.patches_asked_for) > 2)
+    assert offers(node) == 0
+    give_patch(fleet, digest, b"patch")
+    await until(lambda: offers(node) == 1)
+
+
+async def test_an_altered_component_is_never_offered(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+    digest = publish(fleet)
+    fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = BUNDLE[:-1] + b"x"
+    desire(fleet, digest)
+    await until(reported(fleet, pb.UPDATE_STATE_REJECTED))
+    assert "altered" in fleet.states[1].update.reason
+    assert offers(node) == 0
+
+
+def test_the_cache_removes_what_was_not_read_for_longest(tmp_path: Path) -> None:
+    store = DiskArtifactStore(tmp_path, limit_bytes=2500)
+    digests = [bytes([number]) * 32 for number in range(4)]
+    for age_s, digest in zip((30, 20), digests[:2], strict=True):
+        store.write("whole", digest, bytes(1000))
+        path = tmp_path / "whole" / digest.hex()
+        os.utime(path, (path.stat().st_atime - age_s,) * 2)
+    assert store.read("whole", digests[0]) is not None
+    store.write("whole", digests[2], bytes(1000))
+    assert store.read("whole", digests[1]) is None
+    assert store.read("whole", digests[0]) is not None
+    store.write("whole", digests[3], bytes(4000))
+    assert [store.read("whole", digest) is not None for digest in digests] == [0, 0, 0, 1]
+
+
+def test_turns_are_handed_out_at_a_steady_rate() -> None:
+    class Clock:
+        now_s = 0.0
+
+        def now_ms(self) -> int:
+            return int(self.now_s * 1000)
+
+        def monotonic_s(self) -> float:
+            return self.now_s
+
+    clock = Clock()
+    pace = Pace(clock, bytes_per_s=1000)
+    assert [pace.delay_s(500) for _ in range(3)] == [0, 0.5, 1.0]
+    clock.now_s = 10
+    assert [pace.delay_s(500) for _ in range(2)] == [0, 0.5]
 
 
 async def test_a_release_signed_by_a_stranger_is_never_offered(

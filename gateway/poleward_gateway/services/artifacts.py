@@ -5,12 +5,19 @@ Not who gets it when: services/updates.py.
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
 
 from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
-from poleward_gateway.ports import ArtifactSource, ArtifactStore, ReleaseVerifier, VerifiedRelease
+from poleward_gateway.ports import (
+    ArtifactSource,
+    ArtifactStore,
+    PatchState,
+    ReleaseVerifier,
+    VerifiedRelease,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -18,10 +25,15 @@ CONTENT_MAX_BYTES = 8 * 1024 * 1024
 """More than any release has; a source that sends more is not believed."""
 FETCHES_MAX = 3
 """Whole fetches that do not hash to the digest, after which the source's copy counts as altered."""
+HELD_MAX = 4
+"""Transfers kept in memory: nodes fetch block by block, and one file read for each is slow."""
 
 
 class Artifacts:
-    """Verified releases by the digest of their envelope.
+    """Verified releases by the digest of their envelope, and what nodes download for them.
+
+    A patch cannot be verified here, because the gateway does not have what it patches: it is what
+    the fleet says it is, and what a node builds from it must have the digest that was signed.
 
     Args:
         release_keys: Returns the public keys that may sign now.
@@ -40,11 +52,12 @@ class Artifacts:
         self._release_keys = release_keys
         self._ready: dict[bytes, tuple[VerifiedRelease, tuple[bytes, ...]]] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
-        self._transfers: dict[bytes, bytes] = {}
+        self._held: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
+        self._without_patch: set[tuple[bytes, int]] = set()
         self._mismatches: dict[bytes, int] = {}
 
     async def release(self, digest: bytes) -> VerifiedRelease:
-        """Return a release that is ready to be served, fetching and verifying it first.
+        """Return a release whose envelope is here and verified, fetching it first.
 
         Raises:
             ArtifactUnavailableError: It cannot be had now; try again later.
@@ -52,12 +65,44 @@ class Artifacts:
         """
         keys = self._release_keys()
         known = self._ready.get(digest)
-        if known is not None and known[1] == keys:
+        if known is not None and known[1] == keys and self.envelope(digest) is not None:
             return known[0]
-        async with self._locks.setdefault(digest, asyncio.Lock()):
-            release = await self._prepare(digest, keys)
+        async with self._lock(digest):
+            envelope = self._store.read("envelope", digest)
+            if envelope is None:
+                envelope = await self._fetch(digest)
+            release = self._verifier.verify(envelope, keys)
+            self._store.write("envelope", digest, envelope)
             self._ready[digest] = (release, keys)
-            return release
+        _log.info("release_verified", version=release.version, sequence=release.sequence)
+        return release
+
+    async def prepare(self, release: VerifiedRelease, source_sequence: int) -> bool:
+        """Have here what a node needs that runs the release with a sequence number.
+
+        That is a patch, or the whole component where there is no patch or it has to come anyway.
+
+        Returns:
+            False while the fleet makes the patch: ask again soon.
+
+        Raises:
+            ArtifactUnavailableError: It cannot be had now; try again later.
+            ArtifactRejectedError: The component must not be served, with the reason.
+        """
+        async with self._lock(release.component_digest):
+            state = await self._prepare_patch(release, source_sequence)
+            if state is PatchState.NONE:
+                await self._prepare_whole(release.component_digest)
+        return state is not PatchState.MAKING
+
+    async def prepare_whole(self, component_digest: bytes) -> None:
+        """Have the whole component here, for a node that has no use for the patch.
+
+        Raises:
+            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+        """
+        async with self._lock(component_digest):
+            await self._prepare_whole(component_digest)
 
     def envelope(self, digest: bytes) -> bytes | None:
         """Return the envelope of a release that is ready; None for anything else."""
@@ -65,31 +110,61 @@ class Artifacts:
             return None
         return self._store.read("envelope", digest)
 
-    def transfer(self, component_digest: bytes) -> bytes | None:
-        """Return a component as nodes download it; None when no release that is ready has it."""
-        if all(r.component_digest != component_digest for r, _ in self._ready.values()):
+    def whole(self, component_digest: bytes) -> bytes | None:
+        """Return a component as nodes download it; None when it is not here."""
+        return self._transfer("whole", component_digest)
+
+    def patch(self, component_digest: bytes, source_sequence: int) -> bytes | None:
+        """Return the patch to a component from that of another release; None for none."""
+        return self._transfer(_patch_kind(source_sequence), component_digest)
+
+    def serves(self, component_digest: bytes) -> bool:
+        """Tell whether a component is of a release that is ready."""
+        return any(r.component_digest == component_digest for r, _ in self._ready.values())
+
+    def _lock(self, digest: bytes) -> asyncio.Lock:
+        return self._locks.setdefault(digest, asyncio.Lock())
+
+    def _transfer(self, kind: str, component_digest: bytes) -> bytes | None:
+        if not self.serves(component_digest):
             return None
-        content = self._transfers.get(component_digest)
+        content = self._held.get((kind, component_digest))
         if content is None:
-            content = self._store.read("transfer", component_digest)
-            if content is not None:
-                # Nodes fetch it block by block: one file read for each would be slow.
-                self._transfers = {component_digest: content}
+            content = self._store.read(kind, component_digest)
+            if content is None:
+                return None
+            self._held[(kind, component_digest)] = content
+            if len(self._held) > HELD_MAX:
+                self._held.popitem(last=False)
+        self._held.move_to_end((kind, component_digest))
         return content
 
-    async def _prepare(self, digest: bytes, keys: tuple[bytes, ...]) -> VerifiedRelease:
-        """Fetch what is missing and verify everything."""
-        envelope = self._store.read("envelope", digest)
-        if envelope is None:
-            envelope = await self._fetch(digest)
-        release = self._verifier.verify(envelope, keys)
-        self._store.write("envelope", digest, envelope)
-        if self._store.read("transfer", release.component_digest) is None:
-            component = await self._fetch(release.component_digest)
+    async def _prepare_patch(self, release: VerifiedRelease, source_sequence: int) -> PatchState:
+        """Have a patch here if the fleet has one."""
+        component = release.component_digest
+        if self._store.read(_patch_kind(source_sequence), component) is not None:
+            return PatchState.READY
+        if (component, source_sequence) in self._without_patch:
+            return PatchState.NONE
+        try:
+            patch = await self._source.find_patch(release.digest, source_sequence)
+        except ArtifactUnavailableError:
+            if self._store.read("whole", component) is None:
+                raise
+            return PatchState.NONE  # the fleet is away and the whole is here
+        if patch.state is PatchState.READY:
+            content = await self._fetch(patch.digest)
+            self._store.write(_patch_kind(source_sequence), component, content)
+            _log.info("patch_ready", version=release.version, bytes=len(content))
+        elif patch.state is PatchState.NONE:
+            self._without_patch.add((component, source_sequence))
+        return patch.state
+
+    async def _prepare_whole(self, component_digest: bytes) -> None:
+        if self._store.read("whole", component_digest) is None:
+            component = await self._fetch(component_digest)
             encoded = await asyncio.to_thread(self._verifier.encode_for_transfer, component)
-            self._store.write("transfer", release.component_digest, encoded)
-        _log.info("release_ready", version=release.version, sequence=release.sequence)
-        return release
+            self._store.write("whole", component_digest, encoded)
 
     async def _fetch(self, digest: bytes) -> bytes:
         """Download content by its digest, going on where an earlier attempt stopped."""
@@ -113,3 +188,7 @@ class Artifacts:
             f"{came}, {FETCHES_MAX} times; publish the release again, its copy in the fleet is "
             "altered"
         )
+
+
+def _patch_kind(source_sequence: int) -> str:
+    return f"patch-{source_sequence}"

@@ -148,17 +148,12 @@ class Updates:
         digest = course.update.release_digest
         try:
             release = await self._artifacts.release(digest)
-        except ArtifactRejectedError as error:
-            await self._move(node, course, NodeUpdate(digest, UpdateState.REJECTED, str(error)))
-            return
-        except ArtifactUnavailableError as error:
-            _log.warning("release_unavailable", digest=digest.hex(), error=str(error))
-            return
-        try:
             readout = await self._link.read_update(node)
             course.reached_at_s = self._clock.monotonic_s()
             fresh = course.reached_at_s - course.asked_at_s < OFFER_FRESH_S
             step, update = next_step(course.update, release.sequence, readout, offer_is_fresh=fresh)
+            if step is Step.OFFER and not await self._artifacts.prepare(release, readout.sequence):
+                return  # the fleet makes the patch; looked at again in a moment
             if step is not Step.FINISH and not course.watched:
                 await self._link.watch_update(node, lambda: self._on_notified(node))
                 course.watched = True
@@ -168,6 +163,12 @@ class Updates:
             elif step is Step.INSTALL:
                 course.asked_at_s = self._clock.monotonic_s()
                 await self._link.install(node)
+        except ArtifactRejectedError as error:
+            await self._move(node, course, NodeUpdate(digest, UpdateState.REJECTED, str(error)))
+            return
+        except ArtifactUnavailableError as error:
+            _log.warning("release_unavailable", digest=digest.hex(), error=str(error))
+            return
         except NodeError as error:
             _log.info("node_not_updated_now", node=node, error=str(error))
             return

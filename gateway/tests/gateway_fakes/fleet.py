@@ -109,6 +109,8 @@ class FakeFleet(
         self.hellos: list[Any] = []
         self.artifacts: dict[bytes, bytes] = {}
         self.downloads: list[tuple[bytes, int]] = []
+        self.patches: dict[tuple[bytes, int], Any] = {}
+        self.patches_asked_for: list[tuple[bytes, int]] = []
         self.cut_download_after: int | None = None
         self.acknowledging = True
         self.stored_report_batch = 0
@@ -236,6 +238,12 @@ class FakeFleet(
 
     async def Upload(self, request_iterator: Any, context: Any) -> Any:
         raise NotImplementedError
+
+    async def GetPatch(self, request: Any, context: Any) -> Any:
+        pair = (request.release_digest, request.source_sequence)
+        self.patches_asked_for.append(pair)
+        none = artifact_pb.GetPatchResponse(state=artifact_pb.PATCH_STATE_NONE)
+        return self.patches.get(pair, none)
 
     async def GetUpload(self, request: Any, context: Any) -> Any:
         raise NotImplementedError

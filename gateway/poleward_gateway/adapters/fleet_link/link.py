@@ -27,7 +27,7 @@ from poleward_gateway.domain.errors import (
     RefusedError,
 )
 from poleward_gateway.domain.nodes import NodeState
-from poleward_gateway.ports import EventBatch, ReportBatch, Tally
+from poleward_gateway.ports import EventBatch, FoundPatch, ReportBatch, Tally
 from poleward_gateway.services.uplink import Uplink
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +37,7 @@ BACKOFF_MAX_S = 60.0
 STEADY_AFTER_S = 30.0
 """A stream that lived so long starts the back-off anew."""
 WELCOME_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 20.0
 RENEW_CHECK_S = 600.0
 _EOF: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 MESSAGE_MAX_BYTES = 16 * 1024 * 1024
@@ -114,6 +115,22 @@ class FleetLink:
             except grpc.aio.AioRpcError as error:
                 raise ArtifactUnavailableError(
                     str(translated(error, f"fetching {digest.hex()[:16]}…"))
+                ) from error
+
+    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
+        """Ask for a patch; implements the port ArtifactSource."""
+        async with self._channel() as channel:
+            stub = artifact_grpc.ArtifactServiceStub(channel)
+            request = artifact_pb.GetPatchRequest(
+                release_digest=release_digest, source_sequence=source_sequence
+            )
+            try:
+                return mapping.patch_from_message(
+                    await stub.GetPatch(request, timeout=ANSWER_TIMEOUT_S)
+                )
+            except grpc.aio.AioRpcError as error:
+                raise ArtifactUnavailableError(
+                    str(translated(error, "asking for a patch"))
                 ) from error
 
     def _note_connected(self, name: str) -> None:

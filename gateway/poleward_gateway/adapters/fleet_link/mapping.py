@@ -6,6 +6,7 @@ Not the stream: link.py. Each function has a round-trip test.
 import array
 from collections.abc import Sequence
 
+from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward.v1 import telemetry_types_pb2 as types_pb
 from poleward_gateway.domain.commands import (
@@ -25,7 +26,7 @@ from poleward_gateway.domain.nodes import (
 )
 from poleward_gateway.domain.telemetry import Report, Series, Severity
 from poleward_gateway.domain.updates import UpdateState
-from poleward_gateway.ports import EventBatch, ReportBatch
+from poleward_gateway.ports import EventBatch, FoundPatch, PatchState, ReportBatch
 
 _LINK_STATES = {
     LinkState.BOOTSTRAPPED: pb.NODE_LINK_STATE_BOOTSTRAPPED,
@@ -202,6 +203,15 @@ def desired_from_message(message: pb.DesiredState) -> DesiredChange:
         removed=tuple(NodeNumber(node.node_number) for node in message.nodes if node.removed),
         release_keys=tuple(message.release_keys),
     )
+
+
+def patch_from_message(message: artifact_pb.GetPatchResponse) -> FoundPatch:
+    """Read how far a patch is; what a newer fleet may say otherwise counts as none."""
+    if message.state == artifact_pb.PATCH_STATE_READY:
+        return FoundPatch(PatchState.READY, message.digest)
+    if message.state == artifact_pb.PATCH_STATE_MAKING:
+        return FoundPatch(PatchState.MAKING)
+    return FoundPatch(PatchState.NONE)
 
 
 def _desired_node(message: pb.DesiredNode) -> DesiredNode:

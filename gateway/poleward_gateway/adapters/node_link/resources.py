@@ -11,17 +11,19 @@ import structlog
 from aiocoap.message import Message
 from aiocoap.numbers import codes
 
+from nodelink import release_format
 from nodelink.limits import LIFETIME_S
-from nodelink.release_format import ENCODING_DEFLATE, PATH_ARTIFACTS, PATH_RELEASES
 from poleward_gateway.adapters.node_link import bootstrap_server, report_mapping, senml
 from poleward_gateway.adapters.node_link.endpoint import Caller, NodeEndpoint
 from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.security import Context, Purpose
 from poleward_gateway.adapters.node_link.senml import SENML_CBOR
+from poleward_gateway.domain.errors import ArtifactError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.ports import Clock, Tally
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Receipt, Telemetry
 from poleward_gateway.services.upkeep import Upkeep
@@ -33,6 +35,8 @@ RETRY_AFTER_S = 10
 LAYOUT_AFTER_S = 1
 """Max-Age of a 5.03 while the node is asked how its reports are laid out."""
 LIFETIME_MAX_S = 7 * 24 * 3600
+BLOCK_BYTES = 1024
+"""What a block of release content counts for the pace; some are smaller."""
 _OCTETS = 42
 """Content format application/octet-stream (RFC 7252, 12.3)."""
 
@@ -51,6 +55,7 @@ class NodeResources:
         jobs: JobPool,
         clock: Clock,
         tally: Tally,
+        pace: Pace,
     ) -> None:
         self._registry = registry
         self._telemetry = telemetry
@@ -61,6 +66,7 @@ class NodeResources:
         self._jobs = jobs
         self._clock = clock
         self._tally = tally
+        self._pace = pace
 
     def heard(self, nodes: Sequence[NodeNumber]) -> None:
         """Note messages that were authenticated under operational contexts."""
@@ -82,11 +88,35 @@ class NodeResources:
             return self._register(context.node, request)
         if len(path) == 2 and path[0] == "rd":
             return self._change_registration(context.node, path[1], request)
-        if request.code == codes.GET and path[:1] == (PATH_RELEASES,) and len(path) == 2:
-            return _content(self._artifacts.envelope(_digest(path[1])))
-        if request.code == codes.GET and path[:2] == (PATH_ARTIFACTS, ENCODING_DEFLATE):
-            return _content(self._artifacts.transfer(_digest(path[-1])))
+        if request.code == codes.GET:
+            return await self._give_content(path)
         return _refusal(codes.NOT_FOUND, "")
+
+    async def _give_content(self, path: tuple[str, ...]) -> Any:
+        """Answer with release content; the endpoint cuts it into blocks."""
+        content = None
+        match path:
+            case (release_format.PATH_RELEASES, name):
+                content = self._artifacts.envelope(_digest(name))
+            case (release_format.PATH_ARTIFACTS, release_format.ENCODING_PATCH, name, number):
+                if number.isdecimal():
+                    content = self._artifacts.patch(_digest(name), int(number))
+            case (release_format.PATH_ARTIFACTS, release_format.ENCODING_DEFLATE, name):
+                digest = _digest(name)
+                content = self._artifacts.whole(digest)
+                if content is None and self._artifacts.serves(digest):
+                    self._jobs.add(("component", digest), lambda: self._fetch_whole(digest))
+                    return Message(code=codes.SERVICE_UNAVAILABLE, max_age=RETRY_AFTER_S)
+        if content is None:
+            return _refusal(codes.NOT_FOUND, "")
+        await self._pace.turn(BLOCK_BYTES)
+        return Message(code=codes.CONTENT, payload=content, content_format=_OCTETS)
+
+    async def _fetch_whole(self, component_digest: bytes) -> None:
+        try:
+            await self._artifacts.prepare_whole(component_digest)
+        except ArtifactError as error:
+            _log.warning("component_unavailable", error=str(error))
 
     def _bootstrap(self, caller: Caller, context: Context, request: Any) -> Any:
         """Answer a bootstrap request, then give the node its keys."""
@@ -175,13 +205,6 @@ class NodeResources:
 
 def _refusal(code: Any, words: str) -> Any:
     return Message(code=code, payload=words.encode())
-
-
-def _content(content: bytes | None) -> Any:
-    """Answer with release content; the endpoint cuts it into blocks."""
-    if content is None:
-        return _refusal(codes.NOT_FOUND, "")
-    return Message(code=codes.CONTENT, payload=content, content_format=_OCTETS)
 
 
 def _digest(text: str) -> bytes:

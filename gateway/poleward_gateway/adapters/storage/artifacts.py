@@ -1,4 +1,4 @@
-"""Release content on disk, by digest.
+"""Release content on disk, by digest, within a limit.
 
 Not its verification: services/artifacts.py decides what may be written here.
 """
@@ -6,19 +6,32 @@ Not its verification: services/artifacts.py decides what may be written here.
 import os
 from pathlib import Path
 
+LIMIT_BYTES = 64 * 1024 * 1024
+
 
 class DiskArtifactStore:
-    """Implements the port ArtifactStore with one file for each content."""
+    """Implements the port ArtifactStore with one file for each content.
 
-    def __init__(self, folder: Path) -> None:
+    Overflow: what was not read for longest is removed, never what was written last.
+
+    Args:
+        folder: Where the files are.
+        limit_bytes: All of them together take no more.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int = LIMIT_BYTES) -> None:
         self._folder = folder
+        self._limit_bytes = limit_bytes
 
     def read(self, kind: str, digest: bytes) -> bytes | None:
         """Return whole content; None when it is not there."""
+        path = self._path(kind, digest)
         try:
-            return self._path(kind, digest).read_bytes()
+            content = path.read_bytes()
+            os.utime(path)
         except FileNotFoundError:
             return None
+        return content
 
     def write(self, kind: str, digest: bytes, content: bytes) -> None:
         """Store whole content; a crash leaves all of it or nothing."""
@@ -30,6 +43,7 @@ class DiskArtifactStore:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+        self._make_room(path)
 
     def partial(self, digest: bytes) -> bytes:
         """Return what an interrupted download left."""
@@ -47,6 +61,18 @@ class DiskArtifactStore:
     def drop_partial(self, digest: bytes) -> None:
         """Forget a download."""
         self._path("partial", digest).unlink(missing_ok=True)
+
+    def _make_room(self, written: Path) -> None:
+        """Remove what was not read for longest until the rest is within the limit."""
+        found = [(path, path.stat()) for path in self._folder.glob("*/*") if path != written]
+        found.sort(key=lambda entry: entry[1].st_mtime_ns)
+        excess = written.stat().st_size - self._limit_bytes
+        excess += sum(about.st_size for _, about in found)
+        for path, about in found:
+            if excess <= 0:
+                return
+            path.unlink(missing_ok=True)
+            excess -= about.st_size
 
     def _path(self, kind: str, digest: bytes) -> Path:
         return self._folder / kind / digest.hex()
