@@ -49,7 +49,7 @@ class Patched:
                 return 0
         count = min(len(view), self._copy_left or self._new_left)
         if not self._copy_left:
-            count = self._patch.readinto(view[:count])
+            count = int(self._patch.readinto(view[:count]))
             self._new_left -= count
             if not count:
                 raise _malformed()

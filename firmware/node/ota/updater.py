@@ -243,7 +243,8 @@ class Updater:
         """Fetch, and wait while the gateway is still getting it itself."""
         for _ in range(_TRIES_MAX):
             try:
-                return await self._fetch(path, sink, start_block=start_block)
+                await self._fetch(path, sink, start_block=start_block)
+                return
             except FetchRefused as refusal:
                 if not refusal.args[0]:
                     raise
