@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from poleward_tools.flash_image.app_image import CHIP_IDS, AppDescription, AppIm
 from poleward_tools.flashing.outcome import Result
 from poleward_tools.flashing.production import Production, collect
 from poleward_tools.flashing.run import StationRun
-from poleward_tools.flashing.slot import Plan, line_limit_s, prepare_regions
+from poleward_tools.flashing.slot import Plan, PreparedRegion, line_limit_s, prepare_regions
 from poleward_tools.flashing.station import Station
 from poleward_tools.flashing.writer_link import WriterNursery
 from poleward_tools.releases import build, folder, keys
@@ -35,6 +35,9 @@ _APPLICATION_BYTES = 1_500_000
 # Real builds of MicroPython for the chip come down to 63 to 66 % with zlib.
 _RANDOM_SHARE = 0.63
 _READY_S = 60.0
+# What the ROM of the chip takes at a time, and its answer: delimiters, header, status.
+_BLOCK_BYTES = 1024
+_REPLY_BYTES = 14
 
 
 class BenchError(Exception):
@@ -53,6 +56,7 @@ def run() -> dict[str, Any]:
         prepared = prepare_regions(production, place)
         ports = exits.enter_context(_running_boards(place))
         station = exits.enter_context(Station.open(place / "station"))
+        protocol_limit_s = _protocol_limit_s(prepared)
         plan = Plan(production, prepared, baud=_BAUD, self_test_s=0)
         started_at = time.perf_counter()
         with WriterNursery() as nursery:
@@ -70,8 +74,26 @@ def run() -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "slowest_board_s": max(outcome.duration_s for outcome in outcomes),
         "line_limit_s": round(limit_s, 2),
+        "protocol_limit_s": round(protocol_limit_s, 2),
         "efficiency": round(limit_s / seconds, 3),
     }
+
+
+def _protocol_limit_s(prepared: Sequence[PreparedRegion]) -> float:
+    """Return the time on the line with the ROM's frames around the blocks and its replies.
+
+    One after the other: the ROM has no room for a block before it has answered the one before.
+    """
+    # Loads esptool, which the station itself does not.
+    from poleward_tools.flashing.board_writer import block_frame
+
+    size_bytes = 0
+    for part in prepared:
+        content = part.path.read_bytes()
+        for number, at in enumerate(range(0, len(content), _BLOCK_BYTES)):
+            frame = block_frame(content[at : at + _BLOCK_BYTES], number)
+            size_bytes += len(frame) + _REPLY_BYTES
+    return size_bytes * 10 / _BAUD
 
 
 def _production(place: Path) -> Production:

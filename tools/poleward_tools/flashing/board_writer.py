@@ -23,8 +23,11 @@ from operator import xor
 from typing import Any
 
 import esptool
+import serial
 from esptool.cmds import attach_flash, detect_chip, detect_flash_size
 from esptool.logger import TemplateLogger, log
+
+from poleward_tools.flashing import serial_ports
 
 _CONSOLE_BAUD = 115_200
 _BLOCK_TIMEOUT_S = 30.0
@@ -111,7 +114,7 @@ class BoardWriter:
         content = zlib.decompress(compressed)
         self._esp.flash_defl_begin(len(content), len(compressed), offset)
         step_bytes = int(self._esp.FLASH_WRITE_SIZE)
-        # Once: setting it sets up the whole port again, over a network several round trips long.
+        # Once: setting it sets up the whole port again.
         self._esp._port.timeout = _BLOCK_TIMEOUT_S
         for number, at in enumerate(range(0, len(compressed), step_bytes)):
             block = compressed[at : at + step_bytes]
@@ -201,6 +204,8 @@ def has_reset_line(port: str) -> bool:
 def serve(link: socket.socket) -> None:
     """Carry out orders until the station closes its end; one JSON object a line, both ways."""
     log.set_logger(Quiet())
+    if serial_ports.__name__ not in serial.protocol_handler_packages:
+        serial.protocol_handler_packages.insert(0, serial_ports.__name__)
     writer: BoardWriter | None = None
     with link, link.makefile("rw", encoding="utf-8") as lines:
 

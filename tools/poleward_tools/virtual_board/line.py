@@ -8,7 +8,9 @@ import asyncio
 import fcntl
 import os
 import struct
+import time
 import tty
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,8 @@ _READ_BYTES = 4096
 _BITS_PER_BYTE = 10
 # A later wake-up than this is no property of a timer but a busy machine.
 _MAX_LATE_S = 0.005
+# A shorter wait costs a wake-up and would not be kept.
+_SHORT_S = 0.0005
 # Linux `TCGETS2`: the only call that tells any rate as a number.
 _TCGETS2 = 0x802C542A
 _TERMIOS2 = struct.Struct("<4IB19s2I")
@@ -58,27 +62,44 @@ class Direction(Enum):
 class Wire:
     """The time that bytes take on a wire; without a rate they take none.
 
-    An event loop wakes up late. By how much is remembered and taken off the next transfer, so
-    that a dialogue of many small messages is as fast as it would be with an exact clock.
+    The tool's time counts, this machine's time for being the board does not:
+    1. A wake-up later than asked for is taken off the next transfer.
+    2. A reply begins where its request ended, however long it took to make.
+    3. A wait too short for a timer is left out and added to the next transfer.
     """
 
-    def __init__(self, pace_baud: int | None) -> None:
+    def __init__(
+        self,
+        pace_baud: int | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._pace_baud = pace_baud
+        self._clock = clock
+        self._sleep = sleep
         self._busy_until = dict.fromkeys(Direction, 0.0)
-        self._late_s = 0.0
+        # Where the latest transfer ended on the wire, and when that was over here.
+        self._latest = Direction.OUT
+        self._ended_at = self._over_at = 0.0
 
     async def pass_time(self, direction: Direction, size_bytes: int, baud: int) -> None:
         """Wait as long as the bytes take at the lower of the two rates, after those before them."""
         if self._pace_baud is None:
             return
-        loop = asyncio.get_running_loop()
-        rate = max(1, min(self._pace_baud, baud))
-        start = max(self._busy_until[direction], loop.time() - self._late_s)
-        end = start + size_bytes * _BITS_PER_BYTE / rate
-        self._busy_until[direction] = end
-        if (wait_s := end - loop.time()) > 0:
-            await asyncio.sleep(wait_s)
-        self._late_s = min(loop.time() - end, _MAX_LATE_S)
+        now = self._clock()
+        late_s = min(self._over_at - self._ended_at, _MAX_LATE_S)
+        made_in_s = now - self._over_at
+        is_reply = direction is Direction.OUT and self._latest is Direction.IN
+        if is_reply and made_in_s < _MAX_LATE_S:
+            late_s += made_in_s
+        start = max(self._busy_until[direction], now - late_s)
+        end = start + size_bytes * _BITS_PER_BYTE / max(1, min(self._pace_baud, baud))
+        if (wait_s := end - now) > _SHORT_S:
+            await self._sleep(wait_s)
+        self._busy_until[direction] = self._ended_at = end
+        self._over_at = self._clock()
+        self._latest = direction
 
 
 class PtyLine:
@@ -144,9 +165,18 @@ class PtyLine:
             await ready.wait()
         finally:
             loop.remove_reader(self._master)
-        data = os.read(self._master, _READ_BYTES)
-        await self._wire.pass_time(Direction.IN, len(data), self.baud)
+        # The kernel hands a message over in pieces; one wake-up for all of it is enough.
+        data = b""
+        while len(data) < _READ_BYTES and (piece := self._take()):
+            await self._wire.pass_time(Direction.IN, len(piece), self.baud)
+            data += piece
         return data
+
+    def _take(self) -> bytes:
+        try:
+            return os.read(self._master, _READ_BYTES)
+        except BlockingIOError:
+            return b""
 
     async def write(self, data: bytes) -> None:
         """Send bytes, when paced no faster than a wire does."""

@@ -24,6 +24,7 @@ from poleward_tools.virtual_board.board import Board
 from poleward_tools.virtual_board.chips import CHIPS
 from poleward_tools.virtual_board.flash_chip import FlashFaults, NorFlash
 from poleward_tools.virtual_board.line import PtyLine
+from poleward_tools.virtual_board.network_line import NetworkLine, ResetCircuit
 
 MIB = 1 << 20
 VERSION = "1.0.0"
@@ -110,23 +111,37 @@ class Boards:
     loop: asyncio.AbstractEventLoop
     exits: contextlib.ExitStack
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    lines: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     def add(
-        self, mac: bytes, chip: str = "esp32", *, flash_mib: int = 4, cut_at: int | None = None
+        self,
+        mac: bytes,
+        chip: str = "esp32",
+        *,
+        flash_mib: int = 4,
+        cut_at: int | None = None,
+        on_network: bool = False,
     ) -> VirtualBoard:
         path = self.folder / f"flash-{len(self.tasks)}.bin"
         faults = FlashFaults(cut_at_operation=cut_at)
         flash = self.exits.enter_context(
             NorFlash.open(path, size_bytes=flash_mib * MIB, faults=faults)
         )
-        line = self.exits.enter_context(PtyLine())
-        board = Board(CHIPS[chip], flash, mac, line, MicroPythonApplication(flash, path, mac))
+        application = MicroPythonApplication(flash, path, mac)
 
-        async def start() -> None:
+        async def start() -> VirtualBoard:
+            line: NetworkLine | PtyLine
+            if on_network:
+                line = await self.lines.enter_async_context(NetworkLine())
+            else:
+                line = self.lines.enter_context(PtyLine())
+            board = Board(CHIPS[chip], flash, mac, line, application)
+            if isinstance(line, NetworkLine):
+                line.circuit = ResetCircuit(board)
             self.tasks.append(asyncio.get_running_loop().create_task(board.run()))
+            return VirtualBoard(flash, line.path, board)
 
-        asyncio.run_coroutine_threadsafe(start(), self.loop).result(DEADLINE_S)
-        return VirtualBoard(flash, line.path, board)
+        return asyncio.run_coroutine_threadsafe(start(), self.loop).result(DEADLINE_S)
 
     def power_on(self, board: VirtualBoard) -> None:
         board.flash.faults.cut_at_operation = None
@@ -136,6 +151,7 @@ class Boards:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.lines.aclose()
 
 
 @pytest.fixture

@@ -100,6 +100,21 @@ def test_boards_become_nodes_that_say_their_name_and_are_recognised_afterwards(
     assert before == [board.flash.read(0x10000, 0x180000) for board in made]
 
 
+def test_boards_on_the_network_are_reset_written_and_tested(
+    boards: Boards, flash_all: FlashAll
+) -> None:
+    made = [boards.add(mac, on_network=True) for mac in MACS[:2]]
+    outcomes = flash_all(*(board.port for board in made))
+    assert [(o.result, o.mac, o.reason) for o in outcomes] == [
+        (Result.PASSED, mac.hex(), "") for mac in MACS[:2]
+    ]
+    # pyserial's own way of setting timeouts would take it a minute.
+    assert max(o.duration_s for o in outcomes) < 30
+    # Over reset lines no download mode is in the way: the node runs.
+    again = flash_all(*(board.port for board in made))
+    assert [o.result for o in again] == [Result.RECOGNISED] * 2
+
+
 def test_power_cut_while_writing_fails_only_that_board_and_it_goes_on_with_its_identity(
     boards: Boards, station: Station, flash_all: FlashAll
 ) -> None:
