@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_layouts import LAYOUT, LAYOUT_ID
 
+from nodelink.limits import URGENT_TOKEN_BYTES
 from poleward_gateway import bootstrap
-from poleward_gateway.adapters.node_link import report_form, report_path, senml
+from poleward_gateway.adapters.node_link import datagrams, report_form, report_path, senml
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.telemetry import ReceivedMark
 from poleward_gateway.services import telemetry
@@ -208,6 +209,27 @@ async def test_too_many_reports_get_5_03_and_are_taken_later(
     assert refused.opt.max_age == report_path.RETRY_AFTER_S
     monkeypatch.undo()
     assert (await reporting.send(pack(1))).code == codes.CHANGED
+
+
+async def test_while_the_disk_is_behind_reports_wait_in_the_kernel_and_events_pass(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, reporting: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(telemetry, "REPORTS_UNDER_WAY_ENOUGH", 0)
+    monkeypatch.setattr(datagrams, "STALLED_S", 60.0)
+    # The turn after which the lane is left alone.
+    assert (await reporting.send(pack(1))).code == codes.CHANGED
+    said = count_taken(gateway, monkeypatch)
+    report, request_id = protected(reporting, pack(2))
+    answering = asyncio.ensure_future(reporting.exchange_bytes(report))
+    event, _ = protected(reporting, event_pack(0))
+    token = os.urandom(URGENT_TOKEN_BYTES)
+    await reporting.exchange_bytes(bytes([0x48]) + event[1:4] + token + event[8:])
+    assert said == [True], "the event came later and went first"
+    # A disk that is stuck does not leave nodes without an answer.
+    monkeypatch.setattr(datagrams, "STALLED_S", 0.0)
+    answer, _ = reporting.operational_context.unprotect(await answering, request_id)  # type: ignore[union-attr]
+    assert answer.code == codes.CHANGED
 
 
 async def test_dropped_reports_are_counted_once(

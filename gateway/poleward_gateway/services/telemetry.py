@@ -16,6 +16,8 @@ from poleward_gateway.services.registry import Registry
 
 _log = structlog.get_logger(__name__)
 
+REPORTS_UNDER_WAY_ENOUGH = 1024
+"""Reports that wait for their commit before the rest may better wait where they are."""
 REPORTS_UNDER_WAY_MAX = 4096
 """Reports that wait for their commit; further ones are sent back until there is room."""
 
@@ -57,6 +59,10 @@ class Telemetry:
         self._dropped: dict[NodeNumber, tuple[int, int]] = {}
         self._disk_failed = False
         self._dropped_by_spool = spool.dropped_reports()
+
+    def is_behind(self) -> bool:
+        """Say whether reports come faster than they are written."""
+        return self._under_way >= REPORTS_UNDER_WAY_ENOUGH
 
     async def take_report(self, report: Report) -> Receipt:
         """Spool a report; returns after it is on disk."""

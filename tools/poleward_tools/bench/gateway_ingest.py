@@ -107,6 +107,12 @@ class Server:
         user, system = stat.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
+    def peak_rss_mb(self) -> float:
+        """Return the most memory it had at any moment."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+
     def stop(self) -> None:
         """Stop it in an orderly way."""
         self._process.terminate()
@@ -131,10 +137,10 @@ def server(side: str, nodes: int, folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def load(port: int, nodes: int) -> Iterator[Any]:
+def load(port: int, nodes: int, *, module: str = _LOAD) -> Iterator[Any]:
     """Run a load generator inside a block; gives a function that has it do one run."""
     process = subprocess.Popen(
-        [sys.executable, "-m", _LOAD, str(port), str(nodes), str(_BOOT)],
+        [sys.executable, "-m", module, str(port), str(nodes), str(_BOOT)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -143,7 +149,7 @@ def load(port: int, nodes: int) -> Iterator[Any]:
     assert process.stdout is not None
     stdin, stdout = process.stdin, process.stdout
 
-    def order(**arguments: float) -> Any:
+    def order(**arguments: Any) -> Any:
         stdin.write(json.dumps(arguments) + "\n")
         stdin.flush()
         return json.loads(stdout.readline())

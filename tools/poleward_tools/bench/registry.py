@@ -65,6 +65,12 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "gateway-overload",
+            "four times what a gateway can take, 1 % of it events, from 20,000 nodes",
+            _in_module("gateway_overload"),
+            timed=True,
+        ),
+        Benchmark(
             "uplink",
             "a gateway drains its spool into a fleet, mutual TLS, committed at both ends",
             _in_module("uplink"),

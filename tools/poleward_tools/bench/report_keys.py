@@ -1,6 +1,6 @@
-"""Keys and reports of the nodes that the gateway benchmarks pretend to be.
+"""What the loads of the gateway benchmarks share: keys, reports, and how delays are summed up.
 
-Not the measuring.
+Not the sending.
 """
 
 import hashlib
@@ -62,3 +62,15 @@ def report_payload(boot: int, sequence: int) -> bytes:
         {0: "4", 8: values},
     ]
     return cbor2.dumps(pack)
+
+
+def percentiles(latencies_s: list[float]) -> dict[str, float]:
+    """Return median and 99th percentile in milliseconds."""
+    if not latencies_s:
+        return {}
+    latencies_s.sort()
+    count = len(latencies_s)
+    return {
+        "p50": latencies_s[count // 2] * 1000,
+        "p99": latencies_s[min(count - 1, count * 99 // 100)] * 1000,
+    }

@@ -19,6 +19,7 @@ from poleward_tools.bench.report_keys import (
     GATEWAY_ID,
     MemoryContext,
     node_id,
+    percentiles,
     report_payload,
 )
 
@@ -158,7 +159,7 @@ class Load:
             "refused": outcome.refused,
             "unanswered": outcome.unanswered,
             "retransmitted": outcome.retransmitted,
-            "latencies_ms": _percentiles(outcome.latencies_s),
+            "latencies_ms": percentiles(outcome.latencies_s),
         }
 
     @staticmethod
@@ -193,18 +194,6 @@ class Load:
                     exchange.sent_at = now
                     outcome.retransmitted += 1
                     node.socket.send(exchange.datagram)
-
-
-def _percentiles(latencies_s: list[float]) -> dict[str, float]:
-    """Return median and 99th percentile in milliseconds."""
-    if not latencies_s:
-        return {}
-    latencies_s.sort()
-    count = len(latencies_s)
-    return {
-        "p50": latencies_s[count // 2] * 1000,
-        "p99": latencies_s[min(count - 1, count * 99 // 100)] * 1000,
-    }
 
 
 def main() -> None:

@@ -92,8 +92,17 @@ Send = Callable[[bytes, NodeAddress], None]
 """Sends a datagram to an address."""
 
 
+PAUSE_S = 0.005
+"""The bulk lane is left alone this long when reports come faster than the disk takes them."""
+STALLED_S = 1.0
+"""After so long the disk is not busy but stuck: the bulk lane is read, and its reports refused."""
+
+
 class DirectPath(Protocol):
     """Takes datagrams before aiocoap does (report_path.py)."""
+
+    def is_behind(self) -> bool:
+        """Say whether enough is on its way to the disk for now."""
 
     def take(self, datagram: bytes, address: NodeAddress, send: Send) -> bool:
         """Take a datagram; False leaves it to aiocoap."""
@@ -104,6 +113,9 @@ class DirectPath(Protocol):
 
 class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
     """Moves datagrams between the port's lanes and aiocoap's message layer, the urgent lane first.
+
+    While the direct path is behind, the bulk lane is not read: what is too much overflows in the
+    kernel, and nodes send it again, which is gentler than to tell each of them to wait.
 
     A datagram that cannot be parsed is counted and ignored. A datagram that cannot be sent is
     counted and left to retransmission.
@@ -127,6 +139,8 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
         self._loop = asyncio.get_running_loop()
         for sock in lanes:
             self._loop.add_reader(sock, self._drain)
+        self._paused_at_s: float | None = None
+        self._pause: asyncio.TimerHandle | None = None
 
     @property
     def port(self) -> int:
@@ -166,17 +180,44 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
 
     async def shutdown(self) -> None:
         """Close the sockets."""
+        if self._pause is not None:
+            self._pause.cancel()
         for sock in self._lanes:
             self._loop.remove_reader(sock)
         self._lanes.close()
 
     def _drain(self) -> None:
         """Take what has arrived."""
-        received = sum(self._drain_lane(sock) for sock in self._lanes)
+        received = self._drain_lane(self._lanes.urgent)
+        if self._pause is None:
+            received += self._drain_lane(self._lanes.bulk)
         if received:
             self._tally.count("datagrams_received", received)
         if self._reports is not None:
             self._reports.flush(self.send_bytes)
+            if not self._reports.is_behind():
+                self._paused_at_s = None
+            elif self._pause is None:
+                self._pause_bulk()
+
+    def _pause_bulk(self) -> None:
+        """Leave the bulk lane alone for a moment."""
+        now_s = self._loop.time()
+        if self._paused_at_s is None:
+            self._paused_at_s = now_s
+        elif now_s - self._paused_at_s > STALLED_S:
+            return
+        self._loop.remove_reader(self._lanes.bulk)
+        self._pause = self._loop.call_later(PAUSE_S, self._go_on)
+
+    def _go_on(self) -> None:
+        """Read the bulk lane again, unless the disk still has enough to do."""
+        self._pause = None
+        assert self._reports is not None
+        if self._reports.is_behind():
+            self._pause_bulk()
+        if self._pause is None:
+            self._loop.add_reader(self._lanes.bulk, self._drain)
 
     def _drain_lane(self, sock: socket.socket) -> int:
         """Take what has arrived on one lane; return how many datagrams."""

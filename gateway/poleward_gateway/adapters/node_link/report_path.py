@@ -205,6 +205,10 @@ class ReportPath:
         self._reports = []
         self._pending = []
 
+    def is_behind(self) -> bool:
+        """Say whether enough reports are on their way to the disk for now."""
+        return self._telemetry.is_behind()
+
     def _start(self, storing: Coroutine[None, None, None]) -> None:
         """Own a task until it ends."""
         task = asyncio.get_running_loop().create_task(storing)
