@@ -286,6 +286,28 @@ async def test_reported_state_puts_a_node_in_service(rig: Rig) -> None:
     assert found.device == (("manufacturer", "Poleward"),)
 
 
+async def test_event_that_a_gateway_makes_about_a_gap_is_stored(rig: Rig) -> None:
+    key, certificate = await rig.enroll()
+    (node,) = await make_poles(rig.fleet, 1)
+    gap = telemetry_pb.NodeEvent(
+        node_number=node,
+        boot=1,
+        sequence=(1 << 31) + 7,
+        occurred_at_ms=1,
+        kind="reports.gap",
+        detail={"first": "7", "last": "8"},
+    )
+    async with rig.link(key, certificate) as channel:
+        gateway = FakeGateway(channel)
+        await gateway.connect()
+        await gateway.send(
+            link_pb.ConnectRequest(event_batch=link_pb.EventBatch(batch_number=1, events=[gap]))
+        )
+        assert (await gateway.next("event_ack")).event_ack.batch_number == 1
+    (event,) = await rig.fleet.telemetry.events(ADMIN)
+    assert event.sequence == (1 << 31) + 7
+
+
 async def test_events_are_stored_once(rig: Rig) -> None:
     key, certificate = await rig.enroll()
     (node,) = await make_poles(rig.fleet, 1)

@@ -18,7 +18,9 @@ from gateway_fakes.node import FakeNode, MakeNode, until
 
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
+from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.config import GatewayConfig
+from poleward_gateway.domain.errors import NodeUnreachableError
 from poleward_gateway.domain.nodes import LinkState, NodeNumber
 
 
@@ -106,6 +108,18 @@ async def test_a_command_for_an_absent_node_expires(
     await until(lambda: bool(fleet.results))
     assert fleet.results[0].status == pb.COMMAND_STATUS_EXPIRED
     assert "did not register" in fleet.results[0].detail
+
+
+async def test_a_node_that_rejects_a_message_is_unreachable_at_once(
+    gateway: bootstrap.Gateway, node: FakeNode
+) -> None:
+    """RFC 7252, 4.2; what waits behind the rejected message goes out all the same."""
+    link = Lwm2mClient(gateway.endpoint, gateway.table)
+    node.rejecting = True
+    for _ in range(2):
+        with pytest.raises(NodeUnreachableError, match="MessageError"):
+            await asyncio.wait_for(link.write_time(NodeNumber(1), 1_800_000_000), 10)
+    assert "datagrams_ignored" not in gateway.tally.counts
 
 
 async def test_a_command_is_executed_once_and_its_result_told_again(

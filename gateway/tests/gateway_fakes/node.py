@@ -65,6 +65,7 @@ class FakeNode(asyncio.DatagramProtocol):
         self.challenges = 0
         self.fresh = True
         self.silent = False
+        self.rejecting = False
         self.insecure = False
         self.deadline_code: Any = None
         self.location = ""
@@ -197,7 +198,9 @@ class FakeNode(asyncio.DatagramProtocol):
             if message.mtype == CON:
                 self._transport.sendto(bytes([0x60, 0]) + message.mid.to_bytes(2, "big"))
             return
-        if message.code.is_request() and not self.silent:
+        if message.code.is_request() and self.rejecting:
+            self._transport.sendto(bytes([0x70, 0]) + message.mid.to_bytes(2, "big"))
+        elif message.code.is_request() and not self.silent:
             if message.mid in self._seen:
                 self._transport.sendto(self._seen[message.mid])
                 return

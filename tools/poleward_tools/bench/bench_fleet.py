@@ -8,7 +8,7 @@ import logging
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,20 @@ class BenchFleet:
         async with self.engine.begin() as connection:
             await connection.execute(_ADD_GATEWAYS, {"names": names, "area_code": AREA_CODE})
 
-    async def add_nodes(self, gateways: Sequence[str], nodes_per_gateway: int) -> list[int]:
-        """Put poles with nodes in service behind gateways; return the nodes' numbers in order."""
+    async def add_nodes(
+        self,
+        gateways: Sequence[str],
+        nodes_per_gateway: int,
+        keys: Callable[[int], tuple[bytes, bytes]] | None = None,
+    ) -> list[int]:
+        """Put poles with nodes in service behind gateways; return the nodes' numbers in order.
+
+        Args:
+            gateways: names.
+            nodes_per_gateway: how many.
+            keys: makes secret and salt of a node from its number; by chance without it.
+        """
+        keys = keys or _chance_keys
         box = SecretBox(load_or_make_key(self.folder / "fleet" / "secrets" / "database.key"))
         behind = [name for name in gateways for _ in range(nodes_per_gateway)]
         numbers: list[int] = []
@@ -98,8 +110,12 @@ class BenchFleet:
             made = await self.fleet.provisioning.import_nodes(
                 BENCHMARKER, [_node(start + i) for i in range(len(part))]
             )
-            sealed = [box.seal(secrets.token_bytes(16), f"operational:{n}") for n in made]
-            salts = [secrets.token_bytes(8) for _ in made]
+            made_keys = [keys(number) for number in made]
+            sealed = [
+                box.seal(secret, f"operational:{number}")
+                for number, (secret, _) in zip(made, made_keys, strict=True)
+            ]
+            salts = [salt for _, salt in made_keys]
             async with self.engine.begin() as connection:
                 await connection.execute(
                     _ASSIGN, {"numbers": made, "poles": [p.code for p in poles], "gateways": part}
@@ -113,15 +129,30 @@ class BenchFleet:
 
 
 @contextlib.asynccontextmanager
+async def bench_database() -> AsyncIterator[tuple[Path, EmbeddedPostgres]]:
+    """Run a durable database inside a block, in a folder that goes with it."""
+    # Not below a folder that only its owner may pass: the database has another account.
+    with tempfile.TemporaryDirectory(prefix="poleward-bench-") as name:
+        postgres = EmbeddedPostgres(Path(name) / "postgres")
+        await postgres.start()
+        try:
+            yield Path(name), postgres
+        finally:
+            await postgres.stop()
+
+
+@contextlib.asynccontextmanager
 async def bench_fleet() -> AsyncIterator[BenchFleet]:
     """Run a fleet with one area inside a block; nothing of it stays."""
+    async with bench_database() as (folder, postgres), fleet_on(folder, postgres) as bench:
+        yield bench
+
+
+@contextlib.asynccontextmanager
+async def fleet_on(folder: Path, postgres: EmbeddedPostgres) -> AsyncIterator[BenchFleet]:
+    """Run a fleet with one area on a fresh database, in this process, inside a block."""
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(quiet_log())
-        # Not below a folder that only its owner may pass: the database has another account.
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="poleward-bench-")))
-        postgres = EmbeddedPostgres(folder / "postgres")
-        await postgres.start()
-        stack.push_async_callback(postgres.stop)
         config = FleetConfig(
             folder / "fleet", database_url=postgres.url, web_port=0, api_port=0, link_port=0
         )
@@ -163,6 +194,10 @@ def _pole(index: int) -> Pole:
         ("lamp", "air"),
         100,
     )
+
+
+def _chance_keys(number: int) -> tuple[bytes, bytes]:
+    return secrets.token_bytes(16), secrets.token_bytes(8)
 
 
 def _node(index: int) -> ManufacturedNode:

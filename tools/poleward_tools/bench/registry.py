@@ -33,16 +33,18 @@ class Benchmark:
         run: returns the figures; the last part of a key is its unit. Takes `seconds` if it is
             timed.
         timed: somebody may say how long it should measure.
+        profiles: names of the parts of which somebody may choose one.
     """
 
     name: str
     measures: str
     run: Callable[..., dict[str, Any]]
     timed: bool = False
+    profiles: tuple[str, ...] = ()
 
 
 def _in_module(module: str) -> Callable[..., dict[str, Any]]:
-    def run(**arguments: float) -> dict[str, Any]:
+    def run(**arguments: float | str) -> dict[str, Any]:
         # Loaded when it runs: a benchmark may need packages that the others do not.
         loaded = importlib.import_module(f"poleward_tools.bench.{module}")
         return dict(loaded.run(**arguments))
@@ -83,6 +85,27 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "loss",
+            "reports made by nodes and stored by the fleet while links and programs fail",
+            _in_module("loss"),
+            timed=True,
+            profiles=(
+                "online",
+                "offline-5-5-5",
+                "offline-10-10-3",
+                "offline-30-30-2",
+                "satellite",
+                "cellular",
+                "gateway-kill",
+                "disk-full",
+                "clock-jump",
+                "node-reboot",
+                "gateway-address",
+                "fleet-kill",
+                "postgres-restart",
+            ),
+        ),
+        Benchmark(
             "rollout",
             "100,000 nodes: plan an update, offer it, stop it",
             _in_module("rollout"),
@@ -108,15 +131,22 @@ BENCHMARKS = {
 }
 
 
-def measure(benchmark: Benchmark, seconds: float | None = None) -> dict[str, Any]:
+def measure(
+    benchmark: Benchmark, seconds: float | None = None, profile: str | None = None
+) -> dict[str, Any]:
     """Run a benchmark and add machine, versions and duration_s to its figures.
 
     Args:
         benchmark: which.
         seconds: how long to measure; None for the benchmark's own, as for all that are not timed.
+        profile: the one part to run; None for all of them.
     """
     started_at = time.perf_counter()
-    chosen = {} if seconds is None or not benchmark.timed else {"seconds": seconds}
+    chosen: dict[str, float | str] = {}
+    if seconds is not None and benchmark.timed:
+        chosen["seconds"] = seconds
+    if profile is not None:
+        chosen["profile"] = profile
     figures = benchmark.run(**chosen)
     return {
         **figures,

@@ -52,14 +52,18 @@ class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityConte
         """Keep nothing."""
 
 
+def values_payload() -> bytes:
+    """Encode the values of a report as a node does."""
+    values = b"\x89" + cbor2.dumps(LAYOUT_ID) + b"\x18\x50"
+    return values + b"".join(b"\xfa" + struct.pack(">f", value) for value in _FLOATS)
+
+
 def report_payload(boot: int, sequence: int) -> bytes:
     """Encode a report as a node does."""
-    values = b"\x89" + cbor2.dumps(LAYOUT_ID) + b"\x18\x50"
-    values += b"".join(b"\xfa" + struct.pack(">f", value) for value in _FLOATS)
     pack: list[dict[int, Any]] = [
         {-2: "/26241/0/", -3: _BASE_TIME_S + sequence, 0: "0", 2: boot},
         {0: "1", 2: sequence},
-        {0: "4", 8: values},
+        {0: "4", 8: values_payload()},
     ]
     return cbor2.dumps(pack)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from poleward_gateway.services.uplink import REPORTS_PER_BATCH
 from poleward_tools.bench.bench_fleet import bench_fleet
-from poleward_tools.bench.counting_relay import CountingRelay
 from poleward_tools.bench.fleet_ingest_gateway import METRICS
 from poleward_tools.bench.gateway_process import gateway_process
+from poleward_tools.bench.tcp_relay import TcpRelay
 
 SECONDS = 4.0
 _REPORTS_PER_S = 25_000  # a backlog for this many seconds is spooled
@@ -37,7 +37,7 @@ def run(*, seconds: float = SECONDS, nodes: int = REPORTS_PER_BATCH) -> dict[str
 
 
 async def _measure(reports: int, nodes: int, seconds: float) -> dict[str, Any]:
-    async with bench_fleet() as bench, CountingRelay(bench.addresses.link).running() as relay:
+    async with bench_fleet() as bench, TcpRelay(bench.addresses.link).running() as relay:
         folder = await bench.enroll_gateway("gw-1")
         numbers = await bench.add_nodes(["gw-1"], nodes)
         order = {

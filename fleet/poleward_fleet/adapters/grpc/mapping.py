@@ -118,8 +118,8 @@ def report_columns(message: telemetry_pb.ReportColumns) -> ReportColumns:
 
 
 def node_event(message: telemetry_pb.NodeEvent) -> NodeEvent:
-    """Unpack an event."""
-    _require_int32((message.node_number, message.boot, message.sequence))
+    """Unpack an event; those that a gateway makes about a node count from 2^31."""
+    _require_int32((message.node_number, message.boot))
     return NodeEvent(
         node_number=message.node_number,
         boot=message.boot,

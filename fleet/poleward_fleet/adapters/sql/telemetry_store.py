@@ -64,7 +64,7 @@ _STORE_EVENTS = text(
     "INSERT INTO event (node_number, boot, sequence, occurred_at_ms, kind, severity, detail) "
     "SELECT n, b, s, t, k, v, CAST(d AS jsonb) "
     "FROM unnest(CAST(:node_number AS integer[]), CAST(:boot AS integer[]), "
-    "CAST(:sequence AS integer[]), CAST(:occurred_at_ms AS bigint[]), CAST(:kind AS text[]), "
+    "CAST(:sequence AS bigint[]), CAST(:occurred_at_ms AS bigint[]), CAST(:kind AS text[]), "
     "CAST(:severity AS text[]), CAST(:detail AS text[])) AS r (n, b, s, t, k, v, d) "
     "ON CONFLICT ON CONSTRAINT event_key DO NOTHING"
 )

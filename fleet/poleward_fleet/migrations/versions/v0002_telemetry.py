@@ -34,7 +34,7 @@ CREATE TABLE event (
     id bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT event_pkey PRIMARY KEY,
     node_number integer NOT NULL,
     boot integer NOT NULL,
-    sequence integer NOT NULL,
+    sequence bigint NOT NULL,
     occurred_at_ms bigint NOT NULL,
     kind text NOT NULL,
     severity text NOT NULL CONSTRAINT event_severity_known

@@ -389,8 +389,11 @@ class NodeEndpoint:
             observation.listener(response)
 
 
-def _as_unreachable(context: Context, error: BaseException) -> NodeUnreachableError:
-    """Translate an error of aiocoap's."""
+def _as_unreachable(
+    context: Context, error: BaseException | type[BaseException]
+) -> NodeUnreachableError:
+    """Translate an error of aiocoap's, which hands over a class when a node rejects a message."""
+    error = error() if isinstance(error, type) else error
     found = NodeUnreachableError(f"node {context.node} cannot be reached: {error!r}")
     found.__cause__ = error
     return found

@@ -20,11 +20,11 @@ REPORT_OBJECT = 26241
 EVENT_OBJECT = 26242
 VALUES_PATH = f"/{REPORT_OBJECT}/0/4"
 
-_UINT32_MAX = 0xFFFF_FFFF
+_COUNTER_MAX = (1 << 31) - 1
+"""Of boot counts and sequence numbers; event numbers above are the gateway's own
+(domain/telemetry.py), and the fleet keeps 31 bits of the others."""
 RELATIVE_BELOW_S = 1 << 28
 """RFC 8428, 4.5.3: a time below this is relative to now."""
-_EVENT_SEQUENCE_MAX = (1 << 31) - 1
-"""Sequence numbers above are the gateway's own (domain/telemetry.py)."""
 _TEXT_MAX = 200
 _LAYOUTS_KEPT_MAX = 4096
 
@@ -97,8 +97,8 @@ def to_report(
         layout = _layouts.setdefault(layout, layout)
     return Report(
         node,
-        _counter(keys.get(0), "boot count", _UINT32_MAX),
-        _counter(keys.get(1), "sequence number", _UINT32_MAX),
+        _counter(keys.get(0), "boot count", _COUNTER_MAX),
+        _counter(keys.get(1), "sequence number", _COUNTER_MAX),
         absolute_ms(time_s, now_ms),
         layout,
         array.array("d", values),
@@ -167,8 +167,8 @@ def to_event(node: NodeNumber, records: Sequence[Record], now_ms: int) -> Event:
         raise PackError("the event's detail is not text")
     return Event(
         node=node,
-        boot=_counter(fields.get(0), "boot count", _UINT32_MAX),
-        sequence=_counter(fields.get(1), "sequence number", _EVENT_SEQUENCE_MAX),
+        boot=_counter(fields.get(0), "boot count", _COUNTER_MAX),
+        sequence=_counter(fields.get(1), "sequence number", _COUNTER_MAX),
         occurred_at_ms=absolute_ms(records[0].time_s, now_ms),
         kind=kind,
         severity=severity,
