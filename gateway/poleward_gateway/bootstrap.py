@@ -15,9 +15,11 @@ from pathlib import Path
 
 import structlog
 
+from poleward_gateway.adapters import local_console
 from poleward_gateway.adapters.clock import SystemClock
 from poleward_gateway.adapters.fleet_link import enrollment, identity
 from poleward_gateway.adapters.fleet_link.link import FleetLink
+from poleward_gateway.adapters.local_console import LocalConsole
 from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsServer
 from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
 from poleward_gateway.adapters.node_link.lanes import open_lanes
@@ -31,6 +33,7 @@ from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.layouts import SqliteLayouts
+from poleward_gateway.adapters.storage.lighting import SqliteLightingStore
 from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore, SqliteUpdateStore
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
@@ -41,7 +44,10 @@ from poleward_gateway.ports import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.jobs import JobPool
+from poleward_gateway.services.local_rules import LocalRules
+from poleward_gateway.services.orders import Orders
 from poleward_gateway.services.pace import Pace
+from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Telemetry
 from poleward_gateway.services.updates import Updates
@@ -138,6 +144,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         stack.callback(gc.unfreeze)
         gateway.run()
         stack.push_async_callback(gateway.stop)
+        await stack.enter_async_context(local_console.serving(gateway.console, config.local_socket))
         _write_run_file(config, gateway, known.name)
         stack.callback(lambda: config.run_file.unlink(missing_ok=True))
         _log.info("serving", name=known.name, port=gateway.endpoint.port)
@@ -163,8 +170,11 @@ class Gateway:
         # Nodes that cannot be reached may hold every worker of the other; a command must not wait.
         self.command_jobs = JobPool(JOB_WORKERS)
         self.telemetry = Telemetry(
-            self.spool, self.registry, clock, self.tally, on_spooled=lambda: self.uplink.wake()
-        )
+            self.spool, self.registry, clock, self.tally,
+            on_spooled=lambda: self.uplink.wake(),
+            on_event=lambda event: self.rules.on_event(event),
+            on_reports=lambda reports: self.rules.on_reports(reports),
+        )  # fmt: skip
         self.artifacts = Artifacts(
             DiskArtifactStore(config.artifacts_dir),
             _LateSource(lambda: self.fleet_link),
@@ -195,18 +205,24 @@ class Gateway:
             command_store, self.registry, link, self.command_jobs, clock,
             on_result=lambda: self.uplink.wake(),
         )  # fmt: skip
+        self.programs = Programs(
+            SqliteLightingStore(database), self.registry, link, self.jobs, clock
+        )
+        orders = Orders(self.programs, self.commands, clock)
+        self.rules = LocalRules(self.programs, orders, self.spool, self.jobs, clock)
+        self.console = LocalConsole(self.registry, self.programs, orders, self.spool, clock)
         self.upkeep = Upkeep(
             self.registry, desired, self.table, link, self.jobs, clock,
             on_settled=self._settled,
             on_desired=self.updates.reconcile,
             tick_listeners=(
-                self.updates.tick, self.commands.tick, lambda: self.uplink.wake(),
-                database.hold_ballast,
+                self.updates.tick, self.commands.tick, self.programs.tick,
+                lambda: self.uplink.wake(), database.hold_ballast,
             ),
         )  # fmt: skip
         self.uplink = Uplink(
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
-            self.tally,
+            self.programs, self.tally,
         )  # fmt: skip
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.endpoint,
@@ -245,6 +261,7 @@ class Gateway:
     def _settled(self, node: NodeNumber) -> None:
         """Go on with what waited for a node."""
         self.commands.node_settled(node)
+        self.programs.node_settled(node)
         self.updates.node_settled(node)
 
 

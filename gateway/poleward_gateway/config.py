@@ -58,6 +58,11 @@ class GatewayConfig:
         return self.data_dir / "identity"
 
     @property
+    def local_socket(self) -> Path:
+        """Where people at this machine ask a running gateway."""
+        return self.data_dir / "run" / "local.sock"
+
+    @property
     def run_file(self) -> Path:
         """Where a running gateway says how it can be reached."""
         return self.data_dir / "run" / "gateway.json"

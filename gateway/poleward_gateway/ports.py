@@ -4,12 +4,13 @@ Implementations are in adapters; tests have fakes of their own. Nothing here gua
 call returns quickly: each await on a peer has a deadline inside the adapter.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from poleward_gateway.domain.commands import CommandResult
+from poleward_gateway.domain.lighting import Lighting, NodeProgram
 from poleward_gateway.domain.nodes import (
     DesiredChange,
     DesiredNode,
@@ -119,11 +120,21 @@ class DesiredStore(Protocol):
         """Store a change; returns after it is on disk."""
 
 
+class LightingStore(Protocol):
+    """Lighting, as received; survives restarts."""
+
+    def lighting(self) -> Lighting:
+        """Return what is stored."""
+
+    async def save(self, lighting: Lighting) -> None:
+        """Store other lighting; returns after it is on disk."""
+
+
 class CommandStore(Protocol):
     """Which commands were begun and how they ended; survives restarts."""
 
-    async def begin(self, command_id: bytes, deadline_ms: int) -> bool:
-        """Note that a command is about to be sent to its node; False when it was noted before."""
+    async def begin(self, deadlines_ms: Mapping[bytes, int]) -> set[bytes]:
+        """Note that commands, by id, are about to be sent; return those not noted before."""
 
     async def finish(self, result: CommandResult) -> None:
         """Note how a command ended."""
@@ -265,10 +276,21 @@ class NodeLink(Protocol):
         instance: int,
         level_percent: int,
         override_until_s: int,
+        starts_at_s: int,
+        fade_ms: int,
         deadline_s: int,
         give_up_after_s: float,
     ) -> None:
         """Override a lamp; times are Unix seconds, `override_until_s` 0 is until the next."""
+
+    async def answer_call(self, node: NodeNumber, *, reset: bool, give_up_after_s: float) -> None:
+        """Accept or end the emergency call of a node."""
+
+    async def read_program_name(self, node: NodeNumber) -> str:
+        """Read which program a node runs; empty for none."""
+
+    async def write_program(self, node: NodeNumber, program: NodeProgram) -> None:
+        """Give a node a program; one without rules takes its program away."""
 
     async def reboot(self, node: NodeNumber, *, deadline_s: int, give_up_after_s: float) -> None:
         """Restart a node."""

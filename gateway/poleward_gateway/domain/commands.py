@@ -11,16 +11,36 @@ from poleward_gateway.domain.nodes import NodeNumber
 
 @dataclass(frozen=True, slots=True)
 class SetLamp:
-    """Overrides the level of a lamp; `duration_s` 0 means until the next command."""
+    """Overrides the level of a lamp.
+
+    Args:
+        instance: Lamp on the node, from 0.
+        level_percent: 0 to 100.
+        duration_s: Seconds from its start; 0 means until the next command.
+        starts_at_s: Unix seconds at which the fade begins; 0 for at once.
+        fade_ms: Duration of the fade; 0 for the node's own.
+    """
 
     instance: int
     level_percent: int
     duration_s: int
+    starts_at_s: int = 0
+    fade_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Reboot:
     """Restarts the node."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """Accepts the emergency call of a node, or ends it."""
+
+    reset: bool
+
+
+Action = SetLamp | Reboot | AnswerCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +55,7 @@ class Command:
     command_id: bytes
     node: NodeNumber
     deadline_ms: int
-    action: SetLamp | Reboot
+    action: Action
 
 
 class CommandStatus(Enum):

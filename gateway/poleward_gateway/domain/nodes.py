@@ -90,6 +90,7 @@ class NodeState:
     boot: int | None = None
     device: DeviceFacts | None = None
     update: NodeUpdate | None = None
+    program_digest: str | None = None
 
 
 def link_state_after(

@@ -3,11 +3,19 @@
 Not the choice of commands, which is a person's, nor their encoding.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
-from poleward_gateway.domain.commands import Command, CommandResult, CommandStatus, SetLamp
+from poleward_gateway.domain.commands import (
+    AnswerCall,
+    Command,
+    CommandResult,
+    CommandStatus,
+    SetLamp,
+)
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.ports import Clock, CommandStore, NodeLink
@@ -51,6 +59,7 @@ class Commands:
         self._clock = clock
         self._on_result = on_result
         self._held: dict[NodeNumber, list[Command]] = {}
+        self._awaited: dict[bytes, asyncio.Future[CommandResult]] = {}
 
     async def recover(self) -> None:
         """Settle commands that were under way when the gateway stopped."""
@@ -63,25 +72,49 @@ class Commands:
             )
         await self._store.forget_before(self._clock.now_ms() - KEPT_MS)
 
-    async def accept(self, command: Command) -> None:
-        """Take a command from the fleet; one that is known already is not executed again."""
-        deadline_ms = command.deadline_ms or self._clock.now_ms() + DEFAULT_DEADLINE_MS
-        command = Command(command.command_id, command.node, deadline_ms, command.action)
-        if not await self._store.begin(command.command_id, deadline_ms):
-            if await self._store.result(command.command_id) is not None:
-                await self._store.undeliver(command.command_id)
-                self._on_result()
-            return
-        if self._registry.desired(command.node) is None:
-            await self._finish(
-                command.command_id,
-                CommandStatus.REFUSED,
-                f"node {command.node} does not belong to this gateway",
-            )
-        elif self._registry.is_registered(command.node):
-            self._start(command)
-        else:
-            self._held.setdefault(command.node, []).append(command)
+    async def accept(self, commands: Sequence[Command]) -> None:
+        """Take commands from the fleet; one that is known already is not executed again.
+
+        All of an order are noted with one commit, then sent to as many nodes at a time as the
+        pool has workers: that is the pace of a group.
+        """
+        default_ms = self._clock.now_ms() + DEFAULT_DEADLINE_MS
+        commands = [
+            command if command.deadline_ms else replace(command, deadline_ms=default_ms)
+            for command in commands
+        ]
+        fresh = await self._store.begin({c.command_id: c.deadline_ms for c in commands})
+        for command in commands:
+            if command.command_id not in fresh:
+                await self._repeat(command)
+            elif self._registry.desired(command.node) is None:
+                await self._finish(
+                    command.command_id,
+                    CommandStatus.REFUSED,
+                    f"node {command.node} does not belong to this gateway",
+                )
+            elif self._registry.is_registered(command.node):
+                self._start(command)
+            else:
+                self._held.setdefault(command.node, []).append(command)
+
+    async def carry_out(self, commands: Sequence[Command]) -> list[CommandResult]:
+        """Take commands from this gateway itself and wait for their outcomes, in their order."""
+        loop = asyncio.get_running_loop()
+        awaited = {command.command_id: loop.create_future() for command in commands}
+        self._awaited |= awaited
+        try:
+            await self.accept(commands)
+            return list(await asyncio.gather(*awaited.values()))
+        finally:
+            for command_id in awaited:
+                self._awaited.pop(command_id, None)
+
+    async def _repeat(self, command: Command) -> None:
+        """Have an outcome told again that the fleet seems not to know."""
+        if await self._store.result(command.command_id) is not None:
+            await self._store.undeliver(command.command_id)
+            self._on_result()
 
     def node_settled(self, node: NodeNumber) -> None:
         """Send what waited for a node."""
@@ -130,15 +163,19 @@ class Commands:
         deadline_s = -(-command.deadline_ms // 1000)
         action = command.action
         if isinstance(action, SetLamp):
-            now_s = self._clock.now_ms() // 1000
+            begins_s = action.starts_at_s or self._clock.now_ms() // 1000
             await self._link.set_lamp(
                 command.node,
                 instance=action.instance,
                 level_percent=action.level_percent,
-                override_until_s=now_s + action.duration_s if action.duration_s else 0,
+                override_until_s=begins_s + action.duration_s if action.duration_s else 0,
+                starts_at_s=action.starts_at_s,
+                fade_ms=action.fade_ms,
                 deadline_s=deadline_s,
                 give_up_after_s=left_s,
             )
+        elif isinstance(action, AnswerCall):
+            await self._link.answer_call(command.node, reset=action.reset, give_up_after_s=left_s)
         else:
             await self._link.reboot(command.node, deadline_s=deadline_s, give_up_after_s=left_s)
 
@@ -147,4 +184,7 @@ class Commands:
         result = CommandResult(command_id, status, detail, self._clock.now_ms())
         await self._store.finish(result)
         _log.info("command_finished", id=command_id.hex(), status=status.value, detail=detail)
+        awaited = self._awaited.get(command_id)
+        if awaited is not None and not awaited.done():
+            awaited.set_result(result)
         self._on_result()

@@ -36,6 +36,11 @@ class JobPool:
         self._wake.release()
         return True
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job waits or runs."""
+        return bool(self._keys)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -175,6 +175,10 @@ class Registry:
         """Note where a node stands in an update."""
         self._note(node, update=update)
 
+    def note_program(self, node: NodeNumber, digest: str) -> None:
+        """Note which lighting program a node follows."""
+        self._note(node, program_digest=digest)
+
     def tick(self) -> None:
         """Find registrations that expired and nodes that fell silent."""
         now_s = self._clock.monotonic_s()

@@ -45,12 +45,16 @@ class Telemetry:
         clock: Clock,
         tally: Tally,
         on_spooled: Callable[[], None],
+        on_event: Callable[[Event], None] = lambda event: None,
+        on_reports: Callable[[Sequence[Report]], None] = lambda reports: None,
     ) -> None:
         self._spool = spool
         self._registry = registry
         self._clock = clock
         self._tally = tally
         self._on_spooled = on_spooled
+        self._on_event = on_event
+        self._on_reports = on_reports
         self._under_way = 0
         # Marks that count reports still on their way to the disk: for gaps only, never to call
         # a report a duplicate, because its commit may yet fail.
@@ -118,6 +122,7 @@ class Telemetry:
                 self._boots[report.node] = report.boot
                 self._registry.note_boot(report.node, report.boot)
         self._on_spooled()
+        self._on_reports(taken)
         return receipts
 
     def note_dropped(self, node: NodeNumber, boot: int, dropped: int) -> None:
@@ -148,6 +153,8 @@ class Telemetry:
         self._note_disk(None)
         self._tally.count("events_spooled", len(events))
         self._on_spooled()
+        for event in events:
+            self._on_event(event)
         return [Receipt.STORED] * len(events)
 
     def _note_gap(self, report: Report, committed: ReceivedMark | None, gaps: list[Event]) -> None:

@@ -5,13 +5,16 @@ Not the stream itself nor its messages: adapters/fleet_link.
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import structlog
 
 from poleward_gateway.domain.commands import Command
+from poleward_gateway.domain.lighting import Lighting
 from poleward_gateway.domain.nodes import DesiredChange
 from poleward_gateway.ports import CommandStore, DesiredStore, FleetStream, Spool, Tally
 from poleward_gateway.services.commands import Commands
+from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.upkeep import Upkeep
 
@@ -41,6 +44,7 @@ class Uplink:
         commands: Commands,
         registry: Registry,
         upkeep: Upkeep,
+        programs: Programs,
         tally: Tally,
     ) -> None:
         self._spool = spool
@@ -49,6 +53,7 @@ class Uplink:
         self._commands = commands
         self._registry = registry
         self._upkeep = upkeep
+        self._programs = programs
         self._tally = tally
         self._wake = asyncio.Event()
         self._room = asyncio.Event()  # cleared while the fleet is behind
@@ -67,6 +72,11 @@ class Uplink:
     def desired_revision(self) -> int:
         """Revision of desired state that the gateway holds, for Hello."""
         return self._desired.revision()
+
+    @property
+    def lighting_digest(self) -> bytes:
+        """Digest of the lighting that the gateway holds, for Hello."""
+        return self._programs.lighting.digest
 
     def wake(self) -> None:
         """Look for something to send."""
@@ -115,9 +125,13 @@ class Uplink:
         await self._upkeep.apply(change)
         self.wake()
 
-    async def take_command(self, command: Command) -> None:
-        """Take a command."""
-        await self._commands.accept(command)
+    async def take_lighting(self, lighting: Lighting) -> None:
+        """Take programs, groups, scenes and rules."""
+        await self._programs.take(lighting)
+
+    async def take_commands(self, commands: Sequence[Command]) -> None:
+        """Take the commands of one order."""
+        await self._commands.accept(commands)
 
     async def pump(self, stream: FleetStream) -> None:
         """Send until the stream breaks.

@@ -17,6 +17,7 @@ from poleward_tools.cli import (
     factory,
     flash,
     gateway,
+    gateway_local,
     image,
     lamp,
     login,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(programs.fleet_app, name="fleet")
 app.add_typer(gateway.app, name="gateway")
+gateway.app.add_typer(gateway_local.app, name="local")
 app.add_typer(node.app, name="node")
 app.add_typer(pole.app, name="pole")
 app.add_typer(lamp.app, name="lamp")

@@ -6,7 +6,7 @@ Not what is said on it: services/uplink.py.
 import asyncio
 import datetime
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
@@ -16,7 +16,7 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import artifact_service_pb2_grpc as artifact_grpc
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward.v1 import gateway_link_service_pb2_grpc as link_grpc
-from poleward_gateway.adapters.fleet_link import enrollment, mapping
+from poleward_gateway.adapters.fleet_link import enrollment, lighting_mapping, mapping
 from poleward_gateway.adapters.fleet_link.errors import translated
 from poleward_gateway.adapters.fleet_link.identity import Identity
 from poleward_gateway.domain.commands import CommandResult
@@ -211,12 +211,24 @@ class FleetLink:
                 await self._uplink.take_event_ack(message.event_ack.batch_number)
             elif kind == "desired_state":
                 await self._uplink.take_desired(mapping.desired_from_message(message.desired_state))
+            elif kind == "desired_lighting":
+                lighting = lighting_mapping.lighting_from_message(message.desired_lighting)
+                await self._uplink.take_lighting(lighting)
             elif kind == "command":
-                command = mapping.command_from_message(message.command)
-                if command is None:
-                    _log.warning("command_unknown", id=message.command.command_id.hex())
-                else:
-                    await self._uplink.take_command(command)
+                await self._take_commands([message.command])
+            elif kind == "command_batch":
+                await self._take_commands(message.command_batch.commands)
+
+    async def _take_commands(self, messages: Iterable[pb.Command]) -> None:
+        """Take the commands of one order; one of a kind that is new to us is logged."""
+        commands = []
+        for message in messages:
+            command = mapping.command_from_message(message)
+            if command is None:
+                _log.warning("command_unknown", id=message.command_id.hex())
+            else:
+                commands.append(command)
+        await self._uplink.take_commands(commands)
 
     async def _renew_in_time(self, channel: grpc.aio.Channel) -> None:
         """Renew the certificate when its time has come; the next stream uses it."""
@@ -242,6 +254,7 @@ class FleetLink:
                 spool_id=self._uplink.spool_id,
                 desired_revision=self._uplink.desired_revision,
                 coap_port=self._coap_port(),
+                lighting_digest=self._uplink.lighting_digest,
             )
         )
 

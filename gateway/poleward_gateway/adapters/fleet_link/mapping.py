@@ -10,6 +10,8 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward.v1 import telemetry_types_pb2 as types_pb
 from poleward_gateway.domain.commands import (
+    Action,
+    AnswerCall,
     Command,
     CommandResult,
     CommandStatus,
@@ -155,6 +157,8 @@ def _state_to_message(state: NodeState) -> pb.NodeState:
         message.device["manufacturer"] = state.device.manufacturer
         message.device["model"] = state.device.model
         message.device["hardware_version"] = state.device.hardware_version
+    if state.program_digest is not None:
+        message.program_digest = state.program_digest
     if state.update is not None:
         message.update.release_digest = state.update.release_digest
         message.update.state = _UPDATE_STATES[state.update.state]
@@ -176,11 +180,15 @@ def result_to_message(result: CommandResult) -> pb.ConnectRequest:
 
 def command_from_message(message: pb.Command) -> Command | None:
     """Read a command; None for an action that this gateway does not know."""
-    action: SetLamp | Reboot
+    action: Action
     kind = message.WhichOneof("action")
     if kind == "set_lamp":
         lamp = message.set_lamp
-        action = SetLamp(lamp.instance, lamp.level_percent, lamp.duration_s)
+        action = SetLamp(
+            lamp.instance, lamp.level_percent, lamp.duration_s, lamp.starts_at_s, lamp.fade_ms
+        )
+    elif kind == "answer_call":
+        action = AnswerCall(message.answer_call.reset)
     elif kind == "reboot":
         action = Reboot()
     else:

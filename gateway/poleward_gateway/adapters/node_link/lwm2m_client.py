@@ -16,6 +16,7 @@ from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint, Observati
 from poleward_gateway.adapters.node_link.security import Context, SecurityTable
 from poleward_gateway.adapters.node_link.senml import SENML_CBOR, Value
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
+from poleward_gateway.domain.lighting import NodeProgram
 from poleward_gateway.domain.nodes import DeviceFacts, NodeNumber
 from poleward_gateway.domain.updates import PackageResult, PackageState, UpdateReadout
 
@@ -84,20 +85,45 @@ class Lwm2mClient:
         instance: int,
         level_percent: int,
         override_until_s: int,
+        starts_at_s: int,
+        fade_ms: int,
         deadline_s: int,
         give_up_after_s: float,
     ) -> None:
         """Override a lamp in one composite write that carries its own deadline."""
         lamp = f"/3416/{instance}"
-        await self._composite(
-            self._context(node),
-            [
-                ("/26244/0/0", deadline_s),
-                (f"{lamp}/51", override_until_s),
-                (f"{lamp}/1", level_percent),
-            ],
-            timeout_s=give_up_after_s,
+        records: list[tuple[str, Value]] = [("/26244/0/0", deadline_s)]
+        if starts_at_s:
+            records.append((f"{lamp}/50", starts_at_s))
+        records.append((f"{lamp}/51", override_until_s))
+        if fade_ms:
+            records.append((f"{lamp}/52", fade_ms / 1000))
+        records.append((f"{lamp}/1", level_percent))
+        await self._composite(self._context(node), records, timeout_s=give_up_after_s)
+
+    async def answer_call(self, node: NodeNumber, *, reset: bool, give_up_after_s: float) -> None:
+        """Execute Accept or Reset of object 26246."""
+        path = ("26246", "0", "4" if reset else "3")
+        await self._execute(self._context(node), path, timeout_s=give_up_after_s)
+
+    async def read_program_name(self, node: NodeNumber) -> str:
+        """Read the name in object 26245; empty for none."""
+        path = "/26245/0/0"
+        return _text((await self._read(self._context(node), path)).get(path))
+
+    async def write_program(self, node: NodeNumber, program: NodeProgram) -> None:
+        """Replace object 26245 in one composite write."""
+        values: tuple[Value, ...] = (
+            program.name,
+            program.rules,
+            program.latitude_deg,
+            program.longitude_deg,
+            program.utc_offset_s,
+            program.next_offset_at_s,
+            program.next_offset_s,
         )
+        records = [(f"/26245/0/{resource}", value) for resource, value in enumerate(values)]
+        await self._composite(self._context(node), records)
 
     async def reboot(self, node: NodeNumber, *, deadline_s: int, give_up_after_s: float) -> None:
         """Restart a node; the deadline is kept by giving up."""

@@ -4,6 +4,7 @@ Not their execution: services/commands.py.
 """
 
 import sqlite3
+from collections.abc import Mapping
 
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.domain.commands import CommandResult, CommandStatus
@@ -17,17 +18,20 @@ class SqliteCommandStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, command_id: bytes, deadline_ms: int) -> bool:
-        """Note that a command is about to be sent; False when it was noted before."""
-        inserted = await self._database.run(
-            lambda c: (
-                c.execute(
+    async def begin(self, deadlines_ms: Mapping[bytes, int]) -> set[bytes]:
+        """Note that commands, by id, are about to be sent; return those not noted before."""
+
+        def insert(connection: sqlite3.Connection) -> set[bytes]:
+            return {
+                command_id
+                for command_id, deadline_ms in deadlines_ms.items()
+                if connection.execute(
                     "INSERT OR IGNORE INTO command (command_id, deadline_ms) VALUES (?, ?)",
                     (command_id, deadline_ms),
                 ).rowcount
-            )
-        )
-        return inserted == 1
+            }
+
+        return await self._database.run(insert)
 
     async def finish(self, result: CommandResult) -> None:
         """Note how a command ended; the first outcome stays."""

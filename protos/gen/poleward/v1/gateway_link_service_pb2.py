@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from poleward.v1 import lighting_types_pb2 as poleward_dot_v1_dot_lighting__types__pb2
 from poleward.v1 import telemetry_types_pb2 as poleward_dot_v1_dot_telemetry__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/gateway_link_service.proto\x12\x0bpoleward.v1\x1a!poleward/v1/telemetry_types.proto\"\x8e\x02\n\x0e\x43onnectRequest\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.poleward.v1.HelloH\x00\x12\x30\n\x0creport_batch\x18\x02 \x01(\x0b\x32\x18.poleward.v1.ReportBatchH\x00\x12.\n\x0b\x65vent_batch\x18\x03 \x01(\x0b\x32\x17.poleward.v1.EventBatchH\x00\x12\x34\n\x0ereported_state\x18\x04 \x01(\x0b\x32\x1a.poleward.v1.ReportedStateH\x00\x12\x34\n\x0e\x63ommand_result\x18\x05 \x01(\x0b\x32\x1a.poleward.v1.CommandResultH\x00\x42\t\n\x07message\"\xfb\x01\n\x0f\x43onnectResponse\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.poleward.v1.WelcomeH\x00\x12+\n\nreport_ack\x18\x02 \x01(\x0b\x32\x15.poleward.v1.BatchAckH\x00\x12*\n\tevent_ack\x18\x03 \x01(\x0b\x32\x15.poleward.v1.BatchAckH\x00\x12\x32\n\rdesired_state\x18\x04 \x01(\x0b\x32\x19.poleward.v1.DesiredStateH\x00\x12\'\n\x07\x63ommand\x18\x05 \x01(\x0b\x32\x14.poleward.v1.CommandH\x00\x42\t\n\x07message\"`\n\x05Hello\x12\x18\n\x10software_version\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x18\n\x10\x64\x65sired_revision\x18\x03 \x01(\x04\x12\x11\n\tcoap_port\x18\x04 \x01(\r\"i\n\x07Welcome\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x1b\n\x13stored_report_batch\x18\x02 \x01(\x04\x12\x1a\n\x12stored_event_batch\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"P\n\x0bReportBatch\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\x12+\n\x07reports\x18\x02 \x01(\x0b\x32\x1a.poleward.v1.ReportColumns\"J\n\nEventBatch\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\x12&\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x16.poleward.v1.NodeEvent\" \n\x08\x42\x61tchAck\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\"\x81\x03\n\tNodeState\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12.\n\nlink_state\x18\x02 \x01(\x0e\x32\x1a.poleward.v1.NodeLinkState\x12\x13\n\x0bheard_at_ms\x18\x03 \x01(\x03\x12\x1b\n\x0e\x62undle_version\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10release_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\x04\x62oot\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x32\n\x06\x64\x65vice\x18\x07 \x03(\x0b\x32\".poleward.v1.NodeState.DeviceEntry\x12,\n\x06update\x18\x08 \x01(\x0b\x32\x17.poleward.v1.NodeUpdateH\x03\x88\x01\x01\x1a-\n\x0b\x44\x65viceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_bundle_versionB\x13\n\x11_release_sequenceB\x07\n\x05_bootB\t\n\x07_update\"]\n\nNodeUpdate\x12\x16\n\x0erelease_digest\x18\x01 \x01(\x0c\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.poleward.v1.UpdateState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"6\n\rReportedState\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.poleward.v1.NodeState\"]\n\nOscoreKeys\x12\x15\n\rmaster_secret\x18\x01 \x01(\x0c\x12\x13\n\x0bmaster_salt\x18\x02 \x01(\x0c\x12\x0f\n\x07node_id\x18\x03 \x01(\x0c\x12\x12\n\ngateway_id\x18\x04 \x01(\x0c\"\xef\x01\n\x0b\x44\x65siredNode\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12*\n\tbootstrap\x18\x03 \x01(\x0b\x32\x17.poleward.v1.OscoreKeys\x12,\n\x0boperational\x18\x04 \x01(\x0b\x32\x17.poleward.v1.OscoreKeys\x12\x19\n\x11report_interval_s\x18\x05 \x01(\r\x12\x16\n\x0erelease_digest\x18\x06 \x01(\x0c\x12\x0f\n\x07removed\x18\x07 \x01(\x08\x12\x16\n\x0elamp_nominal_w\x18\x08 \x01(\r\"q\n\x0c\x44\x65siredState\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12\'\n\x05nodes\x18\x03 \x03(\x0b\x32\x18.poleward.v1.DesiredNode\x12\x14\n\x0crelease_keys\x18\x04 \x03(\x0c\"\xa2\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\x0c\x12\x13\n\x0bnode_number\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\x03\x12(\n\x08set_lamp\x18\x04 \x01(\x0b\x32\x14.poleward.v1.SetLampH\x00\x12%\n\x06reboot\x18\x05 \x01(\x0b\x32\x13.poleward.v1.RebootH\x00\x42\x08\n\x06\x61\x63tion\"F\n\x07SetLamp\x12\x10\n\x08instance\x18\x01 \x01(\r\x12\x15\n\rlevel_percent\x18\x02 \x01(\r\x12\x12\n\nduration_s\x18\x03 \x01(\r\"\x08\n\x06Reboot\"w\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\x0c\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.poleward.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x16\n\x0e\x66inished_at_ms\x18\x04 \x01(\x03*\xa7\x01\n\rNodeLinkState\x12\x1f\n\x1bNODE_LINK_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cNODE_LINK_STATE_BOOTSTRAPPED\x10\x01\x12\x1a\n\x16NODE_LINK_STATE_ONLINE\x10\x02\x12\x1a\n\x16NODE_LINK_STATE_SILENT\x10\x03\x12\x1b\n\x17NODE_LINK_STATE_OFFLINE\x10\x04*\x9a\x02\n\x0bUpdateState\x12\x1c\n\x18UPDATE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPDATE_STATE_IDLE\x10\x01\x12\x18\n\x14UPDATE_STATE_OFFERED\x10\x02\x12\x1c\n\x18UPDATE_STATE_DOWNLOADING\x10\x03\x12\x1b\n\x17UPDATE_STATE_DOWNLOADED\x10\x04\x12\x16\n\x12UPDATE_STATE_TRIAL\x10\x05\x12\x1a\n\x16UPDATE_STATE_CONFIRMED\x10\x06\x12\x19\n\x15UPDATE_STATE_RETURNED\x10\x07\x12\x19\n\x15UPDATE_STATE_REJECTED\x10\x08\x12\x17\n\x13UPDATE_STATE_FAILED\x10\t*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNREACHABLE\x10\x04\x32^\n\x12GatewayLinkService\x12H\n\x07\x43onnect\x12\x1b.poleward.v1.ConnectRequest\x1a\x1c.poleward.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/gateway_link_service.proto\x12\x0bpoleward.v1\x1a poleward/v1/lighting_types.proto\x1a!poleward/v1/telemetry_types.proto\"\x8e\x02\n\x0e\x43onnectRequest\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.poleward.v1.HelloH\x00\x12\x30\n\x0creport_batch\x18\x02 \x01(\x0b\x32\x18.poleward.v1.ReportBatchH\x00\x12.\n\x0b\x65vent_batch\x18\x03 \x01(\x0b\x32\x17.poleward.v1.EventBatchH\x00\x12\x34\n\x0ereported_state\x18\x04 \x01(\x0b\x32\x1a.poleward.v1.ReportedStateH\x00\x12\x34\n\x0e\x63ommand_result\x18\x05 \x01(\x0b\x32\x1a.poleward.v1.CommandResultH\x00\x42\t\n\x07message\"\xe9\x02\n\x0f\x43onnectResponse\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.poleward.v1.WelcomeH\x00\x12+\n\nreport_ack\x18\x02 \x01(\x0b\x32\x15.poleward.v1.BatchAckH\x00\x12*\n\tevent_ack\x18\x03 \x01(\x0b\x32\x15.poleward.v1.BatchAckH\x00\x12\x32\n\rdesired_state\x18\x04 \x01(\x0b\x32\x19.poleward.v1.DesiredStateH\x00\x12\'\n\x07\x63ommand\x18\x05 \x01(\x0b\x32\x14.poleward.v1.CommandH\x00\x12\x38\n\x10\x64\x65sired_lighting\x18\x06 \x01(\x0b\x32\x1c.poleward.v1.DesiredLightingH\x00\x12\x32\n\rcommand_batch\x18\x07 \x01(\x0b\x32\x19.poleward.v1.CommandBatchH\x00\x42\t\n\x07message\"y\n\x05Hello\x12\x18\n\x10software_version\x18\x01 \x01(\t\x12\x10\n\x08spool_id\x18\x02 \x01(\t\x12\x18\n\x10\x64\x65sired_revision\x18\x03 \x01(\x04\x12\x11\n\tcoap_port\x18\x04 \x01(\r\x12\x17\n\x0flighting_digest\x18\x05 \x01(\x0c\"i\n\x07Welcome\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x1b\n\x13stored_report_batch\x18\x02 \x01(\x04\x12\x1a\n\x12stored_event_batch\x18\x03 \x01(\x04\x12\x0f\n\x07time_ms\x18\x04 \x01(\x03\"P\n\x0bReportBatch\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\x12+\n\x07reports\x18\x02 \x01(\x0b\x32\x1a.poleward.v1.ReportColumns\"J\n\nEventBatch\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\x12&\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x16.poleward.v1.NodeEvent\" \n\x08\x42\x61tchAck\x12\x14\n\x0c\x62\x61tch_number\x18\x01 \x01(\x04\"\xb1\x03\n\tNodeState\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12.\n\nlink_state\x18\x02 \x01(\x0e\x32\x1a.poleward.v1.NodeLinkState\x12\x13\n\x0bheard_at_ms\x18\x03 \x01(\x03\x12\x1b\n\x0e\x62undle_version\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x1d\n\x10release_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x11\n\x04\x62oot\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x32\n\x06\x64\x65vice\x18\x07 \x03(\x0b\x32\".poleward.v1.NodeState.DeviceEntry\x12,\n\x06update\x18\x08 \x01(\x0b\x32\x17.poleward.v1.NodeUpdateH\x03\x88\x01\x01\x12\x1b\n\x0eprogram_digest\x18\t \x01(\tH\x04\x88\x01\x01\x1a-\n\x0b\x44\x65viceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x11\n\x0f_bundle_versionB\x13\n\x11_release_sequenceB\x07\n\x05_bootB\t\n\x07_updateB\x11\n\x0f_program_digest\"]\n\nNodeUpdate\x12\x16\n\x0erelease_digest\x18\x01 \x01(\x0c\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.poleward.v1.UpdateState\x12\x0e\n\x06reason\x18\x03 \x01(\t\"6\n\rReportedState\x12%\n\x05nodes\x18\x01 \x03(\x0b\x32\x16.poleward.v1.NodeState\"]\n\nOscoreKeys\x12\x15\n\rmaster_secret\x18\x01 \x01(\x0c\x12\x13\n\x0bmaster_salt\x18\x02 \x01(\x0c\x12\x0f\n\x07node_id\x18\x03 \x01(\x0c\x12\x12\n\ngateway_id\x18\x04 \x01(\x0c\"\xef\x01\n\x0b\x44\x65siredNode\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12*\n\tbootstrap\x18\x03 \x01(\x0b\x32\x17.poleward.v1.OscoreKeys\x12,\n\x0boperational\x18\x04 \x01(\x0b\x32\x17.poleward.v1.OscoreKeys\x12\x19\n\x11report_interval_s\x18\x05 \x01(\r\x12\x16\n\x0erelease_digest\x18\x06 \x01(\x0c\x12\x0f\n\x07removed\x18\x07 \x01(\x08\x12\x16\n\x0elamp_nominal_w\x18\x08 \x01(\r\"q\n\x0c\x44\x65siredState\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12\'\n\x05nodes\x18\x03 \x03(\x0b\x32\x18.poleward.v1.DesiredNode\x12\x14\n\x0crelease_keys\x18\x04 \x03(\x0c\"q\n\tNodePlace\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x11\n\tpole_code\x18\x02 \x01(\t\x12\x14\n\x0clatitude_deg\x18\x03 \x01(\x01\x12\x15\n\rlongitude_deg\x18\x04 \x01(\x01\x12\x0f\n\x07program\x18\x05 \x01(\t\"\xf4\x01\n\x0f\x44\x65siredLighting\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12.\n\x08programs\x18\x02 \x03(\x0b\x32\x1c.poleward.v1.LightingProgram\x12&\n\x06places\x18\x03 \x03(\x0b\x32\x16.poleward.v1.NodePlace\x12&\n\x06groups\x18\x04 \x03(\x0b\x32\x16.poleward.v1.LampGroup\x12*\n\x06scenes\x18\x05 \x03(\x0b\x32\x1a.poleward.v1.LightingScene\x12%\n\x05rules\x18\x06 \x03(\x0b\x32\x16.poleward.v1.LocalRule\"\xd6\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\x0c\x12\x13\n\x0bnode_number\x18\x02 \x01(\r\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x03 \x01(\x03\x12(\n\x08set_lamp\x18\x04 \x01(\x0b\x32\x14.poleward.v1.SetLampH\x00\x12%\n\x06reboot\x18\x05 \x01(\x0b\x32\x13.poleward.v1.RebootH\x00\x12\x32\n\x0b\x61nswer_call\x18\x06 \x01(\x0b\x32\x1b.poleward.v1.AnswerNodeCallH\x00\x42\x08\n\x06\x61\x63tion\"6\n\x0c\x43ommandBatch\x12&\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Command\"\x1f\n\x0e\x41nswerNodeCall\x12\r\n\x05reset\x18\x01 \x01(\x08\"l\n\x07SetLamp\x12\x10\n\x08instance\x18\x01 \x01(\r\x12\x15\n\rlevel_percent\x18\x02 \x01(\r\x12\x12\n\nduration_s\x18\x03 \x01(\r\x12\x13\n\x0bstarts_at_s\x18\x04 \x01(\x03\x12\x0f\n\x07\x66\x61\x64\x65_ms\x18\x05 \x01(\r\"\x08\n\x06Reboot\"w\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\x0c\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.poleward.v1.CommandStatus\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x16\n\x0e\x66inished_at_ms\x18\x04 \x01(\x03*\xa7\x01\n\rNodeLinkState\x12\x1f\n\x1bNODE_LINK_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cNODE_LINK_STATE_BOOTSTRAPPED\x10\x01\x12\x1a\n\x16NODE_LINK_STATE_ONLINE\x10\x02\x12\x1a\n\x16NODE_LINK_STATE_SILENT\x10\x03\x12\x1b\n\x17NODE_LINK_STATE_OFFLINE\x10\x04*\x9a\x02\n\x0bUpdateState\x12\x1c\n\x18UPDATE_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPDATE_STATE_IDLE\x10\x01\x12\x18\n\x14UPDATE_STATE_OFFERED\x10\x02\x12\x1c\n\x18UPDATE_STATE_DOWNLOADING\x10\x03\x12\x1b\n\x17UPDATE_STATE_DOWNLOADED\x10\x04\x12\x16\n\x12UPDATE_STATE_TRIAL\x10\x05\x12\x1a\n\x16UPDATE_STATE_CONFIRMED\x10\x06\x12\x19\n\x15UPDATE_STATE_RETURNED\x10\x07\x12\x19\n\x15UPDATE_STATE_REJECTED\x10\x08\x12\x17\n\x13UPDATE_STATE_FAILED\x10\t*\xa0\x01\n\rCommandStatus\x12\x1e\n\x1a\x43OMMAND_STATUS_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43OMMAND_STATUS_DONE\x10\x01\x12\x1a\n\x16\x43OMMAND_STATUS_EXPIRED\x10\x02\x12\x1a\n\x16\x43OMMAND_STATUS_REFUSED\x10\x03\x12\x1e\n\x1a\x43OMMAND_STATUS_UNREACHABLE\x10\x04\x32^\n\x12GatewayLinkService\x12H\n\x07\x43onnect\x12\x1b.poleward.v1.ConnectRequest\x1a\x1c.poleward.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,48 +35,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NODESTATE_DEVICEENTRY']._loaded_options = None
   _globals['_NODESTATE_DEVICEENTRY']._serialized_options = b'8\001'
-  _globals['_NODELINKSTATE']._serialized_start=2374
-  _globals['_NODELINKSTATE']._serialized_end=2541
-  _globals['_UPDATESTATE']._serialized_start=2544
-  _globals['_UPDATESTATE']._serialized_end=2826
-  _globals['_COMMANDSTATUS']._serialized_start=2829
-  _globals['_COMMANDSTATUS']._serialized_end=2989
-  _globals['_CONNECTREQUEST']._serialized_start=91
-  _globals['_CONNECTREQUEST']._serialized_end=361
-  _globals['_CONNECTRESPONSE']._serialized_start=364
-  _globals['_CONNECTRESPONSE']._serialized_end=615
-  _globals['_HELLO']._serialized_start=617
-  _globals['_HELLO']._serialized_end=713
-  _globals['_WELCOME']._serialized_start=715
-  _globals['_WELCOME']._serialized_end=820
-  _globals['_REPORTBATCH']._serialized_start=822
-  _globals['_REPORTBATCH']._serialized_end=902
-  _globals['_EVENTBATCH']._serialized_start=904
-  _globals['_EVENTBATCH']._serialized_end=978
-  _globals['_BATCHACK']._serialized_start=980
-  _globals['_BATCHACK']._serialized_end=1012
-  _globals['_NODESTATE']._serialized_start=1015
-  _globals['_NODESTATE']._serialized_end=1400
-  _globals['_NODESTATE_DEVICEENTRY']._serialized_start=1295
-  _globals['_NODESTATE_DEVICEENTRY']._serialized_end=1340
-  _globals['_NODEUPDATE']._serialized_start=1402
-  _globals['_NODEUPDATE']._serialized_end=1495
-  _globals['_REPORTEDSTATE']._serialized_start=1497
-  _globals['_REPORTEDSTATE']._serialized_end=1551
-  _globals['_OSCOREKEYS']._serialized_start=1553
-  _globals['_OSCOREKEYS']._serialized_end=1646
-  _globals['_DESIREDNODE']._serialized_start=1649
-  _globals['_DESIREDNODE']._serialized_end=1888
-  _globals['_DESIREDSTATE']._serialized_start=1890
-  _globals['_DESIREDSTATE']._serialized_end=2003
-  _globals['_COMMAND']._serialized_start=2006
-  _globals['_COMMAND']._serialized_end=2168
-  _globals['_SETLAMP']._serialized_start=2170
-  _globals['_SETLAMP']._serialized_end=2240
-  _globals['_REBOOT']._serialized_start=2242
-  _globals['_REBOOT']._serialized_end=2250
-  _globals['_COMMANDRESULT']._serialized_start=2252
-  _globals['_COMMANDRESULT']._serialized_end=2371
-  _globals['_GATEWAYLINKSERVICE']._serialized_start=2991
-  _globals['_GATEWAYLINKSERVICE']._serialized_end=3085
+  _globals['_NODELINKSTATE']._serialized_start=3132
+  _globals['_NODELINKSTATE']._serialized_end=3299
+  _globals['_UPDATESTATE']._serialized_start=3302
+  _globals['_UPDATESTATE']._serialized_end=3584
+  _globals['_COMMANDSTATUS']._serialized_start=3587
+  _globals['_COMMANDSTATUS']._serialized_end=3747
+  _globals['_CONNECTREQUEST']._serialized_start=125
+  _globals['_CONNECTREQUEST']._serialized_end=395
+  _globals['_CONNECTRESPONSE']._serialized_start=398
+  _globals['_CONNECTRESPONSE']._serialized_end=759
+  _globals['_HELLO']._serialized_start=761
+  _globals['_HELLO']._serialized_end=882
+  _globals['_WELCOME']._serialized_start=884
+  _globals['_WELCOME']._serialized_end=989
+  _globals['_REPORTBATCH']._serialized_start=991
+  _globals['_REPORTBATCH']._serialized_end=1071
+  _globals['_EVENTBATCH']._serialized_start=1073
+  _globals['_EVENTBATCH']._serialized_end=1147
+  _globals['_BATCHACK']._serialized_start=1149
+  _globals['_BATCHACK']._serialized_end=1181
+  _globals['_NODESTATE']._serialized_start=1184
+  _globals['_NODESTATE']._serialized_end=1617
+  _globals['_NODESTATE_DEVICEENTRY']._serialized_start=1493
+  _globals['_NODESTATE_DEVICEENTRY']._serialized_end=1538
+  _globals['_NODEUPDATE']._serialized_start=1619
+  _globals['_NODEUPDATE']._serialized_end=1712
+  _globals['_REPORTEDSTATE']._serialized_start=1714
+  _globals['_REPORTEDSTATE']._serialized_end=1768
+  _globals['_OSCOREKEYS']._serialized_start=1770
+  _globals['_OSCOREKEYS']._serialized_end=1863
+  _globals['_DESIREDNODE']._serialized_start=1866
+  _globals['_DESIREDNODE']._serialized_end=2105
+  _globals['_DESIREDSTATE']._serialized_start=2107
+  _globals['_DESIREDSTATE']._serialized_end=2220
+  _globals['_NODEPLACE']._serialized_start=2222
+  _globals['_NODEPLACE']._serialized_end=2335
+  _globals['_DESIREDLIGHTING']._serialized_start=2338
+  _globals['_DESIREDLIGHTING']._serialized_end=2582
+  _globals['_COMMAND']._serialized_start=2585
+  _globals['_COMMAND']._serialized_end=2799
+  _globals['_COMMANDBATCH']._serialized_start=2801
+  _globals['_COMMANDBATCH']._serialized_end=2855
+  _globals['_ANSWERNODECALL']._serialized_start=2857
+  _globals['_ANSWERNODECALL']._serialized_end=2888
+  _globals['_SETLAMP']._serialized_start=2890
+  _globals['_SETLAMP']._serialized_end=2998
+  _globals['_REBOOT']._serialized_start=3000
+  _globals['_REBOOT']._serialized_end=3008
+  _globals['_COMMANDRESULT']._serialized_start=3010
+  _globals['_COMMANDRESULT']._serialized_end=3129
+  _globals['_GATEWAYLINKSERVICE']._serialized_start=3749
+  _globals['_GATEWAYLINKSERVICE']._serialized_end=3843
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from poleward.v1 import lighting_types_pb2 as _lighting_types_pb2
 from poleward.v1 import telemetry_types_pb2 as _telemetry_types_pb2
 import builtins as _builtins
 import sys
@@ -197,6 +198,8 @@ class ConnectResponse(_message.Message):
     EVENT_ACK_FIELD_NUMBER: _builtins.int
     DESIRED_STATE_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    DESIRED_LIGHTING_FIELD_NUMBER: _builtins.int
+    COMMAND_BATCH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """First message of the stream."""
@@ -217,6 +220,14 @@ class ConnectResponse(_message.Message):
     def command(self) -> Global___Command:
         """An action on one node."""
 
+    @_builtins.property
+    def desired_lighting(self) -> Global___DesiredLighting:
+        """What the gateway needs to run its lamps without the fleet."""
+
+    @_builtins.property
+    def command_batch(self) -> Global___CommandBatch:
+        """Actions on many nodes, from one order."""
+
     def __init__(
         self,
         *,
@@ -225,12 +236,14 @@ class ConnectResponse(_message.Message):
         event_ack: Global___BatchAck | None = ...,
         desired_state: Global___DesiredState | None = ...,
         command: Global___Command | None = ...,
+        desired_lighting: Global___DesiredLighting | None = ...,
+        command_batch: Global___CommandBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "report_ack", "event_ack", "desired_state", "command"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "report_ack", "event_ack", "desired_state", "command", "desired_lighting", "command_batch"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -246,6 +259,7 @@ class Hello(_message.Message):
     SPOOL_ID_FIELD_NUMBER: _builtins.int
     DESIRED_REVISION_FIELD_NUMBER: _builtins.int
     COAP_PORT_FIELD_NUMBER: _builtins.int
+    LIGHTING_DIGEST_FIELD_NUMBER: _builtins.int
     software_version: _builtins.str
     """Software version of the gateway."""
     spool_id: _builtins.str
@@ -254,6 +268,8 @@ class Hello(_message.Message):
     """Revision of the desired state that the gateway holds; 0 for none."""
     coap_port: _builtins.int
     """UDP port on which the gateway serves nodes."""
+    lighting_digest: _builtins.bytes
+    """Digest of the lighting that the gateway holds; empty for none."""
     def __init__(
         self,
         *,
@@ -261,10 +277,11 @@ class Hello(_message.Message):
         spool_id: _builtins.str = ...,
         desired_revision: _builtins.int = ...,
         coap_port: _builtins.int = ...,
+        lighting_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_port", b"coap_port", "desired_revision", b"desired_revision", "software_version", b"software_version", "spool_id", b"spool_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_port", b"coap_port", "desired_revision", b"desired_revision", "lighting_digest", b"lighting_digest", "software_version", b"software_version", "spool_id", b"spool_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +433,7 @@ class NodeState(_message.Message):
     BOOT_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
+    PROGRAM_DIGEST_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
     link_state: Global___NodeLinkState.ValueType
@@ -428,6 +446,8 @@ class NodeState(_message.Message):
     """Sequence number of the release that runs."""
     boot: _builtins.int
     """Boot count."""
+    program_digest: _builtins.str
+    """Digest of the lighting program that the node said it follows; empty for none."""
     @_builtins.property
     def device(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Manufacturer, model and hardware version, from object 3."""
@@ -447,15 +467,18 @@ class NodeState(_message.Message):
         boot: _builtins.int | None = ...,
         device: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         update: Global___NodeUpdate | None = ...,
+        program_digest: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_boot", b"_boot", "_bundle_version", b"_bundle_version", "_release_sequence", b"_release_sequence", "_update", b"_update", "boot", b"boot", "bundle_version", b"bundle_version", "release_sequence", b"release_sequence", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_boot", b"_boot", "_bundle_version", b"_bundle_version", "_program_digest", b"_program_digest", "_release_sequence", b"_release_sequence", "_update", b"_update", "boot", b"boot", "bundle_version", b"bundle_version", "program_digest", b"program_digest", "release_sequence", b"release_sequence", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boot", b"_boot", "_bundle_version", b"_bundle_version", "_release_sequence", b"_release_sequence", "_update", b"_update", "boot", b"boot", "bundle_version", b"bundle_version", "device", b"device", "heard_at_ms", b"heard_at_ms", "link_state", b"link_state", "node_number", b"node_number", "release_sequence", b"release_sequence", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boot", b"_boot", "_bundle_version", b"_bundle_version", "_program_digest", b"_program_digest", "_release_sequence", b"_release_sequence", "_update", b"_update", "boot", b"boot", "bundle_version", b"bundle_version", "device", b"device", "heard_at_ms", b"heard_at_ms", "link_state", b"link_state", "node_number", b"node_number", "program_digest", b"program_digest", "release_sequence", b"release_sequence", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__boot: _TypeAlias = _typing.Literal["boot"]  # noqa: Y015
     _WhichOneofArgType__boot: _TypeAlias = _typing.Literal["_boot", b"_boot"]  # noqa: Y015
     _WhichOneofReturnType__bundle_version: _TypeAlias = _typing.Literal["bundle_version"]  # noqa: Y015
     _WhichOneofArgType__bundle_version: _TypeAlias = _typing.Literal["_bundle_version", b"_bundle_version"]  # noqa: Y015
+    _WhichOneofReturnType__program_digest: _TypeAlias = _typing.Literal["program_digest"]  # noqa: Y015
+    _WhichOneofArgType__program_digest: _TypeAlias = _typing.Literal["_program_digest", b"_program_digest"]  # noqa: Y015
     _WhichOneofReturnType__release_sequence: _TypeAlias = _typing.Literal["release_sequence"]  # noqa: Y015
     _WhichOneofArgType__release_sequence: _TypeAlias = _typing.Literal["_release_sequence", b"_release_sequence"]  # noqa: Y015
     _WhichOneofReturnType__update: _TypeAlias = _typing.Literal["update"]  # noqa: Y015
@@ -464,6 +487,8 @@ class NodeState(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__boot) -> _WhichOneofReturnType__boot | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__bundle_version) -> _WhichOneofReturnType__bundle_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__program_digest) -> _WhichOneofReturnType__program_digest | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__release_sequence) -> _WhichOneofReturnType__release_sequence | None: ...
     @_typing.overload
@@ -652,6 +677,96 @@ class DesiredState(_message.Message):
 Global___DesiredState: _TypeAlias = DesiredState  # noqa: Y015
 
 @_typing.final
+class NodePlace(_message.Message):
+    """NodePlace is where a node stands and which program it runs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_NUMBER_FIELD_NUMBER: _builtins.int
+    POLE_CODE_FIELD_NUMBER: _builtins.int
+    LATITUDE_DEG_FIELD_NUMBER: _builtins.int
+    LONGITUDE_DEG_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    node_number: _builtins.int
+    """Number of the node."""
+    pole_code: _builtins.str
+    """Code of its pole."""
+    latitude_deg: _builtins.float
+    """WGS84 latitude in degrees."""
+    longitude_deg: _builtins.float
+    """WGS84 longitude in degrees."""
+    program: _builtins.str
+    """Name of its program; empty for none."""
+    def __init__(
+        self,
+        *,
+        node_number: _builtins.int = ...,
+        pole_code: _builtins.str = ...,
+        latitude_deg: _builtins.float = ...,
+        longitude_deg: _builtins.float = ...,
+        program: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latitude_deg", b"latitude_deg", "longitude_deg", b"longitude_deg", "node_number", b"node_number", "pole_code", b"pole_code", "program", b"program"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodePlace: _TypeAlias = NodePlace  # noqa: Y015
+
+@_typing.final
+class DesiredLighting(_message.Message):
+    """DesiredLighting replaces the lighting that the gateway holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    PROGRAMS_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    SCENES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """Digest that tells this content from any other."""
+    @_builtins.property
+    def programs(self) -> _containers.RepeatedCompositeFieldContainer[_lighting_types_pb2.LightingProgram]:
+        """Programs that its nodes run."""
+
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePlace]:
+        """Its nodes."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[_lighting_types_pb2.LampGroup]:
+        """Groups with a node of it."""
+
+    @_builtins.property
+    def scenes(self) -> _containers.RepeatedCompositeFieldContainer[_lighting_types_pb2.LightingScene]:
+        """Scenes."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_lighting_types_pb2.LocalRule]:
+        """Rules."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+        programs: _abc.Iterable[_lighting_types_pb2.LightingProgram] | None = ...,
+        places: _abc.Iterable[Global___NodePlace] | None = ...,
+        groups: _abc.Iterable[_lighting_types_pb2.LampGroup] | None = ...,
+        scenes: _abc.Iterable[_lighting_types_pb2.LightingScene] | None = ...,
+        rules: _abc.Iterable[_lighting_types_pb2.LocalRule] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "groups", b"groups", "places", b"places", "programs", b"programs", "rules", b"rules", "scenes", b"scenes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DesiredLighting: _TypeAlias = DesiredLighting  # noqa: Y015
+
+@_typing.final
 class Command(_message.Message):
     """Command is an action on one node. It is executed at most once."""
 
@@ -662,6 +777,7 @@ class Command(_message.Message):
     DEADLINE_MS_FIELD_NUMBER: _builtins.int
     SET_LAMP_FIELD_NUMBER: _builtins.int
     REBOOT_FIELD_NUMBER: _builtins.int
+    ANSWER_CALL_FIELD_NUMBER: _builtins.int
     command_id: _builtins.bytes
     """Unique id, 16 bytes; a command that is sent again has the same id."""
     node_number: _builtins.int
@@ -676,6 +792,10 @@ class Command(_message.Message):
     def reboot(self) -> Global___Reboot:
         """Reboots the node."""
 
+    @_builtins.property
+    def answer_call(self) -> Global___AnswerNodeCall:
+        """Answers an emergency call."""
+
     def __init__(
         self,
         *,
@@ -684,16 +804,63 @@ class Command(_message.Message):
         deadline_ms: _builtins.int = ...,
         set_lamp: Global___SetLamp | None = ...,
         reboot: Global___Reboot | None = ...,
+        answer_call: Global___AnswerNodeCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "reboot", b"reboot", "set_lamp", b"set_lamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "answer_call", b"answer_call", "reboot", b"reboot", "set_lamp", b"set_lamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "command_id", b"command_id", "deadline_ms", b"deadline_ms", "node_number", b"node_number", "reboot", b"reboot", "set_lamp", b"set_lamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "answer_call", b"answer_call", "command_id", b"command_id", "deadline_ms", b"deadline_ms", "node_number", b"node_number", "reboot", b"reboot", "set_lamp", b"set_lamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_lamp", "reboot"]  # noqa: Y015
+    _WhichOneofReturnType_action: _TypeAlias = _typing.Literal["set_lamp", "reboot", "answer_call"]  # noqa: Y015
     _WhichOneofArgType_action: _TypeAlias = _typing.Literal["action", b"action"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_action) -> _WhichOneofReturnType_action | None: ...
 
 Global___Command: _TypeAlias = Command  # noqa: Y015
+
+@_typing.final
+class CommandBatch(_message.Message):
+    """CommandBatch carries commands that were ordered together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Command]:
+        """The commands."""
+
+    def __init__(
+        self,
+        *,
+        commands: _abc.Iterable[Global___Command] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandBatch: _TypeAlias = CommandBatch  # noqa: Y015
+
+@_typing.final
+class AnswerNodeCall(_message.Message):
+    """AnswerNodeCall answers the emergency call of a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESET_FIELD_NUMBER: _builtins.int
+    reset: _builtins.bool
+    """Ends the call; else accepts it."""
+    def __init__(
+        self,
+        *,
+        reset: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reset", b"reset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerNodeCall: _TypeAlias = AnswerNodeCall  # noqa: Y015
 
 @_typing.final
 class SetLamp(_message.Message):
@@ -704,22 +871,30 @@ class SetLamp(_message.Message):
     INSTANCE_FIELD_NUMBER: _builtins.int
     LEVEL_PERCENT_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
+    STARTS_AT_S_FIELD_NUMBER: _builtins.int
+    FADE_MS_FIELD_NUMBER: _builtins.int
     instance: _builtins.int
     """Lamp on the node, from 0."""
     level_percent: _builtins.int
     """Level in percent, 0 to 100."""
     duration_s: _builtins.int
     """Seconds until the lamp goes back to its program; 0 means until the next command."""
+    starts_at_s: _builtins.int
+    """Unix seconds at which the fade begins; 0 for at once."""
+    fade_ms: _builtins.int
+    """Duration of the fade, in milliseconds; 0 for the node's own."""
     def __init__(
         self,
         *,
         instance: _builtins.int = ...,
         level_percent: _builtins.int = ...,
         duration_s: _builtins.int = ...,
+        starts_at_s: _builtins.int = ...,
+        fade_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_s", b"duration_s", "instance", b"instance", "level_percent", b"level_percent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_s", b"duration_s", "fade_ms", b"fade_ms", "instance", b"instance", "level_percent", b"level_percent", "starts_at_s", b"starts_at_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
