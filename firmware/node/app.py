@@ -108,6 +108,7 @@ class App:
                     board.unix_s,
                     self._set_time,
                     self._reset_soon,
+                    lambda: self.client.forget(),
                 ),
                 FirmwareUpdate(self.updates),
                 Lamp(self.lamp, settings),

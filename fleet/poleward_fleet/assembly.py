@@ -21,6 +21,7 @@ from poleward_fleet.adapters.sql.command_store import SqlCommandStore
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
 from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
+from poleward_fleet.adapters.sql.life_store import SqlLifeStore
 from poleward_fleet.adapters.sql.node_store import SqlNodeStore
 from poleward_fleet.adapters.sql.patch_store import SqlPatchStore
 from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
@@ -40,6 +41,7 @@ from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.permissions import AreaTree
@@ -71,6 +73,7 @@ class Fleet:
     enrollment: EnrollmentService
     ingest: IngestService
     inventory: InventoryService
+    lives: NodeLifeService
     links: GatewayLinks
     patches: PatchService
     own_account: OwnAccount
@@ -98,6 +101,7 @@ def assemble(
     database = Database(engine, box, clock)
     inventory_store = SqlInventoryStore(database)
     node_store = SqlNodeStore(database)
+    life_store = SqlLifeStore(database)
     gateway_store = SqlGatewayStore(database)
     telemetry_store = SqlTelemetryStore(database)
     command_store = SqlCommandStore(database)
@@ -116,6 +120,7 @@ def assemble(
     rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
+    lives = NodeLifeService(life_store, node_store, areas, links, changes, clock)
     return Fleet(
         accounts=accounts,
         administration=AccountAdministration(account_store, accounts, hasher, areas, clock),
@@ -126,15 +131,18 @@ def assemble(
         commands=CommandService(command_store, links, inventory, clock),
         enrollment=EnrollmentService(gateway_store, authority, areas, clock),
         ingest=IngestService(
-            telemetry_store, node_store, inventory_store, links, rollouts, changes
+            telemetry_store, node_store, inventory_store, links, rollouts, lives, changes
         ),
         inventory=inventory,
+        lives=lives,
         links=links,
         patches=PatchService(
             SqlPatchStore(database), release_store, artifacts, patch_worker, clock
         ),
-        provisioning=ProvisioningService(node_store, inventory, links, changes, clock),
         own_account=OwnAccount(account_store, accounts, hasher, clock),
+        provisioning=ProvisioningService(
+            node_store, life_store, inventory, areas, audit_store, links, changes, clock
+        ),
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),

@@ -20,13 +20,9 @@ import uvicorn
 
 from poleward_fleet.adapters.certificates import write_secret
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
-from poleward_fleet.adapters.grpc.api_services import (
-    EnrollmentServicer,
-    InventoryServicer,
-    ProvisioningServicer,
-    TelemetryServicer,
-)
+from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,
@@ -245,7 +241,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         AccountServicer(accounts, fleet.administration),
         ApprovalServicer(accounts, fleet.approvals),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
-        ProvisioningServicer(accounts, fleet.provisioning),
+        ProvisioningServicer(accounts, fleet.provisioning, fleet.lives),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),
         TelemetryServicer(accounts, fleet.telemetry),
         ArtifactServicer(accounts, fleet.artifacts, fleet.patches),

@@ -118,12 +118,13 @@ async def make_poles(
     )
     await fleet.provisioning.import_nodes(ADMIN, [manufactured(n) for n in wanted])
     return [
-        await fleet.provisioning.commission(
+        await fleet.provisioning.claim(
             ADMIN,
             mac=manufactured(n).mac,
             claim_code=f"claim-{n}",
             pole_code=f"P-{n}",
             gateway_name=gateway,
+            sign_off=True,
         )
         for n in wanted
     ]
@@ -172,7 +173,7 @@ def batch_message(
 
 
 def hello(spool_id: str = "spool", revision: int = 0) -> Hello:
-    return Hello("1.0", spool_id, revision, 5683)
+    return Hello("1.0", spool_id, revision, "coap://127.0.0.1:5683")
 
 
 @dataclass
@@ -242,7 +243,7 @@ class FakeGateway:
                     software_version="1.0",
                     spool_id=spool_id,
                     desired_revision=revision,
-                    coap_port=5683,
+                    coap_uri="coap://127.0.0.1:5683",
                 )
             )
         )

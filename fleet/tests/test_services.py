@@ -28,6 +28,7 @@ from poleward_fleet.domain.errors import (
     TooManyAttemptsError,
     UnauthenticatedError,
 )
+from poleward_fleet.domain.identity import NodeTask
 from poleward_fleet.domain.inventory import Area, LifeState, Pole
 from poleward_fleet.services.accounts import LOCK_MS, MAX_FAILURES, SESSION_MS
 
@@ -123,7 +124,7 @@ async def test_commissioning_needs_the_code_from_the_label(fleet: Fleet, clock: 
     await fleet.provisioning.import_nodes(ADMIN, [manufactured(1)])
 
     async def commission(code: str, pole: str = "P-1", gateway: str = "gw-1") -> int:
-        return await fleet.provisioning.commission(
+        return await fleet.provisioning.claim(
             ADMIN,
             mac=manufactured(1).mac,
             claim_code=code,
@@ -149,33 +150,32 @@ async def test_swapped_node_loses_its_keys_and_the_pole_keeps_its_code(fleet: Fl
     await make_gateway(fleet)
     (old,) = await make_poles(fleet, 1)
     await fleet.provisioning.import_nodes(ADMIN, [manufactured(2)])
+
+    async def claim_second(*, swap: bool) -> int:
+        return await fleet.provisioning.claim(
+            ADMIN,
+            mac=manufactured(2).mac,
+            claim_code="claim-2",
+            pole_code="P-1",
+            swap=swap,
+            sign_off=True,
+        )
+
     before = (await fleet.links._nodes.desired_state("gw-1", 0)).revision
-    new = await fleet.provisioning.commission(
-        ADMIN,
-        mac=manufactured(2).mac,
-        claim_code="claim-2",
-        pole_code="P-1",
-        gateway_name="gw-1",
-    )
+    with pytest.raises(ConflictError, match="say that it is swapped"):
+        await claim_second(swap=False)
+    new = await claim_second(swap=True)
     change = await fleet.links._nodes.desired_state("gw-1", before)
-    assert [(n.node_number, n.removed) for n in change.nodes] == [(old, True), (new, False)]
+    assert [(n.node_number, n.task) for n in change.nodes] == [
+        (old, NodeTask.FORGET),
+        (new, NodeTask.SERVE),
+    ]
     assert change.nodes[0].operational is None
     node = (await fleet.inventory.pole(ADMIN, "P-1")).node
     assert node is not None
     assert (node.number, node.life_state) == (new, LifeState.COMMISSIONED)
     with pytest.raises(ConflictError, match="swapped out"):
         await make_poles(fleet, 1)
-
-
-async def test_node_that_moves_to_another_gateway_is_taken_from_the_first(fleet: Fleet) -> None:
-    await make_gateway(fleet, "gw-1")
-    await make_gateway(fleet, "gw-2")
-    (number,) = await make_poles(fleet, 1)
-    await make_poles(fleet, 1, gateway="gw-2")
-    complete = await fleet.links._nodes.desired_state("gw-1", 0)
-    assert complete.nodes == ()
-    moved = await fleet.links._nodes.desired_state("gw-2", 0)
-    assert [n.node_number for n in moved.nodes] == [number]
 
 
 async def test_command_says_when_the_gateway_is_away(fleet: Fleet) -> None:

@@ -21,6 +21,7 @@ from poleward_gateway.adapters.fleet_link import enrollment, identity
 from poleward_gateway.adapters.fleet_link.link import FleetLink
 from poleward_gateway.adapters.local_console import LocalConsole
 from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsServer
+from poleward_gateway.adapters.node_link.clone_watch import CloneWatch
 from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint
 from poleward_gateway.adapters.node_link.lanes import open_lanes
 from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
@@ -39,7 +40,8 @@ from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNum
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError
-from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.nodes import NodeNumber, NodeTask
+from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Severity
 from poleward_gateway.ports import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
@@ -165,7 +167,9 @@ class Gateway:
         self.table = SecurityTable(SqliteSequenceNumbers(database), self.tally)
         self.table.load_now(desired.nodes())
         self.registry = Registry(clock, self.tally)
-        self.registry.replace_nodes(desired.nodes())
+        self.registry.replace_nodes(
+            [node for node in desired.nodes() if node.task is not NodeTask.WIPE]
+        )
         self.jobs = JobPool(JOB_WORKERS)
         # Nodes that cannot be reached may hold every worker of the other; a command must not wait.
         self.command_jobs = JobPool(JOB_WORKERS)
@@ -192,7 +196,9 @@ class Gateway:
             self.table,
             handler=lambda caller, request: self.resources.handle(caller, request),
             on_heard=lambda nodes: self.resources.heard(nodes),
+            on_leaving=lambda node: self.resources.heard_leaving(node),
             tally=self.tally,
+            clones=CloneWatch(clock.monotonic_s, self._cloned),
             reports=self.reports,
             insecure_nosec=config.insecure_nosec,
         )
@@ -215,6 +221,7 @@ class Gateway:
             self.registry, desired, self.table, link, self.jobs, clock,
             on_settled=self._settled,
             on_desired=self.updates.reconcile,
+            on_wiped=lambda node: self.telemetry.note_seen(node, WIPED_EVENT, Severity.INFO),
             tick_listeners=(
                 self.updates.tick, self.commands.tick, self.programs.tick,
                 lambda: self.uplink.wake(), database.hold_ballast,
@@ -234,7 +241,7 @@ class Gateway:
             self.uplink,
             self.tally,
             software_version=metadata.version("poleward"),
-            coap_port=lambda: self.endpoint.port,
+            coap_uri=lambda: self.endpoint.uri_as_seen_from(known.link_address),
         )
 
     async def start(self) -> None:
@@ -257,6 +264,15 @@ class Gateway:
     async def close(self) -> None:
         """Keep sequence numbers and replay windows for the next start."""
         await self.table.close()
+
+    def _cloned(self, node: NodeNumber) -> None:
+        """Have the fleet told that two devices are one node."""
+        self.tally.count("clones_seen")
+        _log.error("node_cloned", node=node)
+        self.jobs.add(
+            ("cloned", node),
+            lambda: self.telemetry.note_seen(node, CLONED_EVENT, Severity.CRITICAL),
+        )
 
     def _settled(self, node: NodeNumber) -> None:
         """Go on with what waited for a node."""

@@ -266,6 +266,12 @@ class NodeLink(Protocol):
     async def ask_to_register(self, node: NodeNumber) -> None:
         """Have a node send a registration update; one that has no registration here registers."""
 
+    async def ask_to_bootstrap(self, node: NodeNumber) -> None:
+        """Have a node ask for its account again, before the keys it has now are refused."""
+
+    async def wipe(self, node: NodeNumber) -> None:
+        """Have a node that left forget its operational keys."""
+
     async def write_time(self, node: NodeNumber, now_s: int) -> None:
         """Set the node's clock."""
 

@@ -60,7 +60,7 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
     message = pb.DesiredState(
         revision=5,
         complete=True,
-        nodes=[desired_node(3), pb.DesiredNode(node_number=4, removed=True)],
+        nodes=[desired_node(3), pb.DesiredNode(node_number=4, task=pb.NODE_TASK_FORGET)],
         release_keys=[b"k" * 32],
     )
     change = mapping.desired_from_message(message)

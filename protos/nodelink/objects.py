@@ -51,6 +51,7 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             2: ("Serial Number", STRING, "R", "", None),
             3: ("Firmware Version", STRING, "R", "", None),
             4: ("Reboot", NONE, "E", "", None),
+            5: ("Factory Reset", NONE, "E", "", None),
             10: ("Memory Free", INTEGER, "R", "", "node.memory_free_kib"),
             11: ("Error Code", INTEGER, "R", "", None),
             13: ("Current Time", TIME, "RW", "", None),

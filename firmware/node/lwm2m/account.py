@@ -76,6 +76,21 @@ class Account:
         self.is_send_muted = is_send_muted
         self.is_complete = True
 
+    def forget(self) -> None:
+        """Erase the keys and the address durably."""
+        nvs = self._nvs
+        nvs.set_i32("complete", 0)
+        nvs.commit()
+        for key in ("secret", "salt", "uri"):
+            try:
+                nvs.erase_key(key)
+            except OSError:
+                pass  # it was not there
+        nvs.commit()
+        self.secret = self.salt = b""
+        self.uri = ""
+        self.is_complete = False
+
     def set_lifetime(self, lifetime_s: int) -> None:
         """Keep the registration lifetime."""
         self.lifetime_s = lifetime_s

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 _REQUEST_TIMEOUT_MS = 40000
 _FAREWELL_TIMEOUT_MS = 5000
-# Anybody can forge one unprotected 4.01; so many in a row mean that the gateway lost our context.
+# Anybody can forge one unprotected refusal; so many in a row mean that our context is lost.
 _REFUSALS_MAX = 3
+# With the time-outs of requests about four minutes.
+_SILENCES_MAX = 4
 
 
 class NotRegisteredError(Exception):
@@ -32,7 +34,9 @@ class Client:
     """The node's side of the registration interface (OMA LwM2M TS Core 1.1, 6.2).
 
     - Without an account it bootstraps under the factory identity; so it does when the gateway
-      refused the account's context three times in a row or asked for it (1/0/9).
+      refused the account's context three times in a row or asked for it (1/0/9). It asks at its
+      gateway first, which may hand it over to another one, then at those that the factory named.
+    - A gateway that stays silent may have been replaced: after some attempts it asks the factory's.
     - It updates at about half of the lifetime, and registers again when an update is answered 4.04.
     - A silent gateway ends the session: new socket, back-off with jitter from 1 s to 64 s.
 
@@ -66,6 +70,8 @@ class Client:
         self._hurry = asyncio.Event()
         self._wants_bootstrap = not account.is_complete
         self._refusals = 0
+        self._silences = 0
+        self._bootstraps = 0
         self._back_off = BackOff(board.random_bytes)
         self._endpoint: Any = None
         self._is_served = False
@@ -86,6 +92,10 @@ class Client:
                 self._wants_bootstrap = True
             except (RequestError, OSError) as error:
                 print("link lost:", repr(error))
+                self._silences += 1
+                self._wants_bootstrap = (
+                    not self._account.is_complete or self._silences % _SILENCES_MAX == 0
+                )
             except Exception as error:
                 # BootstrapError lives in a module that is not loaded otherwise.
                 if type(error).__name__ != "BootstrapError":
@@ -112,6 +122,11 @@ class Client:
         """Leave the registration and bootstrap: the gateway asked."""
         self._wants_bootstrap = True
         self._wake.set()
+
+    def forget(self) -> None:
+        """Forget the account: the node was taken out of service. It asks for another one."""
+        self._account.forget()
+        self.bootstrap_again()
 
     async def request(
         self,
@@ -168,7 +183,7 @@ class Client:
         context = self._bootstrap_context
         transport = running = None
         try:
-            transport, address = self._open(read_blob(identity, "gateway").decode())
+            transport, address = self._open(self._next_gateway())
             endpoint = self._make_endpoint(transport, bootstrap.handle)
             endpoint.add_context(context)
             running = asyncio.create_task(self._serve(endpoint, context))
@@ -178,8 +193,16 @@ class Client:
         self._account.replace(**account)
         self._context = None
         self._wants_bootstrap = False
-        self._refusals = 0
+        self._refusals = self._silences = self._bootstraps = 0
         print("bootstrapped")
+
+    def _next_gateway(self) -> str:
+        """Choose whom to ask for an account: the present gateway unless silent, the factory's."""
+        known: list[str] = read_blob(self._identity, "gateway").decode().split()
+        if self._account.uri and not self._silences:
+            known.insert(0, self._account.uri)
+        self._bootstraps += 1
+        return known[(self._bootstraps - 1) % len(known)]
 
     async def _session(self) -> None:
         account = self._account
@@ -235,11 +258,13 @@ class Client:
         )
         if response.code != message.CREATED:
             print("registration refused: %d.%02d" % (response.code >> 5, response.code & 31))
-            if response.code == message.UNAUTHORIZED:
+            # 4.01 says that the gateway has no such context, 4.00 that ours does not fit (RFC 8613,
+            # 8.2): the keys were changed while the node was away.
+            if response.code in (message.UNAUTHORIZED, message.BAD_REQUEST):
                 self._refusals += 1
                 self._wants_bootstrap = self._refusals >= _REFUSALS_MAX
             return False
-        self._refusals = 0
+        self._refusals = self._silences = 0
         self._location = response.location
         self._back_off.reset()
         self.has_registered = True

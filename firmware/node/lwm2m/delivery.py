@@ -137,7 +137,8 @@ class Delivery:
         if response.code == message.CHANGED:
             self.acknowledged += 1
             return True
-        if response.code in (message.BAD_REQUEST, message.TOO_LARGE):
+        # Anybody can forge an unprotected refusal, and 4.00 also comes for keys that were changed.
+        if response.is_protected and response.code in (message.BAD_REQUEST, message.TOO_LARGE):
             print("refused:", bytes(record[HEADER_BYTES:]).hex())
             self.refused += 1
             return True

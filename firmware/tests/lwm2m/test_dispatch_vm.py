@@ -82,7 +82,7 @@ def nothing(*_):
 def make():
     controller = Controller()
     temperature = Temperature()
-    device = Device("02", "1.0.0", "sim", lambda: 65536, lambda: NOW, nothing, nothing)
+    device = Device("02", "1.0.0", "sim", lambda: 65536, lambda: NOW, nothing, nothing, nothing)
     dispatcher = Dispatcher(
         [device, Lamp(controller, FakeNvs()), temperature, command_guard], lambda: NOW
     )

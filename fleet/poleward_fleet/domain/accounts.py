@@ -29,7 +29,8 @@ class Permission(Enum):
 
     SEE = "see"  # poles, readings, events, gateways, releases, rollouts
     COMMAND = "command"  # dim a lamp
-    COMMISSION = "commission"  # put a node into a pole
+    COMMISSION = "commission"  # put a node into a pole, move it, report it lost
+    GUARD_NODES = "guard_nodes"  # quarantine, release, other keys, decommission
     EDIT_INVENTORY = "edit_inventory"  # areas, poles, factory imports
     PUBLISH = "publish"  # upload and list releases
     ROLL_OUT = "roll_out"  # create, pause, resume, abort
@@ -48,7 +49,13 @@ PERMISSIONS: dict[Role, frozenset[Permission]] = {
         {Permission.SEE, Permission.PUBLISH, Permission.ROLL_OUT, Permission.APPROVE}
     ),
     Role.SECURITY_OFFICER: frozenset(
-        {Permission.SEE, Permission.TRUST_KEYS, Permission.AUDIT, Permission.APPROVE}
+        {
+            Permission.SEE,
+            Permission.TRUST_KEYS,
+            Permission.GUARD_NODES,
+            Permission.AUDIT,
+            Permission.APPROVE,
+        }
     ),
     Role.ADMINISTRATOR: frozenset(Permission),
     Role.INTEGRATOR: frozenset({Permission.SEE}),

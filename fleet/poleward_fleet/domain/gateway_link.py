@@ -16,7 +16,7 @@ class Hello:
     software_version: str
     spool_id: str
     desired_revision: int
-    coap_port: int
+    coap_uri: str  # where nodes find it
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,10 @@ Not how they are stored or encrypted. Secrets never show in a repr.
 import hashlib
 import re
 from dataclasses import dataclass, field
+from enum import Enum
 
 from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.inventory import LifeState
 
 _MAC = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -50,9 +52,21 @@ class NodeIdentity:
     number: int
     mac: str
     claim_code_hash: str = field(repr=False)
-    life_state: str = "manufactured"
+    life_state: LifeState = LifeState.MANUFACTURED
+    life_since_ms: int = 0
+    life_reason: str = ""
+    board_profile: str = ""
     pole_code: str = ""
+    area_code: str = ""  # of the pole
     gateway_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FreshKeys:
+    """Operational keys that nobody has used yet."""
+
+    secret: bytes = field(repr=False)  # 16 bytes
+    salt: bytes = field(repr=False)  # 8 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +79,24 @@ class OscoreKeys:
     gateway_id: bytes = GATEWAY_SENDER_ID
 
 
+class NodeTask(Enum):
+    """What a gateway owes a node."""
+
+    SERVE = "serve"
+    HAND_OVER = "hand_over"  # give it the keys and the address of its next gateway
+    WIPE = "wipe"  # have it forget its operational keys, nothing else
+    FORGET = "forget"
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
-    """What a gateway should make of one node; keys are None for a removed one."""
+    """What a gateway should make of one node.
+
+    Args:
+        bootstrap: None for a node that is to be wiped or forgotten.
+        operational: None for a node that is to be forgotten.
+        gateway_uri: Where a node finds its next gateway; empty unless it is handed over.
+    """
 
     node_number: int
     endpoint_name: str
@@ -75,8 +104,9 @@ class DesiredNode:
     operational: OscoreKeys | None
     report_interval_s: int
     release_digest: bytes
-    removed: bool
     lamp_nominal_w: int
+    task: NodeTask = NodeTask.SERVE
+    gateway_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,21 @@
 Not an implementation (adapters).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.gateway_link import NodeState
-from poleward_fleet.domain.identity import DesiredState, ManufacturedNode, NodeIdentity
+from poleward_fleet.domain.identity import DesiredState, ManufacturedNode
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedStates:
+    """What reported states changed besides themselves."""
+
+    rollouts: frozenset[int]
+    gateways: frozenset[str]  # whose desired state changed
 
 
 class NodeStore(Protocol):
@@ -21,33 +30,16 @@ class NodeStore(Protocol):
             ConflictError: A MAC is known with another secret or claim code.
         """
 
-    async def identity(self, mac: str) -> NodeIdentity | None:
-        """Return a node by MAC."""
-
-    async def commission(
-        self,
-        node_number: int,
-        *,
-        pole_code: str,
-        gateway_name: str,
-        operational_secret: bytes,
-        operational_salt: bytes,
-        report_interval_s: int,
-        audit: AuditEntry,
-    ) -> None:
-        """Put a node into a pole behind a gateway.
-
-        A node that stood in the pole is swapped out; a gateway that had the node loses it.
-
-        Raises:
-            NotFoundError: No such pole or gateway.
-        """
-
     async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:
         """Return what changed after a revision; everything for 0 or a revision never given out."""
 
-    async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> set[int]:
-        """Store reported states and rollout progress; return the rollouts that moved.
+    async def wiped(self, gateway_name: str, node_numbers: Collection[int]) -> None:
+        """Take nodes off a gateway that says it wiped them, where it was to."""
+
+    async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> AppliedStates:
+        """Store reported states and rollout progress; tell what else that changed.
+
+        A node that is online here needs no other gateway any more.
 
         Raises:
             ForbiddenError: A node was never assigned to this gateway; nothing is stored.

@@ -14,6 +14,7 @@ from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
+from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.rollouts import RolloutService
 
 # Grouping batches into one transaction stores about 1.5 times as many readings per second.
@@ -80,6 +81,7 @@ class IngestService:
         inventory: Poles of nodes, for live updates.
         links: Open streams.
         rollouts: Told when a node got further.
+        lives: Told of events that end a node's life, or a part of it.
         changes: Live updates.
     """
 
@@ -90,6 +92,7 @@ class IngestService:
         inventory: InventoryStore,
         links: GatewayLinks,
         rollouts: RolloutService,
+        lives: NodeLifeService,
         changes: ChangeBroadcast,
     ) -> None:
         self._telemetry = telemetry
@@ -97,6 +100,7 @@ class IngestService:
         self._inventory = inventory
         self._links = links
         self._rollouts = rollouts
+        self._lives = lives
         self._changes = changes
 
     def reports(self, link: GatewayLink) -> ReportIngest:
@@ -110,6 +114,8 @@ class IngestService:
         if batch_number < 1:
             raise InvalidError("batch numbers count from 1")
         await self._telemetry.store_events(link.gateway_name, link.spool_id, batch_number, events)
+        # Before the acknowledgement: what a crash keeps from being done comes again.
+        await self._lives.take_events(link.gateway_name, events)
         link.acknowledge("event", batch_number)
         await self._publish([event.node_number for event in events])
 
@@ -117,9 +123,9 @@ class IngestService:
         """Store reported states and let rollouts go on."""
         if not states:
             return
-        moved = await self._nodes.apply_states(link.gateway_name, states)
-        if moved:
-            self._links.desired_changed([link.gateway_name])
+        applied = await self._nodes.apply_states(link.gateway_name, states)
+        moved = applied.rollouts
+        self._links.desired_changed(applied.gateways)
         if moved or any(state.release_sequence is not None for state in states):
             self._rollouts.wake()
         self._changes.publish(rollout_numbers=moved)

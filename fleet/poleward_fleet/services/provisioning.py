@@ -1,6 +1,7 @@
-"""How nodes come to life: import from the factory, commissioning into a pole.
+"""How nodes come to life: import from the factory, claim by the label, commissioning into a pole.
 
-Not the life cycle's states (domain/inventory.py).
+Not what happens to them later (services/node_life.py) nor which steps exist
+(domain/life_cycle.py).
 """
 
 import hmac
@@ -10,25 +11,42 @@ from collections.abc import Sequence
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
-from poleward_fleet.domain.identity import ManufacturedNode, claim_code_hash
+from poleward_fleet.domain.identity import (
+    FreshKeys,
+    ManufacturedNode,
+    NodeIdentity,
+    claim_code_hash,
+)
+from poleward_fleet.domain.inventory import PoleView
+from poleward_fleet.domain.life_cycle import Step, Transition, transition
+from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.life import LifeStore
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.accounts import AttemptLimit
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.permissions import AreaTree
 
 DEFAULT_REPORT_INTERVAL_S = 60
 MAX_REPORT_INTERVAL_S = 86_400
-_OVER = frozenset({"swapped_out", "lost", "decommissioned", "quarantined"})
+
+
+def fresh_keys() -> FreshKeys:
+    """Make operational keys from the operating system's randomness."""
+    return FreshKeys(secrets.token_bytes(16), secrets.token_bytes(8))
 
 
 class ProvisioningService:
-    """Use cases around identities of nodes.
+    """Use cases from the factory to the pole.
 
     Args:
         store: Where identities are.
+        lives: States and keys.
         inventory: Tells whether the principal may see a pole.
+        areas: Tree in which the nearest gateway is looked for.
+        audit: Where wrong claim codes are recorded.
         links: Told when a gateway's desired state changed.
         changes: Told about the pole.
         clock: For the limit of attempts.
@@ -37,13 +55,19 @@ class ProvisioningService:
     def __init__(
         self,
         store: NodeStore,
+        lives: LifeStore,
         inventory: InventoryService,
+        areas: AreaTree,
+        audit: AuditStore,
         links: GatewayLinks,
         changes: ChangeBroadcast,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._lives = lives
         self._inventory = inventory
+        self._areas = areas
+        self._audit = audit
         self._links = links
         self._changes = changes
         self._attempts = AttemptLimit(clock)
@@ -71,61 +95,131 @@ class ProvisioningService:
             nodes, AuditEntry(principal.name, "node.import", subject)
         )
 
-    async def commission(
+    async def claim(
         self,
         principal: Principal,
         *,
         mac: str,
         claim_code: str,
         pole_code: str,
-        gateway_name: str,
+        gateway_name: str = "",
         report_interval_s: int = 0,
+        swap: bool = False,
+        sign_off: bool = False,
     ) -> int:
         """Put a node into a pole behind a gateway and make its operational keys; return its number.
+
+        The same claim again is fine.
+
+        Args:
+            principal: Who stands at the node.
+            mac: Of the node.
+            claim_code: From its label.
+            pole_code: Where it stands.
+            gateway_name: That serves it; empty for the nearest in the administrative tree.
+            report_interval_s: Between its reports; 0 for the default.
+            swap: Take the node that stands in the pole out of it.
+            sign_off: Also commission it, for whoever checked it otherwise.
 
         Raises:
             ForbiddenError: Unknown node or wrong claim code (which of them is not told).
             TooManyAttemptsError: Too many wrong codes for this node.
-            ConflictError: The node stands in another pole, or its life is over.
+            ConflictError: The node stands in another pole, another node stands in this one, or
+                its life is over.
             NotFoundError: No such pole or gateway.
             InvalidError: The report interval is longer than a day.
         """
         if not 0 <= report_interval_s <= MAX_REPORT_INTERVAL_S:
             raise InvalidError(f"a report interval is at most {MAX_REPORT_INTERVAL_S} s")
-        pole = (await self._inventory.pole(principal, pole_code, Permission.COMMISSION)).pole
-        if pole.code != pole_code:
+        view = await self._inventory.pole(principal, pole_code, Permission.COMMISSION)
+        if view.pole.code != pole_code:
             raise InvalidError(f"'{pole_code}' is not the code of a pole")
-        self._attempts.check(mac)
-        identity = await self._store.identity(mac)
-        given = claim_code_hash(mac, claim_code)
-        if identity is None or not hmac.compare_digest(identity.claim_code_hash, given):
-            self._attempts.failed(mac)
-            raise ForbiddenError(
-                f"node {mac} is not known or the claim code is not the one on its label"
-            )
-        self._attempts.succeeded(mac)
-        if identity.life_state in _OVER:
-            raise ConflictError(f"node {mac} is {identity.life_state.replace('_', ' ')}")
-        if identity.pole_code == pole_code and identity.gateway_name == gateway_name:
+        identity = await self._identify(principal, mac, claim_code, pole_code)
+        if identity.pole_code == pole_code and gateway_name in ("", identity.gateway_name):
             return identity.number
-        if identity.pole_code and identity.pole_code != pole_code:
+        if identity.pole_code:
             raise ConflictError(
-                f"node {mac} stands in pole {identity.pole_code}; take it out there first"
+                f"node {mac} stands in pole {identity.pole_code}"
+                + ("; move it to another gateway" if identity.pole_code == pole_code else "")
             )
-        await self._store.commission(
+        steps = [_step(Step.CLAIM, identity)]
+        if sign_off:
+            steps.append(transition(Step.COMMISSION, steps[0].after, name=mac, stands_in_pole=True))
+        swapped = _swapped(view, swap=swap)
+        gateway_name = gateway_name or await self._nearest_gateway(view.pole.area_code)
+        detail = (("gateway", gateway_name), ("mac", mac), ("number", str(identity.number)))
+        await self._lives.claim(
             identity.number,
+            steps,
             pole_code=pole_code,
             gateway_name=gateway_name,
-            operational_secret=secrets.token_bytes(16),
-            operational_salt=secrets.token_bytes(8),
+            keys=fresh_keys(),
             report_interval_s=report_interval_s or DEFAULT_REPORT_INTERVAL_S,
-            audit=AuditEntry(
-                principal.name,
-                "node.commission",
-                pole_code,
-                (("gateway", gateway_name), ("mac", mac), ("number", str(identity.number))),
-            ),
+            swapped=swapped,
+            audit=[
+                AuditEntry(
+                    principal.name,
+                    f"node.{steps[-1].step.value}",
+                    pole_code,
+                    detail + ((("swapped_out", str(swapped[0])),) if swapped else ()),
+                )
+            ],
         )
-        self._links.desired_changed(None)
+        self._links.desired_changed([gateway_name])
+        if swapped is not None and view.node is not None:
+            self._links.desired_changed([view.node.gateway_name])
         self._changes.publish(pole_codes=[pole_code])
         return identity.number
+
+    async def _identify(
+        self, principal: Principal, mac: str, claim_code: str, pole_code: str
+    ) -> NodeIdentity:
+        """Find the node whose label somebody has read."""
+        try:
+            self._attempts.check(mac)
+            identity = await self._lives.identity(mac)
+            given = claim_code_hash(mac, claim_code)
+            if identity is None or not hmac.compare_digest(identity.claim_code_hash, given):
+                self._attempts.failed(mac)
+                raise ForbiddenError(
+                    f"node {mac} is not known or the claim code is not the one on its label"
+                )
+            self._attempts.succeeded(mac)
+        except ForbiddenError:
+            await self._audit.append(
+                AuditEntry(principal.name, "node.claim_refused", mac[:64], (("pole", pole_code),))
+            )
+            raise
+        return identity
+
+    async def _nearest_gateway(self, area_code: str) -> str:
+        parents = {area.code: area.parent_code for area in await self._areas.all()}
+        upwards = [area_code]
+        while (parent := parents.get(upwards[-1], "")) and parent not in upwards:
+            upwards.append(parent)
+        found = await self._lives.gateway_for(upwards)
+        if found is None:
+            raise ConflictError(
+                f"no gateway serves area {area_code} or one above it; enrol one or name one"
+            )
+        return found
+
+
+def _step(step: Step, identity: NodeIdentity) -> Transition:
+    return transition(
+        step, identity.life_state, name=identity.mac, stands_in_pole=bool(identity.pole_code)
+    )
+
+
+def _swapped(view: PoleView, *, swap: bool) -> tuple[int, Transition] | None:
+    """Decide what becomes of the node that stands in a pole already."""
+    if view.node is None:
+        return None
+    if not swap:
+        raise ConflictError(
+            f"node {view.node.number} stands in pole {view.pole.code}; say that it is swapped"
+        )
+    name = view.node.endpoint_name
+    return view.node.number, transition(
+        Step.SWAP_OUT, view.node.life_state, name=name, stands_in_pole=True
+    )

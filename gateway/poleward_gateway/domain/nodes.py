@@ -26,9 +26,23 @@ class OscoreKeys:
     gateway_id: bytes
 
 
+class NodeTask(Enum):
+    """What the gateway owes a node."""
+
+    SERVE = "serve"
+    HAND_OVER = "hand_over"
+    """It goes to another gateway: bootstrap with that one's address is all it gets here."""
+    WIPE = "wipe"
+    """It is to forget its operational keys, which are good for nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredNode:
-    """What the fleet wants one node to be."""
+    """What the fleet wants one node to be.
+
+    Args:
+        gateway_uri: Where the node finds its next gateway; empty for this one.
+    """
 
     number: NodeNumber
     endpoint_name: str
@@ -37,6 +51,8 @@ class DesiredNode:
     report_interval_s: int
     release_digest: bytes
     lamp_nominal_w: int
+    task: NodeTask = NodeTask.SERVE
+    gateway_uri: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from poleward_gateway.domain.nodes import NodeNumber
 
 GAP_EVENT = "reports.gap"
-GATEWAY_EVENT_BASE = 1 << 31
+WIPED_EVENT = "node.wiped"
+CLONED_EVENT = "node.cloned"
+GATEWAY_EVENT_BASE = 1 << 30
 """Sequence numbers from here on belong to events that the gateway makes about a node."""
 
 _WINDOW_BITS = 63
@@ -142,4 +144,22 @@ def gap_event(node: NodeNumber, boot: int, missing: range, now_ms: int) -> Event
         kind=GAP_EVENT,
         severity=Severity.INFO,
         detail=(("first", str(missing.start)), ("last", str(missing.stop - 1))),
+    )
+
+
+_SEEN_EPOCH_S = 1_700_000_000
+
+
+def seen_event(node: NodeNumber, kind: str, severity: Severity, now_ms: int) -> Event:
+    """Describe what the gateway saw of a node; boot 0, because no boot of a node has that number.
+
+    The same kind within one second is one event.
+    """
+    return Event(
+        node=node,
+        boot=0,
+        sequence=now_ms // 1000 - _SEEN_EPOCH_S,
+        occurred_at_ms=now_ms,
+        kind=kind,
+        severity=severity,
     )

@@ -11,7 +11,7 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 class JobPool:

@@ -10,7 +10,15 @@ import structlog
 
 from poleward_gateway.domain.errors import StorageError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.domain.telemetry import Arrival, Event, ReceivedMark, Report, gap_event
+from poleward_gateway.domain.telemetry import (
+    Arrival,
+    Event,
+    ReceivedMark,
+    Report,
+    Severity,
+    gap_event,
+    seen_event,
+)
 from poleward_gateway.ports import Clock, Spool, Tally
 from poleward_gateway.services.registry import Registry
 
@@ -133,6 +141,10 @@ class Telemetry:
         if dropped > known:
             self._tally.count("reports_dropped_by_nodes", dropped - known)
             self._dropped[node] = (boot, dropped)
+
+    async def note_seen(self, node: NodeNumber, kind: str, severity: Severity) -> Receipt:
+        """Spool an event that the gateway itself saw."""
+        return await self.take_event(seen_event(node, kind, severity, self._clock.now_ms()))
 
     async def take_event(self, event: Event) -> Receipt:
         """Spool an event; returns after it is on disk."""

@@ -4,12 +4,12 @@ Not commands and not updates. This is the one scheduler: everything periodic han
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from poleward_gateway.domain.errors import NodeError
-from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber
+from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, NodeTask
 from poleward_gateway.ports import Clock, DesiredStore, NodeLink, SecurityContexts
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
@@ -34,6 +34,7 @@ class Upkeep:
     Args:
         on_settled: Told of a node that is ready for commands and updates.
         on_desired: Told after desired state changed.
+        on_wiped: Told of a node that forgot its operational keys.
         tick_listeners: Called once a second; must return at once.
     """
 
@@ -48,6 +49,7 @@ class Upkeep:
         *,
         on_settled: Callable[[NodeNumber], None],
         on_desired: Callable[[], None],
+        on_wiped: Callable[[NodeNumber], Awaitable[object]],
         tick_listeners: Sequence[TickListener],
     ) -> None:
         self._registry = registry
@@ -58,6 +60,7 @@ class Upkeep:
         self._clock = clock
         self._on_settled = on_settled
         self._on_desired = on_desired
+        self._on_wiped = on_wiped
         self._tick_listeners = tick_listeners
         # When the next of each is due for a node, on the monotonic clock.
         self._settle_at_s: dict[NodeNumber, float] = {}
@@ -71,12 +74,18 @@ class Upkeep:
         The keys are in use before the revision counts as held, so that a crash in between has the
         fleet send them again.
         """
+        before = {node.number: node for node in self._store.nodes()}
         await self._store.apply(change)
-        nodes = self._store.nodes()
+        desired = self._store.nodes()
+        nodes = [node for node in desired if node.task is not NodeTask.WIPE]
         kept = {node.number for node in nodes}
         removed = [number for number in self._registry.numbers() if number not in kept]
-        await self._contexts.replace(nodes, removed=removed)
+        await self._announce_new_keys(before, nodes)
+        await self._contexts.replace(desired, removed=removed)
         self._registry.replace_nodes(nodes)
+        for node in desired:
+            if node.task is NodeTask.WIPE:
+                self.wipe(node.number)
         for number in removed:
             for known in (self._settle_at_s, self._time_at_s, self._ask_at_s, self._settled_as):
                 known.pop(number, None)
@@ -86,6 +95,29 @@ class Upkeep:
                 self._settle_at_s[node.number] = self._clock.monotonic_s()
         _log.info("desired_state", revision=change.revision, nodes=len(nodes))
         self._on_desired()
+
+    async def _announce_new_keys(
+        self, before: Mapping[NodeNumber, DesiredNode], nodes: Sequence[DesiredNode]
+    ) -> None:
+        """Have nodes whose keys end now bootstrap again, as long as they still take our word."""
+        changed = [
+            node.number
+            for node in nodes
+            if self._registry.is_registered(node.number)
+            and before[node.number].operational != node.operational
+        ]
+        asked = await asyncio.gather(
+            *(self._link.ask_to_bootstrap(number) for number in changed), return_exceptions=True
+        )
+        for number, error in zip(changed, asked, strict=True):
+            if isinstance(error, NodeError):
+                _log.info("node_not_asked", node=number, error=str(error))
+            elif isinstance(error, BaseException):
+                raise error
+
+    def wipe(self, node: NodeNumber) -> None:
+        """Have a node that left forget its keys; asked again whenever it is heard."""
+        self._jobs.add(("wipe", node), lambda: self._wipe(node))
 
     def registered(self, node: NodeNumber) -> None:
         """Settle a node that registered just now."""
@@ -160,6 +192,16 @@ class Upkeep:
             await self._link.write_time(node, self._clock.now_ms() // 1000)
         except NodeError as error:
             _log.info("clock_not_set", node=node, error=str(error))
+
+    async def _wipe(self, node: NodeNumber) -> None:
+        """Wipe a node and have the fleet told."""
+        try:
+            await self._link.wipe(node)
+        except NodeError as error:
+            _log.info("node_not_wiped", node=node, error=str(error))
+            return
+        _log.info("node_wiped", node=node)
+        await self._on_wiped(node)
 
     async def _ask(self, node: NodeNumber) -> None:
         """Ask a node to register."""

@@ -61,6 +61,7 @@ class FakeNode(asyncio.DatagramProtocol):
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
         self.executed: list[str] = []
+        self.sent: list[bytes] = []
         self.deleted: list[str] = []
         self.challenges = 0
         self.fresh = True
@@ -176,6 +177,7 @@ class FakeNode(asyncio.DatagramProtocol):
         future = self._waiting[token] = asyncio.get_running_loop().create_future()
         try:
             self._transport.sendto(datagram)
+            self.sent.append(datagram)
             return await asyncio.wait_for(future, TIMEOUT_S)
         finally:
             self._waiting.pop(token, None)

@@ -109,7 +109,7 @@ async def _roll_out(
 async def _gateway(bench: BenchFleet, name: str, offers: _Offers) -> None:
     """Be a gateway whose nodes all install at once."""
     links = bench.fleet.links
-    link, _ = await links.open(name, Hello("bench", "bench", 0, 5683))
+    link, _ = await links.open(name, Hello("bench", "bench", 0, "coap://127.0.0.1:5683"))
     try:
         async for message in links.messages(link):
             if not isinstance(message, DesiredState):

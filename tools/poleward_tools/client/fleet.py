@@ -169,8 +169,10 @@ class FleetClient:
         mac: bytes,
         claim_code: str,
         pole_code: str,
-        gateway_name: str,
+        gateway_name: str = "",
         report_interval_s: int = 0,
+        swap: bool = False,
+        claim_only: bool = False,
     ) -> int:
         """Put a node into a pole behind a gateway; returns the node's number.
 
@@ -178,8 +180,10 @@ class FleetClient:
             mac: of the node.
             claim_code: from its label.
             pole_code: where it stands.
-            gateway_name: that serves it.
+            gateway_name: that serves it; empty for the nearest.
             report_interval_s: between its reports; 0 for the fleet's default.
+            swap: take the node that stands there out of the pole.
+            claim_only: leave the sign-off to a later step.
         """
         request = provisioning.CommissionRequest(
             mac=mac.hex(),
@@ -187,9 +191,30 @@ class FleetClient:
             pole_code=pole_code,
             gateway_name=gateway_name,
             report_interval_s=report_interval_s,
+            swap=swap,
+            claim_only=claim_only,
         )
         with translated(f"commission {mac.hex()} into {pole_code}", self._address):
             return self._provisioning.Commission(request, timeout=_TIMEOUT_S).node_number
+
+    def get_node(self, name: str) -> views.NodeLife:
+        """Get where a node stands in its life, by number, MAC or endpoint name."""
+        with translated(f"show node {name}", self._address):
+            answer = self._provisioning.GetNode(
+                provisioning.GetNodeRequest(name=name), timeout=_TIMEOUT_S
+            )
+        return mapping.node_life_view(answer.node)
+
+    def take_node_step(
+        self, step: str, names: Iterable[str], *, gateway_name: str = "", reason: str = ""
+    ) -> list[views.NodeLife]:
+        """Move nodes on in their lives; `step` is a word of `mapping.NODE_STEPS`."""
+        request = provisioning.TakeNodeStepRequest(
+            step=mapping.NODE_STEPS[step], names=names, gateway_name=gateway_name, reason=reason
+        )
+        with translated(f"{step} nodes", self._address):
+            answer = self._provisioning.TakeNodeStep(request, timeout=_TIMEOUT_S)
+        return [mapping.node_life_view(node) for node in answer.nodes]
 
     def create_enrollment_token(
         self, *, gateway_name: str, area_code: str, valid_s: int = 0

@@ -115,7 +115,9 @@ class LinkStream:
         """Open the conversation; return the highest report batch that is stored."""
         await self._call.write(
             link_pb.ConnectRequest(
-                hello=link_pb.Hello(software_version="bench", spool_id=spool_id, coap_port=5683)
+                hello=link_pb.Hello(
+                    software_version="bench", spool_id=spool_id, coap_uri="coap://127.0.0.1:5683"
+                )
             )
         )
         return int((await self._next("welcome")).welcome.stored_report_batch)

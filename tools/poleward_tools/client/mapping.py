@@ -61,6 +61,32 @@ def node_view(node: inventory.Node) -> views.Node:
     )
 
 
+NODE_STEPS = {
+    "commission": provisioning.NODE_STEP_COMMISSION,
+    "move": provisioning.NODE_STEP_MOVE,
+    "rotate": provisioning.NODE_STEP_ROTATE,
+    "quarantine": provisioning.NODE_STEP_QUARANTINE,
+    "release": provisioning.NODE_STEP_RELEASE,
+    "lost": provisioning.NODE_STEP_LOSE,
+    "decommission": provisioning.NODE_STEP_DECOMMISSION,
+}
+
+
+def node_life_view(life: provisioning.NodeLife) -> views.NodeLife:
+    """Convert where a node stands in its life; steps that this client does not know are left."""
+    return views.NodeLife(
+        number=life.number,
+        mac=life.mac,
+        life_state=life.life_state,
+        life_since_ms=life.life_since_ms,
+        life_reason=life.life_reason,
+        board_profile=life.board_profile,
+        pole_code=life.pole_code,
+        gateway_name=life.gateway_name,
+        next_steps=tuple(word for word, step in NODE_STEPS.items() if step in life.next_steps),
+    )
+
+
 def latest_view(value: inventory.LatestValue) -> views.LatestValue:
     """Convert a latest value."""
     return views.LatestValue(value.metric, value.instance, value.value, value.measured_at_ms)

@@ -43,6 +43,21 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLife:
+    """Where a node stands in its life; next_steps are what may happen to it."""
+
+    number: int
+    mac: str
+    life_state: str
+    life_since_ms: int
+    life_reason: str
+    board_profile: str
+    pole_code: str
+    gateway_name: str
+    next_steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PoleView:
     """A pole and the node in it, if any."""
 

@@ -1,4 +1,4 @@
-"""Object 3, Device: who made the node, what it runs, its clock, and reboot.
+"""Object 3, Device: who made the node, what it runs, its clock, reboot and factory reset.
 
 Not the release in its slot, which is object 26243.
 """
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _REBOOT = 4
+_FACTORY_RESET = 5
 _MEMORY_FREE = 10
 _TIME = 13
 
@@ -23,14 +24,15 @@ class Device:
         unix_s: Gives Unix time, 0 while unknown.
         on_time: Called with the Unix time that the gateway wrote.
         on_reboot: Called to reboot soon, after the answer is sent.
+        on_factory_reset: Called to forget the account with the gateway.
     """
 
     ID = 3
     TABLE = {
-        0: "Rs", 1: "Rs", 2: "Rs", 3: "Rs", 4: "En", 10: "Ri", 11: "Ri", 13: "RWt", 16: "Rs",
-        18: "Rs",
+        0: "Rs", 1: "Rs", 2: "Rs", 3: "Rs", 4: "En", 5: "En", 10: "Ri", 11: "Ri", 13: "RWt",
+        16: "Rs", 18: "Rs",
     }  # fmt: skip
-    ACTUATORS = (_REBOOT,)
+    ACTUATORS = (_REBOOT, _FACTORY_RESET)
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Device:
         unix_s: "Callable[[], int]",
         on_time: "Callable[[int], None]",
         on_reboot: "Callable[[], None]",
+        on_factory_reset: "Callable[[], None]",
     ) -> None:
         self._fixed = {
             0: "Poleward",
@@ -55,6 +58,7 @@ class Device:
         self._unix_s = unix_s
         self._on_time = on_time
         self._on_reboot = on_reboot
+        self._on_factory_reset = on_factory_reset
 
     def read(self, resource: int) -> "Any":
         """Give a value, None for one that cannot be read."""
@@ -69,5 +73,8 @@ class Device:
         self._on_time(values[_TIME])
 
     def execute(self, resource: int, arguments: bytes) -> None:
-        """Reboot."""
-        self._on_reboot()
+        """Reboot, or forget what the gateway gave; what the factory gave stays."""
+        if resource == _FACTORY_RESET:
+            self._on_factory_reset()
+        else:
+            self._on_reboot()

@@ -1,6 +1,6 @@
-"""The port of people and programs: inventory, provisioning, enrolment, telemetry. TLS and a token.
+"""The port of people and programs: inventory, telemetry. TLS and a token.
 
-Not releases and rollouts (release_services.py).
+Not releases and rollouts (release_services.py) nor identities (identity_services.py).
 """
 
 from collections.abc import AsyncIterator
@@ -9,33 +9,18 @@ from typing import Any
 import grpc
 
 from poleward.v1 import (
-    enrollment_service_pb2 as enrollment_pb,
-)
-from poleward.v1 import (
-    enrollment_service_pb2_grpc,
-    inventory_service_pb2_grpc,
-    provisioning_service_pb2_grpc,
-    telemetry_service_pb2_grpc,
-)
-from poleward.v1 import (
     inventory_service_pb2 as inventory_pb,
 )
-from poleward.v1 import (
-    provisioning_service_pb2 as provisioning_pb,
-)
+from poleward.v1 import inventory_service_pb2_grpc, telemetry_service_pb2_grpc
 from poleward.v1 import (
     telemetry_service_pb2 as telemetry_pb,
 )
 from poleward_fleet.adapters.grpc import mapping
 from poleward_fleet.adapters.grpc.callers import principal_of
-from poleward_fleet.domain.errors import ForbiddenError
-from poleward_fleet.domain.identity import ManufacturedNode
 from poleward_fleet.domain.telemetry import SeriesKey
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.commands import CommandService
-from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.inventory import MAX_PAGE, InventoryService
-from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.telemetry import TelemetryService
 
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -156,101 +141,6 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             detail=outcome.detail,
             elapsed_ms=max(0, outcome.elapsed_ms),
         )
-
-
-class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServicer):
-    """Nodes from the factory into poles."""
-
-    def __init__(self, accounts: AccountService, provisioning: ProvisioningService) -> None:
-        self._accounts = accounts
-        self._provisioning = provisioning
-
-    async def ImportNodes(  # noqa: N802
-        self, request: provisioning_pb.ImportNodesRequest, context: _Context
-    ) -> provisioning_pb.ImportNodesResponse:
-        """Register flashed nodes, all or none."""
-        principal = await principal_of(self._accounts, context)
-        nodes = [
-            ManufacturedNode(
-                mac=node.mac,
-                bootstrap_secret=node.bootstrap_secret,
-                bootstrap_salt=node.bootstrap_salt,
-                claim_code_hash=node.claim_code_hash,
-                board_profile=node.board_profile,
-            )
-            for node in request.nodes
-        ]
-        numbers = await self._provisioning.import_nodes(principal, nodes)
-        return provisioning_pb.ImportNodesResponse(node_numbers=numbers)
-
-    async def Commission(  # noqa: N802
-        self, request: provisioning_pb.CommissionRequest, context: _Context
-    ) -> provisioning_pb.CommissionResponse:
-        """Put a node into a pole behind a gateway."""
-        principal = await principal_of(self._accounts, context)
-        number = await self._provisioning.commission(
-            principal,
-            mac=request.mac,
-            claim_code=request.claim_code,
-            pole_code=request.pole_code,
-            gateway_name=request.gateway_name,
-            report_interval_s=request.report_interval_s,
-        )
-        return provisioning_pb.CommissionResponse(node_number=number)
-
-
-class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
-    """How gateways join.
-
-    Args:
-        accounts: Who calls.
-        enrollment: The use cases.
-        ca_pem: The CA certificate.
-        link_address: host:port of the gateways' port.
-    """
-
-    def __init__(
-        self,
-        accounts: AccountService,
-        enrollment: EnrollmentService,
-        ca_pem: str,
-        link_address: str,
-    ) -> None:
-        self._accounts = accounts
-        self._enrollment = enrollment
-        self._ca_pem = ca_pem
-        self._link_address = link_address
-
-    async def CreateEnrollmentToken(  # noqa: N802
-        self, request: enrollment_pb.CreateEnrollmentTokenRequest, context: _Context
-    ) -> enrollment_pb.CreateEnrollmentTokenResponse:
-        """Make a one-time token."""
-        principal = await principal_of(self._accounts, context)
-        token, expires_at_ms = await self._enrollment.create_token(
-            principal,
-            gateway_name=request.gateway_name,
-            area_code=request.area_code,
-            valid_s=request.valid_s,
-        )
-        return enrollment_pb.CreateEnrollmentTokenResponse(token=token, expires_at_ms=expires_at_ms)
-
-    async def Enroll(  # noqa: N802
-        self, request: enrollment_pb.EnrollRequest, context: _Context
-    ) -> enrollment_pb.EnrollResponse:
-        """Exchange a one-time token for a certificate; the token is the only credential."""
-        name, certificate = await self._enrollment.enroll(request.token, request.csr_pem)
-        return enrollment_pb.EnrollResponse(
-            gateway_name=name,
-            certificate_pem=certificate.pem,
-            ca_pem=self._ca_pem,
-            link_address=self._link_address,
-        )
-
-    async def Renew(  # noqa: N802
-        self, request: enrollment_pb.RenewRequest, context: _Context
-    ) -> enrollment_pb.RenewResponse:
-        """Refuse: renewal needs the certificate."""
-        raise ForbiddenError("renew on the link port, with the gateway's certificate")
 
 
 class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):

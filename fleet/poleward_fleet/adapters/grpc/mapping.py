@@ -29,7 +29,7 @@ from poleward.v1 import (
 from poleward_fleet.domain.commands import Command, CommandStatus, SetLamp
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
-from poleward_fleet.domain.identity import DesiredNode, DesiredState, OscoreKeys
+from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, OscoreKeys
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_fleet.domain.rollout import NodeStage, Rollout, RolloutNode
@@ -63,6 +63,12 @@ _SEVERITIES = {
     telemetry_pb.EVENT_SEVERITY_INFO: Severity.INFO,
     telemetry_pb.EVENT_SEVERITY_WARNING: Severity.WARNING,
     telemetry_pb.EVENT_SEVERITY_CRITICAL: Severity.CRITICAL,
+}
+_TASKS = {
+    NodeTask.SERVE: link_pb.NODE_TASK_SERVE,
+    NodeTask.HAND_OVER: link_pb.NODE_TASK_HAND_OVER,
+    NodeTask.WIPE: link_pb.NODE_TASK_WIPE,
+    NodeTask.FORGET: link_pb.NODE_TASK_FORGET,
 }
 _COMMAND_STATUSES: dict[int, CommandStatus] = {
     link_pb.COMMAND_STATUS_DONE: CommandStatus.DONE,
@@ -187,7 +193,7 @@ def hello(message: link_pb.Hello) -> Hello:
         software_version=message.software_version[:64].replace("\x00", ""),
         spool_id=message.spool_id,
         desired_revision=min(message.desired_revision, _INT64_MAX),
-        coap_port=min(message.coap_port, 65535),
+        coap_uri=message.coap_uri[:256].replace("\x00", ""),
     )
 
 
@@ -240,8 +246,9 @@ def _desired_node(node: DesiredNode) -> link_pb.DesiredNode:
         operational=_oscore(node.operational),
         report_interval_s=node.report_interval_s,
         release_digest=node.release_digest,
-        removed=node.removed,
         lamp_nominal_w=node.lamp_nominal_w,
+        task=_TASKS[node.task],
+        gateway_uri=node.gateway_uri,
     )
 
 

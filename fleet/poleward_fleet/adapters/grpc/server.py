@@ -21,13 +21,9 @@ from poleward.v1 import (
     telemetry_service_pb2_grpc,
 )
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
-from poleward_fleet.adapters.grpc.api_services import (
-    EnrollmentServicer,
-    InventoryServicer,
-    ProvisioningServicer,
-    TelemetryServicer,
-)
+from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,

@@ -32,7 +32,7 @@ _RECORD = text(
     "WHERE name = :name"
 )
 _HELLO = text(
-    "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_port = :port "
+    "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_uri = :uri "
     "WHERE name = :name"
 )
 _POSITIONS = text(
@@ -117,7 +117,7 @@ class SqlGatewayStore:
                     "name": gateway_name,
                     "now_ms": now_ms,
                     "version": hello.software_version,
-                    "port": hello.coap_port,
+                    "uri": hello.coap_uri,
                 },
             )
             if done.rowcount == 0:

@@ -4,27 +4,29 @@ Not the keys' formats (domain/identity.py). Secrets are sealed before they reach
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from poleward_fleet.adapters.sql.database import Database, broken_constraint
+from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import ConflictError, ForbiddenError, NotFoundError
+from poleward_fleet.domain.errors import ConflictError, ForbiddenError
 from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.identity import (
     DesiredNode,
     DesiredState,
     ManufacturedNode,
-    NodeIdentity,
+    NodeTask,
     OscoreKeys,
     endpoint_name,
     operational_sender_id,
 )
+from poleward_fleet.domain.inventory import LinkState
 from poleward_fleet.domain.rollout import UNSUCCESSFUL
+from poleward_fleet.ports.nodes import AppliedStates
 
 _KNOWN = text(
     "SELECT number, mac, claim_code_hash, bootstrap_secret_sealed, bootstrap_salt FROM node "
@@ -37,19 +39,6 @@ _IMPORT = text(
     "CAST(:secret AS bytea[]), CAST(:salt AS bytea[])) "
     "WITH ORDINALITY AS r (mac, profile, claim, secret, salt, i) ORDER BY i RETURNING number, mac"
 )
-_IDENTITY = text(
-    "SELECT number, mac, claim_code_hash, life_state, coalesce(pole_code, '') AS pole_code, "
-    "coalesce(gateway_name, '') AS gateway_name FROM node WHERE mac = :mac"
-)
-_SWAP_OUT = text(
-    "UPDATE node SET life_state = 'swapped_out', pole_code = NULL, gateway_name = NULL, "
-    "link_state = 'offline' WHERE pole_code = :pole_code AND number <> :number RETURNING number"
-)
-_ASSIGN = text(
-    "UPDATE node SET life_state = 'commissioned', pole_code = :pole_code, "
-    "gateway_name = :gateway_name, link_state = 'unknown', report_interval_s = :interval_s "
-    "WHERE number = :number"
-)
 # The first word from a commissioned node puts it in service.
 _APPLY = text(
     """
@@ -60,12 +49,15 @@ UPDATE node SET link_state = r.link_state,
     boot = coalesce(r.boot, node.boot),
     device = node.device || CAST(r.device AS jsonb),
     life_state = CASE WHEN node.life_state = 'commissioned' AND r.link_state = 'online'
-        THEN 'in_service' ELSE node.life_state END
+        THEN 'in_service' ELSE node.life_state END,
+    life_since_ms = CASE WHEN node.life_state = 'commissioned' AND r.link_state = 'online'
+        THEN :now_ms ELSE node.life_since_ms END
 FROM unnest(CAST(:number AS integer[]), CAST(:link_state AS text[]),
     CAST(:heard_at_ms AS bigint[]), CAST(:bundle_version AS text[]),
     CAST(:release_sequence AS bigint[]), CAST(:boot AS integer[]), CAST(:device AS text[]))
     AS r (number, link_state, heard_at_ms, bundle_version, release_sequence, boot, device)
 WHERE node.number = r.number AND node.gateway_name = :gateway_name
+RETURNING node.number, old.life_state <> new.life_state AS began_service
 """
 )
 # A final stage stays, whatever a late or repeated report says.
@@ -92,6 +84,20 @@ NEXT_REVISION = text(
     "UPDATE gateway SET desired_revision = desired_revision + 1 WHERE name = :gateway_name "
     "RETURNING desired_revision"
 )
+_HANDED_OVER = text(
+    "SELECT gateway_name, array_agg(node_number) AS numbers FROM desired_node "
+    "WHERE node_number = ANY (CAST(:numbers AS integer[])) AND gateway_name <> :gateway_name "
+    "AND task = 'hand_over' AND NOT removed GROUP BY gateway_name ORDER BY gateway_name"
+)
+_FORGET = text(
+    "UPDATE desired_node SET removed = true, task = 'serve', release_digest = NULL, "
+    "revision = :revision WHERE gateway_name = :gateway_name "
+    "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
+)
+_REVISION = text(
+    "UPDATE gateway SET desired_revision = desired_revision + 1 WHERE name = :gateway_name "
+    "RETURNING desired_revision"
+)
 _REMOVE = text(
     "UPDATE desired_node SET removed = true, revision = :revision, release_digest = NULL "
     "WHERE gateway_name = :gateway_name AND node_number = :number"
@@ -109,9 +115,9 @@ _PUT_DESIRED = text(
 _REVISION = text("SELECT desired_revision FROM gateway WHERE name = :gateway_name")
 _DESIRED = text(
     "SELECT d.*, n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
-    "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w "
+    "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
-    "LEFT JOIN pole p ON p.code = n.pole_code "
+    "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
     "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
     "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
 )
@@ -164,63 +170,6 @@ class SqlNodeStore:
             )
         return True
 
-    async def identity(self, mac: str) -> NodeIdentity | None:
-        """Return a node by MAC."""
-        rows = await self._database.rows(_IDENTITY, {"mac": mac})
-        return NodeIdentity(**rows[0]._mapping) if rows else None
-
-    async def commission(
-        self,
-        node_number: int,
-        *,
-        pole_code: str,
-        gateway_name: str,
-        operational_secret: bytes,
-        operational_salt: bytes,
-        report_interval_s: int,
-        audit: AuditEntry,
-    ) -> None:
-        """Put a node into a pole behind a gateway; the node before it is swapped out."""
-        sealed = self._database.box.seal(operational_secret, _operational(node_number))
-        try:
-            async with self._database.begin() as connection:
-                parameters = {"pole_code": pole_code, "number": node_number}
-                swapped = (await connection.execute(_SWAP_OUT, parameters)).scalars().all()
-                for number in (*swapped, node_number):
-                    await self._take_away(connection, number)
-                revision = (
-                    await connection.execute(NEXT_REVISION, {"gateway_name": gateway_name})
-                ).scalar_one_or_none()
-                if revision is None:
-                    raise NotFoundError(f"gateway {gateway_name} does not exist; enrol it first")
-                await connection.execute(
-                    _ASSIGN,
-                    parameters | {"gateway_name": gateway_name, "interval_s": report_interval_s},
-                )
-                await connection.execute(
-                    _PUT_DESIRED,
-                    {
-                        "gateway_name": gateway_name,
-                        "number": node_number,
-                        "revision": revision,
-                        "secret": sealed,
-                        "salt": operational_salt,
-                    },
-                )
-                await self._database.audit(connection, audit)
-        except IntegrityError as error:
-            if broken_constraint(error) == "node_pole_fkey":
-                raise NotFoundError(f"pole {pole_code} does not exist; import it first") from error
-            raise
-
-    async def _take_away(self, connection: AsyncConnection, number: int) -> None:
-        """Tell every gateway that has the node to forget its keys."""
-        rows = await connection.execute(_GATEWAYS_OF, {"number": number})
-        for gateway_name in rows.scalars().all():
-            named = {"gateway_name": gateway_name}
-            revision = (await connection.execute(NEXT_REVISION, named)).scalar_one()
-            await connection.execute(_REMOVE, named | {"number": number, "revision": revision})
-
     async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:
         """Return what changed after a revision; everything for 0 or a revision never given out."""
         async with self._database.begin() as connection:
@@ -241,41 +190,43 @@ class SqlNodeStore:
         return DesiredState(revision, complete, nodes, keys)
 
     def _desired(self, row: Row[Any]) -> DesiredNode:
-        if row.removed:
-            return DesiredNode(
-                node_number=row.node_number,
-                endpoint_name=endpoint_name(row.mac),
-                bootstrap=None,
-                operational=None,
-                report_interval_s=0,
-                release_digest=b"",
-                removed=True,
-                lamp_nominal_w=0,
-            )
-        unseal = self._database.box.open
-        return DesiredNode(
-            node_number=row.node_number,
-            endpoint_name=endpoint_name(row.mac),
-            bootstrap=OscoreKeys(
-                master_secret=unseal(bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac)),
+        task = NodeTask.FORGET if row.removed else NodeTask(row.task)
+        bootstrap = operational = None
+        if task in (NodeTask.SERVE, NodeTask.HAND_OVER):
+            bootstrap = OscoreKeys(
+                master_secret=self._database.box.open(
+                    bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac)
+                ),
                 master_salt=bytes(row.bootstrap_salt),
                 node_id=bytes.fromhex(row.mac),
-            ),
-            operational=OscoreKeys(
-                master_secret=unseal(
-                    bytes(row.operational_secret_sealed), _operational(row.node_number)
+            )
+        if task is not NodeTask.FORGET:
+            operational = OscoreKeys(
+                master_secret=self._database.box.open(
+                    bytes(row.operational_secret_sealed), operational_purpose(row.node_number)
                 ),
                 master_salt=bytes(row.operational_salt),
                 node_id=operational_sender_id(row.node_number),
-            ),
+            )
+        return DesiredNode(
+            node_number=row.node_number,
+            endpoint_name=endpoint_name(row.mac),
+            bootstrap=bootstrap,
+            operational=operational,
             report_interval_s=row.report_interval_s,
             release_digest=bytes(row.release_digest or b""),
-            removed=False,
             lamp_nominal_w=row.lamp_nominal_w,
+            task=task,
+            gateway_uri=row.gateway_uri if task is NodeTask.HAND_OVER else "",
         )
 
-    async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> set[int]:
-        """Store reported states and rollout progress; return the rollouts that moved."""
+    async def wiped(self, gateway_name: str, node_numbers: Collection[int]) -> None:
+        """Take nodes off a gateway that says it wiped them, where it was to."""
+        async with self._database.begin() as connection:
+            await _forget(connection, gateway_name, node_numbers, task="wipe")
+
+    async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> AppliedStates:
+        """Store reported states and rollout progress; tell what else that changed."""
         updates = [
             (state.node_number, state.update)
             for state in states
@@ -283,10 +234,11 @@ class SqlNodeStore:
         ]
         async with self._database.begin() as connection:
             await refuse_foreign(connection, gateway_name, [s.node_number for s in states])
-            await connection.execute(
+            applied = await connection.execute(
                 _APPLY,
                 {
                     "gateway_name": gateway_name,
+                    "now_ms": self._database.clock.now_ms(),
                     "number": [state.node_number for state in states],
                     "link_state": [state.link_state.value for state in states],
                     "heard_at_ms": [state.heard_at_ms for state in states],
@@ -296,8 +248,18 @@ class SqlNodeStore:
                     "device": [json.dumps(dict(state.device)) for state in states],
                 },
             )
+            own = applied.all()
+            if began := sorted(row.number for row in own if row.began_service):
+                subject = f"node {began[0]}" if len(began) == 1 else f"{len(began)} nodes"
+                await self._database.audit(
+                    connection, AuditEntry(gateway_name, "node.serve", subject)
+                )
+            online = {s.node_number for s in states if s.link_state is LinkState.ONLINE}
+            gateways = await self._end_hand_over(
+                connection, gateway_name, [row.number for row in own if row.number in online]
+            )
             if not updates:
-                return set()
+                return AppliedStates(frozenset(), gateways)
             rows = await connection.execute(
                 _PROGRESS,
                 {
@@ -317,7 +279,31 @@ class SqlNodeStore:
                 await connection.execute(
                     _WITHDRAW, named | {"numbers": numbers, "revision": revision}
                 )
-            return {row.rollout_number for row in moved}
+                gateways |= {gateway_name}
+            return AppliedStates(frozenset(row.rollout_number for row in moved), gateways)
+
+    async def _end_hand_over(
+        self, connection: AsyncConnection, gateway_name: str, numbers: Sequence[int]
+    ) -> frozenset[str]:
+        """Have the gateways that handed these nodes over forget them; return their names."""
+        if not numbers:
+            return frozenset()
+        named = {"gateway_name": gateway_name, "numbers": list(numbers)}
+        before = (await connection.execute(_HANDED_OVER, named)).all()
+        for row in before:
+            await _forget(connection, row.gateway_name, row.numbers, task="hand_over")
+        return frozenset(row.gateway_name for row in before)
+
+
+async def _forget(
+    connection: AsyncConnection, gateway_name: str, numbers: Collection[int], *, task: str
+) -> None:
+    """Have a gateway forget nodes for which it had a task."""
+    named = {"gateway_name": gateway_name}
+    revision = (await connection.execute(NEXT_REVISION, named)).scalar_one()
+    await connection.execute(
+        _FORGET, named | {"numbers": sorted(numbers), "task": task, "revision": revision}
+    )
 
 
 async def refuse_foreign(
@@ -343,5 +329,6 @@ def _bootstrap(mac: str) -> str:
     return f"bootstrap:{mac}"
 
 
-def _operational(number: int) -> str:
+def operational_purpose(number: int) -> str:
+    """Name what operational keys are for, as the box wants it."""
     return f"operational:{number}"

@@ -36,7 +36,8 @@ CREATE TABLE gateway (
     certificate_expires_at_ms bigint NOT NULL,
     heard_at_ms bigint NOT NULL DEFAULT 0,
     software_version text NOT NULL DEFAULT '',
-    coap_port integer NOT NULL DEFAULT 0,
+    coap_uri text NOT NULL DEFAULT '',
+    revoked_at_ms bigint NOT NULL DEFAULT 0,
     desired_revision bigint NOT NULL DEFAULT 1
 );
 
@@ -48,6 +49,8 @@ CREATE TABLE node (
     life_state text NOT NULL CONSTRAINT node_life_state_known CHECK (life_state IN (
         'manufactured', 'claimed', 'commissioned', 'in_service', 'quarantined', 'swapped_out',
         'lost', 'decommissioned')),
+    life_since_ms bigint NOT NULL DEFAULT 0,
+    life_reason text NOT NULL DEFAULT '',
     claim_code_hash text NOT NULL,
     bootstrap_secret_sealed bytea NOT NULL,
     bootstrap_salt bytea NOT NULL,
@@ -71,6 +74,8 @@ CREATE TABLE desired_node (
     node_number integer NOT NULL CONSTRAINT desired_node_node_fkey REFERENCES node (number),
     revision bigint NOT NULL,
     removed boolean NOT NULL DEFAULT false,
+    task text NOT NULL DEFAULT 'serve' CONSTRAINT desired_node_task_known
+        CHECK (task IN ('serve', 'hand_over', 'wipe')),
     operational_secret_sealed bytea NOT NULL,
     operational_salt bytea NOT NULL,
     release_digest bytea,

@@ -60,7 +60,7 @@ class FleetLink:
     Args:
         identity: Key and certificate; replaced when renewed.
         save_identity: Stores a renewed identity.
-        coap_port: Returns the UDP port that is served, for Hello.
+        coap_uri: Returns where nodes find the gateway, for Hello.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class FleetLink:
         tally: Tally,
         *,
         software_version: str,
-        coap_port: Callable[[], int],
+        coap_uri: Callable[[], str],
     ) -> None:
         self._identity = identity
         self._save_identity = save_identity
         self._uplink = uplink
         self._tally = tally
         self._software_version = software_version
-        self._coap_port = coap_port
+        self._coap_uri = coap_uri
         self._told: str | None = None
         self._told_connected = False
 
@@ -253,7 +253,7 @@ class FleetLink:
                 software_version=self._software_version,
                 spool_id=self._uplink.spool_id,
                 desired_revision=self._uplink.desired_revision,
-                coap_port=self._coap_port(),
+                coap_uri=self._coap_uri(),
                 lighting_digest=self._uplink.lighting_digest,
             )
         )

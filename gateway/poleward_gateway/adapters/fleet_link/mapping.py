@@ -24,6 +24,7 @@ from poleward_gateway.domain.nodes import (
     LinkState,
     NodeNumber,
     NodeState,
+    NodeTask,
     OscoreKeys,
 )
 from poleward_gateway.domain.telemetry import Report, Series, Severity
@@ -52,6 +53,11 @@ _COMMAND_STATUSES = {
     CommandStatus.EXPIRED: pb.COMMAND_STATUS_EXPIRED,
     CommandStatus.REFUSED: pb.COMMAND_STATUS_REFUSED,
     CommandStatus.UNREACHABLE: pb.COMMAND_STATUS_UNREACHABLE,
+}
+_TASKS: dict[int, NodeTask] = {
+    pb.NODE_TASK_SERVE: NodeTask.SERVE,
+    pb.NODE_TASK_HAND_OVER: NodeTask.HAND_OVER,
+    pb.NODE_TASK_WIPE: NodeTask.WIPE,
 }
 _SEVERITIES = {
     Severity.INFO: types_pb.EVENT_SEVERITY_INFO,
@@ -203,12 +209,16 @@ def command_from_message(message: pb.Command) -> Command | None:
 
 def desired_from_message(message: pb.DesiredState) -> DesiredChange:
     """Read desired state."""
-    nodes = [node for node in message.nodes if not node.removed]
+    nodes = [node for node in message.nodes if node.task != pb.NODE_TASK_FORGET]
     return DesiredChange(
         revision=message.revision,
         complete=message.complete,
         nodes=tuple(_desired_node(node) for node in nodes),
-        removed=tuple(NodeNumber(node.node_number) for node in message.nodes if node.removed),
+        removed=tuple(
+            NodeNumber(node.node_number)
+            for node in message.nodes
+            if node.task == pb.NODE_TASK_FORGET
+        ),
         release_keys=tuple(message.release_keys),
     )
 
@@ -231,6 +241,8 @@ def _desired_node(message: pb.DesiredNode) -> DesiredNode:
         report_interval_s=message.report_interval_s,
         release_digest=message.release_digest,
         lamp_nominal_w=message.lamp_nominal_w,
+        task=_TASKS.get(message.task, NodeTask.SERVE),
+        gateway_uri=message.gateway_uri,
     )
 
 

@@ -147,6 +147,12 @@ class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
         """UDP port that is bound."""
         return int(self._socket.getsockname()[1])
 
+    @property
+    def bound_host(self) -> str:
+        """Local address that is served; empty when all of them are."""
+        host = str(self._socket.getsockname()[0])
+        return "" if host in ("::", "0.0.0.0") else host  # noqa: S104 - compared, not bound
+
     def local_host_towards(self, address: NodeAddress) -> str:
         """Return the local address from which a peer sees this gateway."""
         if address.local_host is not None:

@@ -19,6 +19,7 @@ from aiocoap.numbers import codes
 from aiocoap.numbers.types import CON
 from aiocoap.pipe import Pipe
 
+from poleward_gateway.adapters.node_link.clone_watch import CloneWatch
 from poleward_gateway.adapters.node_link.datagrams import (
     DatagramInterface,
     DirectPath,
@@ -92,6 +93,8 @@ class NodeEndpoint:
         handler: Answers authenticated requests.
         on_heard: Told of every node that sent an authenticated message under operational keys.
         tally: Counters.
+        on_leaving: Told of a node that is to forget its keys and was heard.
+        clones: Judges authentic requests with old numbers.
         reports: Sees every datagram first.
         insecure_nosec: Hand requests without OSCORE to the handler too.
     """
@@ -103,13 +106,17 @@ class NodeEndpoint:
         on_heard: HeardListener,
         tally: Tally,
         *,
+        on_leaving: Callable[[NodeNumber], None],
+        clones: CloneWatch,
         reports: DirectPath | None = None,
         insecure_nosec: bool = False,
     ) -> None:
         self._table = table
         self._handler = handler
         self._on_heard = on_heard
+        self._on_leaving = on_leaving
         self._tally = tally
+        self._clones = clones
         self._reports = reports
         self._insecure_nosec = insecure_nosec
         self._answering: set[asyncio.Task[None]] = set()
@@ -139,6 +146,12 @@ class NodeEndpoint:
         """Return the URI under which a node reaches this gateway."""
         assert self._datagrams is not None
         host = self._datagrams.local_host_towards(address)
+        return f"coap://[{host}]:{self.port}" if ":" in host else f"coap://{host}:{self.port}"
+
+    def uri_as_seen_from(self, peer: str) -> str:
+        """Return the URI for nodes in the network of a peer, given as host:port."""
+        assert self._datagrams is not None
+        host = self._datagrams.bound_host or _host_towards(peer)
         return f"coap://[{host}]:{self.port}" if ":" in host else f"coap://{host}:{self.port}"
 
     async def close(self) -> None:
@@ -197,6 +210,7 @@ class NodeEndpoint:
 
         The responses are those of RFC 8613, 8.2.
         """
+        context: NodeContext | None = None
         try:
             kid = oscore.verify_start(request).get(oscore.COSE_KID)
             context = self._table.by_kid(kid) if kid is not None else None
@@ -204,12 +218,13 @@ class NodeEndpoint:
                 self._note_unknown(kid, request.remote)
                 return _plain(codes.UNAUTHORIZED, b"Security context not found")
             inner, request_id = context.unprotect(request)
-        except oscore.ReplayErrorWithEcho as challenge:
+        except oscore.ReplayErrorWithEcho as unknown_window:
             self._tally.count("echo_challenges")
-            return challenge.to_message()
+            return unknown_window.to_message()
         except oscore.ReplayError:
             self._tally.count("requests_replayed")
-            return _plain(codes.UNAUTHORIZED, b"Replay detected")
+            challenge = self._clones.answer(context) if context is not None else None
+            return challenge or _plain(codes.UNAUTHORIZED, b"Replay detected")
         except oscore.DecodeError:
             self._tally.count("requests_malformed")
             return _plain(codes.BAD_OPTION, b"Failed to decode COSE")
@@ -246,6 +261,8 @@ class NodeEndpoint:
         context.address = address
         if context.purpose is Purpose.OPERATIONAL:
             self._on_heard((context.node,))
+        elif context.purpose is Purpose.FAREWELL:
+            self._on_leaving(context.node)
 
     def _note_unknown(self, kid: bytes | None, peer: NodeAddress) -> None:
         """Count a request with a key id that nobody has; log each key id once."""
@@ -397,6 +414,20 @@ def _as_unreachable(
     found = NodeUnreachableError(f"node {context.node} cannot be reached: {error!r}")
     found.__cause__ = error
     return found
+
+
+def _host_towards(peer: str) -> str:
+    """Return the local address from which a peer is reached; empty when it cannot be."""
+    host, _, port = peer.rpartition(":")
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_DGRAM
+        )[0]
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except (OSError, ValueError):
+        return ""
 
 
 def _plain(code: Any, words: bytes) -> Any:

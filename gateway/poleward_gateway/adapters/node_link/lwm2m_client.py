@@ -20,6 +20,8 @@ from poleward_gateway.domain.lighting import NodeProgram
 from poleward_gateway.domain.nodes import DeviceFacts, NodeNumber
 from poleward_gateway.domain.updates import PackageResult, PackageState, UpdateReadout
 
+_PARTING_TIMEOUT_S = 3.0
+"""A node that does not answer bootstraps by itself once its keys are refused."""
 _NOT_FOUND = "4.04"
 _CANNOT_COMPOSITE = {"4.05", "5.01"}
 
@@ -73,6 +75,18 @@ class Lwm2mClient:
     async def ask_to_register(self, node: NodeNumber) -> None:
         """Execute Registration Update Trigger."""
         await self._execute(self._context(node), ("1", "0", "8"))
+
+    async def ask_to_bootstrap(self, node: NodeNumber) -> None:
+        """Execute Bootstrap-Request Trigger."""
+        context = self._context(node)
+        await self._execute(context, ("1", "0", "9"), timeout_s=_PARTING_TIMEOUT_S)
+
+    async def wipe(self, node: NodeNumber) -> None:
+        """Execute Factory Reset, the one thing that a farewell context is for."""
+        context = self._table.farewell(node)
+        if context is None:
+            raise NodeUnreachableError(f"the gateway has no keys for node {node}")
+        await self._execute(context, ("3", "0", "5"))
 
     async def write_time(self, node: NodeNumber, now_s: int) -> None:
         """Set the node's clock."""

@@ -73,6 +73,10 @@ class NodeResources:
         for node in self._registry.heard(nodes):
             self._upkeep.heard_unregistered(node)
 
+    def heard_leaving(self, node: NodeNumber) -> None:
+        """Note a message of a node that is to forget its keys."""
+        self._upkeep.wipe(node)
+
     async def handle(self, caller: Caller, request: Any) -> Any:
         """Answer a request."""
         path = request.opt.uri_path
@@ -81,7 +85,7 @@ class NodeResources:
         if path == ("bs",) and post:
             return self._bootstrap(caller, context, request)
         if context.purpose is not Purpose.OPERATIONAL:
-            return _refusal(codes.UNAUTHORIZED, "this context is for bootstrap only")
+            return _refusal(codes.UNAUTHORIZED, "this context is not for that")
         if path == ("dp",) and post:
             return await self._take_pack(context.node, request)
         if path == ("rd",) and post:
@@ -126,7 +130,7 @@ class NodeResources:
         if _query(request).get("ep", desired.endpoint_name) != desired.endpoint_name:
             return _refusal(codes.BAD_REQUEST, "the endpoint name is not this node's")
         endpoint = self._endpoint
-        uri = endpoint.uri_towards(caller.address)
+        uri = desired.gateway_uri or endpoint.uri_towards(caller.address)
 
         async def give_keys() -> None:
             if await bootstrap_server.bootstrap(endpoint, context, desired, uri):

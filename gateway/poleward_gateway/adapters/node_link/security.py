@@ -16,7 +16,7 @@ import structlog
 from aiocoap import oscore
 
 from poleward_gateway.adapters.node_link.datagrams import NodeAddress
-from poleward_gateway.domain.nodes import DesiredNode, NodeNumber, OscoreKeys
+from poleward_gateway.domain.nodes import DesiredNode, NodeNumber, NodeTask, OscoreKeys
 from poleward_gateway.ports import Tally
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +49,8 @@ class Purpose(Enum):
 
     BOOTSTRAP = "bootstrap"
     OPERATIONAL = "operational"
+    FAREWELL = "farewell"
+    """Telling a node that left to forget its keys, and nothing else."""
 
 
 class NodeContext(
@@ -83,6 +85,7 @@ class NodeContext(
         self.sender_sequence_number = numbers[0]
         self.reserved = numbers[0] + SENDER_STEP
         self.reservation: asyncio.Task[None] | None = None
+        self.decrypted: tuple[bytes, Any] = (b"", None)
         self.echo_recovery = secrets.token_bytes(8)
         self.recipient_replay_window = oscore.ReplayWindow(REPLAY_WINDOW, lambda: None)
         if len(numbers) == 3:
@@ -97,6 +100,13 @@ class NodeContext(
     def numbers_left(self) -> int:
         """Sender numbers that may be used before more are reserved."""
         return self.reserved - self.sender_sequence_number
+
+    def _post_decrypt_checks(
+        self, aad: bytes, plaintext: bytes, protected_message: Any, request_id: Any
+    ) -> None:
+        """Keep what was decrypted: aiocoap does not say what an old number came with."""
+        super()._post_decrypt_checks(aad, plaintext, protected_message, request_id)
+        self.decrypted = (plaintext, request_id)
 
     def post_seqnoincrease(self) -> None:
         """Do nothing: `SecurityTable.ready_to_send` reserves ahead of use."""
@@ -157,8 +167,9 @@ class SecurityTable:
         self._numbers = numbers
         self._tally = tally
         self._by_kid: dict[bytes, NodeContext] = {}
-        self._operational: dict[NodeNumber, NodeContext] = {}
-        self._bootstrap: dict[NodeNumber, NodeContext] = {}
+        self._by_purpose: dict[Purpose, dict[NodeNumber, NodeContext]] = {
+            purpose: {} for purpose in Purpose
+        }
         self._by_endpoint_name: dict[str, NodeNumber] = {}
         self._plain: dict[NodeNumber, PlainContext] = {}
 
@@ -178,18 +189,18 @@ class SecurityTable:
         self._by_endpoint_name = {node.endpoint_name: node.number for node in nodes}
         for number in removed:
             self._plain.pop(number, None)
-            self._forget(self._operational.pop(number, None))
-            self._forget(self._bootstrap.pop(number, None))
+        all_wanted = list(_contexts_of(nodes))
+        self._drop_all_but({(node, purpose): keys for node, purpose, keys in all_wanted})
         wanted = [
             (node, purpose, keys)
-            for node, purpose, keys in _contexts_of(nodes)
+            for node, purpose, keys in all_wanted
             if not self._holds(node, purpose, keys)
         ]
         if not wanted:
             return
         found = await self._numbers.open([context_id(keys) for _, _, keys in wanted], SENDER_STEP)
         for node, purpose, keys in wanted:
-            self._forget(self._of(purpose).get(node))
+            self._forget(self._by_purpose[purpose].get(node))
             self._add(NodeContext(node, purpose, keys, found[context_id(keys)]))
 
     def by_kid(self, kid: bytes) -> NodeContext | None:
@@ -198,7 +209,11 @@ class SecurityTable:
 
     def operational(self, node: NodeNumber) -> Context | None:
         """Find the context for everything but bootstrap."""
-        return self._plain.get(node) or self._operational.get(node)
+        return self._plain.get(node) or self._by_purpose[Purpose.OPERATIONAL].get(node)
+
+    def farewell(self, node: NodeNumber) -> Context | None:
+        """Find the context for telling a node to forget its keys."""
+        return self._by_purpose[Purpose.FAREWELL].get(node)
 
     def plain(self, address: NodeAddress) -> PlainContext | None:
         """Find who registered without security from an address."""
@@ -242,11 +257,21 @@ class SecurityTable:
         finally:
             context.reservation = None
 
-    def _of(self, purpose: Purpose) -> dict[NodeNumber, NodeContext]:
-        return self._bootstrap if purpose is Purpose.BOOTSTRAP else self._operational
+    def _drop_all_but(self, wanted: Mapping[tuple[NodeNumber, Purpose], OscoreKeys]) -> None:
+        """Forget contexts that nobody wants; operational ones may still be good for a farewell."""
+        for purpose, held in self._by_purpose.items():
+            for node, context in list(held.items()):
+                if (node, purpose) in wanted:
+                    continue
+                del held[node]
+                if wanted.get((node, Purpose.FAREWELL)) == context.keys:
+                    context.purpose = Purpose.FAREWELL
+                    self._by_purpose[Purpose.FAREWELL][node] = context
+                else:
+                    self._forget(context)
 
     def _holds(self, node: NodeNumber, purpose: Purpose, keys: OscoreKeys) -> bool:
-        held = self._of(purpose).get(node)
+        held = self._by_purpose[purpose].get(node)
         return held is not None and held.keys == keys
 
     def _add(self, context: NodeContext) -> None:
@@ -256,7 +281,7 @@ class SecurityTable:
             self._tally.count("key_id_conflicts")
             _log.error("key_id_conflict", node=context.node, other=other.node)
         self._by_kid[context.recipient_id] = context
-        self._of(context.purpose)[context.node] = context
+        self._by_purpose[context.purpose][context.node] = context
 
     def _forget(self, context: NodeContext | None) -> None:
         if context is not None and self._by_kid.get(context.recipient_id) is context:
@@ -268,7 +293,10 @@ def _contexts_of(
 ) -> Iterable[tuple[NodeNumber, Purpose, OscoreKeys]]:
     """List the contexts that nodes need; a node without keys for a purpose has none."""
     for node in nodes:
+        if node.task is NodeTask.WIPE:
+            yield node.number, Purpose.FAREWELL, node.operational
+            continue
         if node.bootstrap.master_secret:
             yield node.number, Purpose.BOOTSTRAP, node.bootstrap
-        if node.operational.master_secret:
+        if node.operational.master_secret and node.task is NodeTask.SERVE:
             yield node.number, Purpose.OPERATIONAL, node.operational

@@ -8,7 +8,13 @@ import sqlite3
 from typing import Any
 
 from poleward_gateway.adapters.storage.database import Database
-from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, OscoreKeys
+from poleward_gateway.domain.nodes import (
+    DesiredChange,
+    DesiredNode,
+    NodeNumber,
+    NodeTask,
+    OscoreKeys,
+)
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 
 
@@ -134,6 +140,8 @@ def _node_to_text(node: DesiredNode) -> str:
             "report_interval_s": node.report_interval_s,
             "release_digest": node.release_digest.hex(),
             "lamp_nominal_w": node.lamp_nominal_w,
+            "task": node.task.value,
+            "gateway_uri": node.gateway_uri,
         }
     )
 
@@ -149,6 +157,8 @@ def _node_from_text(number: NodeNumber, text: str) -> DesiredNode:
         report_interval_s=fields["report_interval_s"],
         release_digest=bytes.fromhex(fields["release_digest"]),
         lamp_nominal_w=fields["lamp_nominal_w"],
+        task=NodeTask(fields["task"]),
+        gateway_uri=fields["gateway_uri"],
     )
 
 

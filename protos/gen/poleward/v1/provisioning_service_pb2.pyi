@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,50 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _NodeStep:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NodeStepEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NodeStep.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NODE_STEP_UNSPECIFIED: _NodeStep.ValueType  # 0
+    """Not set."""
+    NODE_STEP_COMMISSION: _NodeStep.ValueType  # 1
+    """Signed off."""
+    NODE_STEP_MOVE: _NodeStep.ValueType  # 2
+    """Moved to another gateway."""
+    NODE_STEP_ROTATE: _NodeStep.ValueType  # 3
+    """Given other operational keys."""
+    NODE_STEP_QUARANTINE: _NodeStep.ValueType  # 4
+    """Kept from everything until somebody has looked at it."""
+    NODE_STEP_RELEASE: _NodeStep.ValueType  # 5
+    """Let out of quarantine, or taken back into stock."""
+    NODE_STEP_LOSE: _NodeStep.ValueType  # 6
+    """Reported lost."""
+    NODE_STEP_DECOMMISSION: _NodeStep.ValueType  # 7
+    """Taken out of service for ever."""
+
+class NodeStep(_NodeStep, metaclass=_NodeStepEnumTypeWrapper):
+    """NodeStep is something that happens to a node."""
+
+NODE_STEP_UNSPECIFIED: NodeStep.ValueType  # 0
+"""Not set."""
+NODE_STEP_COMMISSION: NodeStep.ValueType  # 1
+"""Signed off."""
+NODE_STEP_MOVE: NodeStep.ValueType  # 2
+"""Moved to another gateway."""
+NODE_STEP_ROTATE: NodeStep.ValueType  # 3
+"""Given other operational keys."""
+NODE_STEP_QUARANTINE: NodeStep.ValueType  # 4
+"""Kept from everything until somebody has looked at it."""
+NODE_STEP_RELEASE: NodeStep.ValueType  # 5
+"""Let out of quarantine, or taken back into stock."""
+NODE_STEP_LOSE: NodeStep.ValueType  # 6
+"""Reported lost."""
+NODE_STEP_DECOMMISSION: NodeStep.ValueType  # 7
+"""Taken out of service for ever."""
+Global___NodeStep: _TypeAlias = NodeStep  # noqa: Y015
 
 @_typing.final
 class ManufacturedNode(_message.Message):
@@ -115,6 +160,8 @@ class CommissionRequest(_message.Message):
     POLE_CODE_FIELD_NUMBER: _builtins.int
     GATEWAY_NAME_FIELD_NUMBER: _builtins.int
     REPORT_INTERVAL_S_FIELD_NUMBER: _builtins.int
+    SWAP_FIELD_NUMBER: _builtins.int
+    CLAIM_ONLY_FIELD_NUMBER: _builtins.int
     mac: _builtins.str
     """EUI-48 of the node in lower-case hex."""
     claim_code: _builtins.str
@@ -122,9 +169,13 @@ class CommissionRequest(_message.Message):
     pole_code: _builtins.str
     """Pole to put it into."""
     gateway_name: _builtins.str
-    """Gateway that serves it."""
+    """Gateway that serves it; empty for the nearest in the administrative tree."""
     report_interval_s: _builtins.int
     """Interval between the node's reports, in seconds; 0 for the default of 60."""
+    swap: _builtins.bool
+    """Take the node that stands in the pole out of it."""
+    claim_only: _builtins.bool
+    """Only claim the node: it works, and is signed off after its checks."""
     def __init__(
         self,
         *,
@@ -133,10 +184,12 @@ class CommissionRequest(_message.Message):
         pole_code: _builtins.str = ...,
         gateway_name: _builtins.str = ...,
         report_interval_s: _builtins.int = ...,
+        swap: _builtins.bool = ...,
+        claim_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_code", b"claim_code", "gateway_name", b"gateway_name", "mac", b"mac", "pole_code", b"pole_code", "report_interval_s", b"report_interval_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim_code", b"claim_code", "claim_only", b"claim_only", "gateway_name", b"gateway_name", "mac", b"mac", "pole_code", b"pole_code", "report_interval_s", b"report_interval_s", "swap", b"swap"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,3 +216,165 @@ class CommissionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommissionResponse: _TypeAlias = CommissionResponse  # noqa: Y015
+
+@_typing.final
+class NodeLife(_message.Message):
+    """NodeLife is where a node stands in its life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    LIFE_STATE_FIELD_NUMBER: _builtins.int
+    LIFE_SINCE_MS_FIELD_NUMBER: _builtins.int
+    LIFE_REASON_FIELD_NUMBER: _builtins.int
+    BOARD_PROFILE_FIELD_NUMBER: _builtins.int
+    POLE_CODE_FIELD_NUMBER: _builtins.int
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    NEXT_STEPS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number of the node."""
+    mac: _builtins.str
+    """EUI-48 in lower-case hex."""
+    life_state: _builtins.str
+    """State: manufactured, claimed, commissioned, in_service, quarantined, swapped_out, lost, decommissioned."""
+    life_since_ms: _builtins.int
+    """Since when, Unix milliseconds; 0 for its import."""
+    life_reason: _builtins.str
+    """Why, for people; may be empty."""
+    board_profile: _builtins.str
+    """Board profile."""
+    pole_code: _builtins.str
+    """Pole it stands in; empty for none."""
+    gateway_name: _builtins.str
+    """Gateway that serves it; empty for none."""
+    @_builtins.property
+    def next_steps(self) -> _containers.RepeatedScalarFieldContainer[Global___NodeStep.ValueType]:
+        """What may happen to it next."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        mac: _builtins.str = ...,
+        life_state: _builtins.str = ...,
+        life_since_ms: _builtins.int = ...,
+        life_reason: _builtins.str = ...,
+        board_profile: _builtins.str = ...,
+        pole_code: _builtins.str = ...,
+        gateway_name: _builtins.str = ...,
+        next_steps: _abc.Iterable[Global___NodeStep.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board_profile", b"board_profile", "gateway_name", b"gateway_name", "life_reason", b"life_reason", "life_since_ms", b"life_since_ms", "life_state", b"life_state", "mac", b"mac", "next_steps", b"next_steps", "number", b"number", "pole_code", b"pole_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeLife: _TypeAlias = NodeLife  # noqa: Y015
+
+@_typing.final
+class GetNodeRequest(_message.Message):
+    """GetNodeRequest names a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Number, EUI-48 in lower-case hex, or endpoint name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNodeRequest: _TypeAlias = GetNodeRequest  # noqa: Y015
+
+@_typing.final
+class GetNodeResponse(_message.Message):
+    """GetNodeResponse carries the node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def node(self) -> Global___NodeLife:
+        """The node."""
+
+    def __init__(
+        self,
+        *,
+        node: Global___NodeLife | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNodeResponse: _TypeAlias = GetNodeResponse  # noqa: Y015
+
+@_typing.final
+class TakeNodeStepRequest(_message.Message):
+    """TakeNodeStepRequest says what is to happen to which nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    step: Global___NodeStep.ValueType
+    """What is to happen."""
+    gateway_name: _builtins.str
+    """Where nodes are moved to; only with NODE_STEP_MOVE."""
+    reason: _builtins.str
+    """Why, for people and the audit record."""
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Numbers, EUI-48s or endpoint names."""
+
+    def __init__(
+        self,
+        *,
+        step: Global___NodeStep.ValueType = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        gateway_name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_name", b"gateway_name", "names", b"names", "reason", b"reason", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeNodeStepRequest: _TypeAlias = TakeNodeStepRequest  # noqa: Y015
+
+@_typing.final
+class TakeNodeStepResponse(_message.Message):
+    """TakeNodeStepResponse carries the nodes as they are now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeLife]:
+        """The nodes, in the order of the request."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___NodeLife] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeNodeStepResponse: _TypeAlias = TakeNodeStepResponse  # noqa: Y015

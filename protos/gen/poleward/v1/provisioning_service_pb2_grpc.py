@@ -45,6 +45,16 @@ class ProvisioningServiceStub:
                 request_serializer=poleward_dot_v1_dot_provisioning__service__pb2.CommissionRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.CommissionResponse.FromString,
                 _registered_method=True)
+        self.GetNode = channel.unary_unary(
+                '/poleward.v1.ProvisioningService/GetNode',
+                request_serializer=poleward_dot_v1_dot_provisioning__service__pb2.GetNodeRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.GetNodeResponse.FromString,
+                _registered_method=True)
+        self.TakeNodeStep = channel.unary_unary(
+                '/poleward.v1.ProvisioningService/TakeNodeStep',
+                request_serializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.FromString,
+                _registered_method=True)
 
 
 class ProvisioningServiceServicer:
@@ -65,6 +75,20 @@ class ProvisioningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetNode(self, request, context):
+        """GetNode returns where a node stands in its life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeNodeStep(self, request, context):
+        """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvisioningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_ProvisioningServiceServicer_to_server(servicer, server):
                     servicer.Commission,
                     request_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.CommissionRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_provisioning__service__pb2.CommissionResponse.SerializeToString,
+            ),
+            'GetNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNode,
+                    request_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.GetNodeRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_provisioning__service__pb2.GetNodeResponse.SerializeToString,
+            ),
+            'TakeNodeStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeNodeStep,
+                    request_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class ProvisioningService:
             '/poleward.v1.ProvisioningService/Commission',
             poleward_dot_v1_dot_provisioning__service__pb2.CommissionRequest.SerializeToString,
             poleward_dot_v1_dot_provisioning__service__pb2.CommissionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.ProvisioningService/GetNode',
+            poleward_dot_v1_dot_provisioning__service__pb2.GetNodeRequest.SerializeToString,
+            poleward_dot_v1_dot_provisioning__service__pb2.GetNodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeNodeStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.ProvisioningService/TakeNodeStep',
+            poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.SerializeToString,
+            poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class ProvisioningServiceStub:
     """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing."""
     Commission: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.CommissionRequest, _provisioning_service_pb2.CommissionResponse]
     """Commission puts a node into a pole behind a gateway and makes its operational keys."""
+    GetNode: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.GetNodeRequest, _provisioning_service_pb2.GetNodeResponse]
+    """GetNode returns where a node stands in its life."""
+    TakeNodeStep: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.TakeNodeStepRequest, _provisioning_service_pb2.TakeNodeStepResponse]
+    """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
 
 @_typing.type_check_only
 class ProvisioningServiceAsyncStub(ProvisioningServiceStub):
@@ -47,6 +51,10 @@ class ProvisioningServiceAsyncStub(ProvisioningServiceStub):
     """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing."""
     Commission: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.CommissionRequest, _provisioning_service_pb2.CommissionResponse]  # type: ignore[assignment]
     """Commission puts a node into a pole behind a gateway and makes its operational keys."""
+    GetNode: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.GetNodeRequest, _provisioning_service_pb2.GetNodeResponse]  # type: ignore[assignment]
+    """GetNode returns where a node stands in its life."""
+    TakeNodeStep: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.TakeNodeStepRequest, _provisioning_service_pb2.TakeNodeStepResponse]  # type: ignore[assignment]
+    """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
 
 class ProvisioningServiceServicer(metaclass=_abc_1.ABCMeta):
     """ProvisioningService registers nodes from the factory and puts them into poles."""
@@ -66,5 +74,21 @@ class ProvisioningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provisioning_service_pb2.CommissionResponse, _abc.Awaitable[_provisioning_service_pb2.CommissionResponse]]:
         """Commission puts a node into a pole behind a gateway and makes its operational keys."""
+
+    @_abc_1.abstractmethod
+    def GetNode(
+        self,
+        request: _provisioning_service_pb2.GetNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provisioning_service_pb2.GetNodeResponse, _abc.Awaitable[_provisioning_service_pb2.GetNodeResponse]]:
+        """GetNode returns where a node stands in its life."""
+
+    @_abc_1.abstractmethod
+    def TakeNodeStep(
+        self,
+        request: _provisioning_service_pb2.TakeNodeStepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provisioning_service_pb2.TakeNodeStepResponse, _abc.Awaitable[_provisioning_service_pb2.TakeNodeStepResponse]]:
+        """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
 
 def add_ProvisioningServiceServicer_to_server(servicer: ProvisioningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

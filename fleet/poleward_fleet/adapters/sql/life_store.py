@@ -1,0 +1,267 @@
+"""The lives of nodes in PostgreSQL: state, pole, gateway and keys change together or not at all.
+
+Not which steps are possible (domain/life_cycle.py), nor what gateways read of it (node_store.py).
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from poleward_fleet.adapters.sql.database import Database, broken_constraint
+from poleward_fleet.adapters.sql.node_store import NEXT_REVISION, operational_purpose
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.errors import ConflictError, NotFoundError
+from poleward_fleet.domain.identity import FreshKeys, NodeIdentity, endpoint_name
+from poleward_fleet.domain.inventory import LifeState
+from poleward_fleet.domain.life_cycle import Keys, Transition
+
+_IDENTITY = text(
+    "SELECT n.number, n.mac, n.claim_code_hash, n.life_state, n.life_since_ms, n.life_reason, "
+    "n.board_profile, coalesce(n.pole_code, '') AS pole_code, "
+    "coalesce(p.area_code, '') AS area_code, coalesce(n.gateway_name, '') AS gateway_name "
+    "FROM node n LEFT JOIN pole p ON p.code = n.pole_code WHERE n.mac = :mac OR n.number = :number"
+)
+# One round trip: the gateway's revision, the node, what the gateway owes it.
+_CLAIM = text(
+    """
+WITH serving AS (
+    UPDATE gateway SET desired_revision = desired_revision + 1
+    WHERE name = :gateway_name AND revoked_at_ms = 0 RETURNING name, desired_revision
+), assigned AS (
+    UPDATE node SET life_state = :after, life_since_ms = :now_ms, life_reason = '',
+        pole_code = :pole_code, gateway_name = :gateway_name, link_state = 'unknown',
+        heard_at_ms = 0, report_interval_s = :interval_s
+    WHERE number = :number AND life_state = :before AND EXISTS (SELECT FROM serving)
+    RETURNING number
+)
+INSERT INTO desired_node (gateway_name, node_number, revision, operational_secret_sealed,
+    operational_salt)
+SELECT name, number, desired_revision, :secret, :salt FROM serving, assigned
+ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision,
+    removed = false, task = 'serve', release_digest = NULL,
+    operational_secret_sealed = excluded.operational_secret_sealed,
+    operational_salt = excluded.operational_salt
+RETURNING revision
+"""
+)
+_SERVES = text("SELECT name FROM gateway WHERE name = :gateway_name AND revoked_at_ms = 0")
+_CHANGE = text(
+    "UPDATE node SET life_state = :after, "
+    "life_since_ms = CASE WHEN :after = :before THEN life_since_ms ELSE :now_ms END, "
+    "life_reason = :reason, "
+    "pole_code = CASE WHEN :leaves THEN NULL ELSE pole_code END, "
+    "gateway_name = CASE WHEN :leaves THEN NULL WHEN :gateway_name = '' THEN gateway_name "
+    "ELSE :gateway_name END, "
+    "link_state = CASE WHEN :keys = 'kept' THEN link_state WHEN :keys = 'fresh' THEN 'unknown' "
+    "ELSE 'offline' END "
+    "WHERE number = :number AND life_state = :before RETURNING gateway_name"
+)
+_OWING = text(
+    "SELECT gateway_name FROM desired_node WHERE node_number = :number AND NOT removed "
+    "ORDER BY gateway_name FOR UPDATE"
+)
+_OWE = text(
+    "UPDATE desired_node SET removed = :removed, task = :task, release_digest = NULL, "
+    "revision = :revision WHERE gateway_name = :gateway_name AND node_number = :number"
+)
+_GIVE_KEYS = text(
+    "INSERT INTO desired_node (gateway_name, node_number, revision, task, "
+    "operational_secret_sealed, operational_salt) "
+    "VALUES (:gateway_name, :number, :revision, :task, :secret, :salt) "
+    "ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision, "
+    "removed = false, task = excluded.task, "
+    "operational_secret_sealed = excluded.operational_secret_sealed, "
+    "operational_salt = excluded.operational_salt"
+)
+_GATEWAY_FOR = text(
+    "SELECT g.name FROM unnest(CAST(:areas AS text[])) WITH ORDINALITY AS a (code, distance) "
+    "JOIN gateway g ON g.area_code = a.code AND g.revoked_at_ms = 0 "
+    "ORDER BY a.distance, (SELECT count(*) FROM node n WHERE n.gateway_name = g.name), g.name "
+    "LIMIT 1"
+)
+_COUNT_STEPS = text(
+    "SELECT count(*) AS steps FROM audit "
+    "WHERE actor = :actor AND action = :action AND at_ms >= :since_ms"
+)
+
+
+class SqlLifeStore:
+    """LifeStore on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def identity(self, name: str) -> NodeIdentity | None:
+        """Return a node by MAC, endpoint name or number."""
+        number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else -1
+        mac = name.removeprefix(endpoint_name(""))
+        rows = await self._database.rows(_IDENTITY, {"mac": mac, "number": number})
+        if not rows:
+            return None
+        fields = dict(rows[0]._mapping)
+        return NodeIdentity(**fields | {"life_state": LifeState(fields["life_state"])})
+
+    async def claim(
+        self,
+        node_number: int,
+        steps: Sequence[Transition],
+        *,
+        pole_code: str,
+        gateway_name: str,
+        keys: FreshKeys,
+        report_interval_s: int,
+        swapped: tuple[int, Transition] | None,
+        audit: Sequence[AuditEntry],
+    ) -> None:
+        """Put a node into a pole behind a gateway, all of it or nothing."""
+        try:
+            async with self._database.begin() as connection:
+                if swapped is not None:
+                    await self._carry_out(connection, *swapped, reason="")
+                made = await connection.execute(
+                    _CLAIM,
+                    {
+                        "number": node_number,
+                        "before": steps[0].before.value,
+                        "after": steps[-1].after.value,
+                        "now_ms": self._database.clock.now_ms(),
+                        "pole_code": pole_code,
+                        "gateway_name": gateway_name,
+                        "interval_s": report_interval_s,
+                        **self._sealed(node_number, keys),
+                    },
+                )
+                if made.scalar_one_or_none() is None:
+                    await _require_gateway(connection, gateway_name)
+                    raise _changed_meanwhile(node_number)
+                for entry in audit:
+                    await self._database.audit(connection, entry)
+        except IntegrityError as error:
+            if broken_constraint(error) == "node_pole_fkey":
+                raise NotFoundError(f"pole {pole_code} does not exist; import it first") from error
+            if broken_constraint(error) == "node_pole_key":
+                raise ConflictError(
+                    f"somebody else put a node into pole {pole_code} at the same moment"
+                ) from error
+            raise
+
+    async def change(
+        self,
+        node_number: int,
+        transition: Transition,
+        *,
+        reason: str,
+        gateway_name: str = "",
+        keys: FreshKeys | None = None,
+        audit: AuditEntry,
+    ) -> frozenset[str]:
+        """Carry out a step, all of it or nothing; return the gateways whose state changed."""
+        async with self._database.begin() as connection:
+            changed = await self._carry_out(
+                connection,
+                node_number,
+                transition,
+                reason=reason,
+                gateway_name=gateway_name,
+                keys=keys,
+            )
+            await self._database.audit(connection, audit)
+        return changed
+
+    async def gateway_for(self, area_codes: Sequence[str]) -> str | None:
+        """Return the gateway with the fewest nodes in the first of these areas that has one."""
+        rows = await self._database.rows(_GATEWAY_FOR, {"areas": list(area_codes)})
+        return rows[0].name if rows else None
+
+    async def count_steps(self, actor: str, action: str, since_ms: int) -> int:
+        """Count how often somebody did something since a moment, from the audit record."""
+        parameters = {"actor": actor, "action": action, "since_ms": since_ms}
+        return int((await self._database.rows(_COUNT_STEPS, parameters))[0].steps)
+
+    async def _carry_out(
+        self,
+        connection: AsyncConnection,
+        node_number: int,
+        transition: Transition,
+        *,
+        reason: str,
+        gateway_name: str = "",
+        keys: FreshKeys | None = None,
+    ) -> frozenset[str]:
+        if gateway_name:
+            await _require_gateway(connection, gateway_name)
+        named = {"number": node_number}
+        done = await connection.execute(
+            _CHANGE,
+            {
+                "number": node_number,
+                "before": transition.before.value,
+                "after": transition.after.value,
+                "now_ms": self._database.clock.now_ms(),
+                "reason": reason,
+                "leaves": transition.leaves_pole,
+                "gateway_name": gateway_name,
+                "keys": transition.keys.value,
+            },
+        )
+        row = done.one_or_none()
+        if row is None:
+            raise _changed_meanwhile(node_number)
+        if transition.keys is Keys.KEPT:
+            return frozenset()
+        owing = (await connection.execute(_OWING, named)).scalars().all()
+        if transition.keys is Keys.FRESH and keys is not None:
+            return await self._give_keys(
+                connection, node_number, keys, serving=row.gateway_name, owing=owing
+            )
+        is_wiped = transition.keys is Keys.WIPED
+        for name in owing:
+            gateway = {"gateway_name": name}
+            revision = (await connection.execute(NEXT_REVISION, gateway)).scalar_one()
+            duty = {"removed": not is_wiped, "task": "wipe" if is_wiped else "serve"}
+            await connection.execute(_OWE, named | gateway | duty | {"revision": revision})
+        return frozenset(owing)
+
+    async def _give_keys(
+        self,
+        connection: AsyncConnection,
+        node_number: int,
+        keys: FreshKeys,
+        *,
+        serving: str,
+        owing: Sequence[str],
+    ) -> frozenset[str]:
+        """Give the serving gateway a node's keys, and the others what to hand it over with."""
+        gateways = frozenset((serving, *owing))
+        # In one order everywhere: two moves at once must not wait for each other.
+        for name in sorted(gateways):
+            gateway = {"gateway_name": name}
+            revision = (await connection.execute(NEXT_REVISION, gateway)).scalar_one()
+            task = "serve" if name == serving else "hand_over"
+            await connection.execute(
+                _GIVE_KEYS,
+                {
+                    "number": node_number,
+                    "revision": revision,
+                    "task": task,
+                    **gateway,
+                    **self._sealed(node_number, keys),
+                },
+            )
+        return gateways
+
+    def _sealed(self, node_number: int, keys: FreshKeys) -> dict[str, bytes]:
+        purpose = operational_purpose(node_number)
+        return {"secret": self._database.box.seal(keys.secret, purpose), "salt": keys.salt}
+
+
+async def _require_gateway(connection: AsyncConnection, gateway_name: str) -> None:
+    known = await connection.execute(_SERVES, {"gateway_name": gateway_name})
+    if known.one_or_none() is None:
+        raise NotFoundError(f"gateway {gateway_name} does not exist or was revoked; enrol it first")
+
+
+def _changed_meanwhile(node_number: int) -> ConflictError:
+    return ConflictError(f"node {node_number} was changed at the same moment; look at it again")
