@@ -6,6 +6,7 @@ Not the resources (resources.py) and not what is asked of nodes (lwm2m_client.py
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

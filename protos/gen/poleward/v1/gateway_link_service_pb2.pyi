@@ -105,6 +105,38 @@ UPDATE_STATE_FAILED: UpdateState.ValueType  # 9
 """It failed and may be tried again."""
 Global___UpdateState: _TypeAlias = UpdateState  # noqa: Y015
 
+class _NodeTask:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NodeTaskEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NodeTask.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NODE_TASK_UNSPECIFIED: _NodeTask.ValueType  # 0
+    """Not set."""
+    NODE_TASK_SERVE: _NodeTask.ValueType  # 1
+    """Serve it."""
+    NODE_TASK_HAND_OVER: _NodeTask.ValueType  # 2
+    """Have it bootstrap and give it the keys and the address of its next gateway."""
+    NODE_TASK_WIPE: _NodeTask.ValueType  # 3
+    """Have it forget its operational keys, which are good for nothing else any more."""
+    NODE_TASK_FORGET: _NodeTask.ValueType  # 4
+    """Taken from this gateway: forget its keys."""
+
+class NodeTask(_NodeTask, metaclass=_NodeTaskEnumTypeWrapper):
+    """NodeTask is what a gateway owes a node."""
+
+NODE_TASK_UNSPECIFIED: NodeTask.ValueType  # 0
+"""Not set."""
+NODE_TASK_SERVE: NodeTask.ValueType  # 1
+"""Serve it."""
+NODE_TASK_HAND_OVER: NodeTask.ValueType  # 2
+"""Have it bootstrap and give it the keys and the address of its next gateway."""
+NODE_TASK_WIPE: NodeTask.ValueType  # 3
+"""Have it forget its operational keys, which are good for nothing else any more."""
+NODE_TASK_FORGET: NodeTask.ValueType  # 4
+"""Taken from this gateway: forget its keys."""
+Global___NodeTask: _TypeAlias = NodeTask  # noqa: Y015
+
 class _CommandStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -258,7 +290,7 @@ class Hello(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _builtins.int
     SPOOL_ID_FIELD_NUMBER: _builtins.int
     DESIRED_REVISION_FIELD_NUMBER: _builtins.int
-    COAP_PORT_FIELD_NUMBER: _builtins.int
+    COAP_URI_FIELD_NUMBER: _builtins.int
     LIGHTING_DIGEST_FIELD_NUMBER: _builtins.int
     software_version: _builtins.str
     """Software version of the gateway."""
@@ -266,8 +298,8 @@ class Hello(_message.Message):
     """Random id of the spool, made when the spool was created; batch numbers count within it."""
     desired_revision: _builtins.int
     """Revision of the desired state that the gateway holds; 0 for none."""
-    coap_port: _builtins.int
-    """UDP port on which the gateway serves nodes."""
+    coap_uri: _builtins.str
+    """Where nodes find the gateway, e.g. "coap://192.0.2.7:5683"."""
     lighting_digest: _builtins.bytes
     """Digest of the lighting that the gateway holds; empty for none."""
     def __init__(
@@ -276,12 +308,12 @@ class Hello(_message.Message):
         software_version: _builtins.str = ...,
         spool_id: _builtins.str = ...,
         desired_revision: _builtins.int = ...,
-        coap_port: _builtins.int = ...,
+        coap_uri: _builtins.str = ...,
         lighting_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_port", b"coap_port", "desired_revision", b"desired_revision", "lighting_digest", b"lighting_digest", "software_version", b"software_version", "spool_id", b"spool_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_uri", b"coap_uri", "desired_revision", b"desired_revision", "lighting_digest", b"lighting_digest", "software_version", b"software_version", "spool_id", b"spool_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -596,8 +628,9 @@ class DesiredNode(_message.Message):
     OPERATIONAL_FIELD_NUMBER: _builtins.int
     REPORT_INTERVAL_S_FIELD_NUMBER: _builtins.int
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
-    REMOVED_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
     LAMP_NOMINAL_W_FIELD_NUMBER: _builtins.int
+    GATEWAY_URI_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
     endpoint_name: _builtins.str
@@ -606,10 +639,12 @@ class DesiredNode(_message.Message):
     """Interval between reports, in seconds."""
     release_digest: _builtins.bytes
     """SHA-256 of the envelope of the release the node should run; empty when none is desired."""
-    removed: _builtins.bool
-    """Taken from this gateway: forget its keys."""
+    task: Global___NodeTask.ValueType
+    """What the gateway owes the node."""
     lamp_nominal_w: _builtins.int
     """Nominal wattage of the lamp, in watts."""
+    gateway_uri: _builtins.str
+    """Where the node finds its next gateway; only with NODE_TASK_HAND_OVER."""
     @_builtins.property
     def bootstrap(self) -> Global___OscoreKeys:
         """Context for bootstrap only."""
@@ -627,12 +662,13 @@ class DesiredNode(_message.Message):
         operational: Global___OscoreKeys | None = ...,
         report_interval_s: _builtins.int = ...,
         release_digest: _builtins.bytes = ...,
-        removed: _builtins.bool = ...,
+        task: Global___NodeTask.ValueType = ...,
         lamp_nominal_w: _builtins.int = ...,
+        gateway_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "operational", b"operational"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "endpoint_name", b"endpoint_name", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "removed", b"removed", "report_interval_s", b"report_interval_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
