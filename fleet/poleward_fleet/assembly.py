@@ -34,6 +34,7 @@ from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.audit import AuditService
+from poleward_fleet.services.bulk import BulkService
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.city_map import CityMap
 from poleward_fleet.services.commands import CommandService
@@ -67,6 +68,7 @@ class Fleet:
     administration: AccountAdministration
     approvals: ApprovalService
     audit: AuditService
+    bulk: BulkService
     changes: ChangeBroadcast
     city_map: CityMap
     commands: CommandService
@@ -121,11 +123,13 @@ def assemble(
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
     lives = NodeLifeService(life_store, node_store, areas, links, changes, clock)
+    administration = AccountAdministration(account_store, accounts, hasher, areas, clock)
     return Fleet(
         accounts=accounts,
-        administration=AccountAdministration(account_store, accounts, hasher, areas, clock),
+        administration=administration,
         approvals=ApprovalService(SqlApprovalStore(database), areas, clock),
         audit=AuditService(audit_store),
+        bulk=BulkService(inventory_store, inventory, administration, areas, changes),
         changes=changes,
         city_map=city_map,
         commands=CommandService(command_store, links, inventory, clock),

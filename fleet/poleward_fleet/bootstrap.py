@@ -22,6 +22,7 @@ from poleward_fleet.adapters.certificates import write_secret
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
@@ -240,6 +241,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         api_server,
         AccountServicer(accounts, fleet.administration),
         ApprovalServicer(accounts, fleet.approvals),
+        BulkServicer(accounts, fleet.bulk),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
         ProvisioningServicer(accounts, fleet.provisioning, fleet.lives),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),

@@ -113,37 +113,11 @@ def test_a_duration_of_more_than_a_week_is_wrong_usage(fleet: RunningFleet) -> N
     assert "10080" in done.stderr
 
 
-def test_poles_are_imported_from_csv(fleet: RunningFleet, tmp_path: Path) -> None:
-    file = tmp_path / "poles.csv"
-    file.write_text(
-        "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w,equipment\n"
-        "P1,990000000000,51.5,-2.5,60,lamp air\n"
-    )
-    done = poleward("pole", "import", str(file), "--json", fleet=fleet)
-    assert json.loads(done.stdout) == {"created": 1, "updated": 0}
-    assert list(fleet.fake.poles[0].pole.equipment) == ["lamp", "air"]
+def test_poles_are_listed(fleet: RunningFleet) -> None:
+    pole = inventory.Pole(code="P1", area_code="990000000000", equipment=["lamp"])
+    fleet.fake.poles.append(inventory.PoleView(pole=pole))
     listed = poleward("pole", "list", "--json", fleet=fleet)
     assert json.loads(listed.stdout)["poles"][0]["pole"]["code"] == "P1"
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("code,latitude_deg\n", "no column"),
-        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP,9,north,0,1\n", "line 2"),
-        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP,9,91,0,1\n", "line 2"),
-        ("code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\nP\n", "line 2"),
-    ],
-)
-def test_a_bad_row_is_named_and_nothing_imported(
-    fleet: RunningFleet, tmp_path: Path, content: str, message: str
-) -> None:
-    file = tmp_path / "poles.csv"
-    file.write_text(content)
-    done = poleward("pole", "import", str(file), fleet=fleet)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert fleet.fake.poles == []
 
 
 def test_a_rollout_names_its_release_by_version(fleet: RunningFleet) -> None:

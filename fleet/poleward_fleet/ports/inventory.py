@@ -31,6 +31,9 @@ class InventoryStore(Protocol):
             InvalidError: An area does not exist or a value is out of range.
         """
 
+    async def poles_named(self, codes: Collection[str]) -> dict[str, Pole]:
+        """Return those of the poles that are there, wherever they stand."""
+
     async def poles(
         self, allowed: AllowedAreas, *, after: str, limit: int, containing: str = ""
     ) -> list[PoleView]:

@@ -8,7 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import ForbiddenError, InvalidError, NotFoundError
+from poleward_fleet.domain.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
 from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView
 from poleward_fleet.domain.telemetry import LatestValue
 from poleward_fleet.ports.inventory import InventoryStore
@@ -66,6 +71,7 @@ class InventoryService:
         Raises:
             InvalidError: A code comes twice, or a value makes no sense.
             NotFoundError: An area is not the principal's.
+            ConflictError: A code is taken by a pole outside the principal's area.
         """
         allowed = await self._areas.allowed(principal, Permission.EDIT_INVENTORY)
         seen: set[str] = set()
@@ -79,6 +85,10 @@ class InventoryService:
                 raise NotFoundError(f"area {pole.area_code} of pole {pole.code} does not exist")
         if not poles:
             return 0, 0
+        if allowed is not None:
+            for code, pole in (await self._store.poles_named(seen)).items():
+                if pole.area_code not in allowed:
+                    raise ConflictError(f"pole code {code} is taken by a pole outside your area")
         subject = poles[0].code if len(poles) == 1 else f"{len(poles)} poles"
         counts = await self._store.put_poles(
             poles, AuditEntry(principal.name, "pole.import", subject)

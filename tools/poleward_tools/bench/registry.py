@@ -118,6 +118,11 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "import",
+            "50,000 poles as CSV over the API: rehearsed, imported, imported again, exported",
+            _in_module("bulk_import"),
+        ),
+        Benchmark(
             "map",
             "the first screen of 100,000 poles, and moving it, in Chromium",
             _in_module("city_map"),

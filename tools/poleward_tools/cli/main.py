@@ -11,6 +11,7 @@ import typer
 from poleward_tools import exit_codes
 from poleward_tools.cli import (
     approval,
+    area,
     bench,
     board,
     demo,
@@ -28,6 +29,7 @@ from poleward_tools.cli import (
     rig,
     role,
     rollout,
+    table,
     token,
     user,
 )
@@ -52,15 +54,18 @@ app.add_typer(pole.app, name="pole")
 app.add_typer(lamp.app, name="lamp")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(table.import_app, name="import")
 app.add_typer(user.app, name="user")
 app.add_typer(role.app, name="role")
 app.add_typer(token.app, name="token")
+app.add_typer(area.app, name="area")
 app.add_typer(approval.app, name="approval")
 app.add_typer(rig.app, name="rig")
 app.add_typer(board.app, name="board")
 app.add_typer(image.app, name="image")
 app.add_typer(factory.app, name="factory")
 app.command("flash")(flash.flash)
+app.command("export")(table.export)
 app.command("login")(login.login)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)

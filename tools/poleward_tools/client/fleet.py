@@ -29,6 +29,7 @@ from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
 from poleward_tools.client.profile import FleetProfile
+from poleward_tools.client.tables import TableCalls
 
 _TIMEOUT_S = 30.0
 _TRANSFER_TIMEOUT_S = 300.0
@@ -48,6 +49,7 @@ class FleetClient:
         self._channel = open_channel(self._address, ca_pem, profile.token)
         self.accounts = AccountCalls(self._channel, self._address)
         self.approvals = ApprovalCalls(self._channel, self._address)
+        self.tables = TableCalls(self._channel, self._address)
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)
         self._inventory = InventoryServiceStub(self._channel)

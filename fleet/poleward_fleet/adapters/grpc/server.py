@@ -12,6 +12,7 @@ from poleward.v1 import (
     account_service_pb2_grpc,
     approval_service_pb2_grpc,
     artifact_service_pb2_grpc,
+    bulk_service_pb2_grpc,
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
     inventory_service_pb2_grpc,
@@ -23,6 +24,7 @@ from poleward.v1 import (
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
@@ -53,6 +55,7 @@ _API_SERVICES = (
     "AccountService",
     "ApprovalService",
     "ArtifactService",
+    "BulkService",
     "EnrollmentService",
     "InventoryService",
     "ProvisioningService",
@@ -84,6 +87,7 @@ async def add_api_services(
     server: grpc.aio.Server,
     accounts: AccountServicer,
     approvals: ApprovalServicer,
+    bulk: BulkServicer,
     inventory: InventoryServicer,
     provisioning: ProvisioningServicer,
     enrollment: EnrollmentServicer,
@@ -95,6 +99,7 @@ async def add_api_services(
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
     approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
+    bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(bulk, server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
     provisioning_service_pb2_grpc.add_ProvisioningServiceServicer_to_server(provisioning, server)
     enrollment_service_pb2_grpc.add_EnrollmentServiceServicer_to_server(enrollment, server)

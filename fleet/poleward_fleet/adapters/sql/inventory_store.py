@@ -33,8 +33,11 @@ _SLACK_MS = 30_000
 # Streams of gateways go on while the markers of a big city are made.
 _ROWS_AT_ONCE = 5_000
 
-_PUT_AREA = text(
-    "INSERT INTO area (code, name, parent_code) VALUES (:code, :name, NULLIF(:parent_code, '')) "
+# In one statement, so that an area may come before its parent.
+_PUT_AREAS = text(
+    "INSERT INTO area (code, name, parent_code) "
+    "SELECT code, name, NULLIF(parent_code, '') FROM unnest(CAST(:code AS text[]), "
+    "CAST(:name AS text[]), CAST(:parent_code AS text[])) AS r (code, name, parent_code) "
     "ON CONFLICT (code) DO UPDATE SET name = excluded.name, parent_code = excluded.parent_code"
 )
 _AREAS = text("SELECT code, name, coalesce(parent_code, '') AS parent_code FROM area ORDER BY code")
@@ -80,6 +83,7 @@ _POLES = text(
     "AND (:containing = '' OR strpos(upper(p.code), upper(:containing)) > 0) "
     "ORDER BY p.code LIMIT :limit"
 )
+_POLES_NAMED = text("SELECT * FROM pole WHERE code = ANY (CAST(:codes AS text[]))")
 _POLE = text(
     _VIEW + "WHERE p.code IN (SELECT code FROM pole WHERE code = :name UNION ALL "  # noqa: S608
     "SELECT pole_code FROM node WHERE number = :number OR mac = :mac)"
@@ -118,7 +122,7 @@ _GATEWAYS = text(
 )
 _CONSTRAINTS = {
     "area_code_is_12_digits": "an area code must have 12 digits",
-    "area_parent_fkey": "the parent of an area does not exist; send parents before children",
+    "area_parent_fkey": "the parent of an area does not exist; send it, too",
     "area_is_not_its_own_parent": "an area cannot be its own parent",
     "pole_area_fkey": "the area of a pole does not exist; create it first",
     "pole_code_is_printable": "a pole code must have 1 to 64 printable characters without spaces",
@@ -138,11 +142,14 @@ class SqlInventoryStore:
         """Add or update areas, parents first."""
         try:
             async with self._database.begin() as connection:
-                for area in areas:
-                    await connection.execute(
-                        _PUT_AREA,
-                        {"code": area.code, "name": area.name, "parent_code": area.parent_code},
-                    )
+                await connection.execute(
+                    _PUT_AREAS,
+                    {
+                        "code": [area.code for area in areas],
+                        "name": [area.name for area in areas],
+                        "parent_code": [area.parent_code for area in areas],
+                    },
+                )
                 await self._database.audit(connection, audit)
         except IntegrityError as error:
             raise _invalid(error) from error
@@ -171,6 +178,11 @@ class SqlInventoryStore:
             raise _invalid(error) from error
         created = sum(row.created for row in rows)
         return created, len(rows) - created
+
+    async def poles_named(self, codes: Collection[str]) -> dict[str, Pole]:
+        """Return those of the poles that are there, wherever they stand."""
+        rows = await self._database.rows(_POLES_NAMED, {"codes": list(codes)})
+        return {row.code: _pole(row) for row in rows}
 
     async def poles(
         self, allowed: AllowedAreas, *, after: str, limit: int, containing: str = ""
@@ -244,8 +256,8 @@ class SqlInventoryStore:
         return {"now_ms": self._database.clock.now_ms(), "slack_ms": _SLACK_MS}
 
 
-def _view(row: Row[Any]) -> PoleView:
-    pole = Pole(
+def _pole(row: Row[Any]) -> Pole:
+    return Pole(
         code=row.code,
         area_code=row.area_code,
         latitude_deg=row.latitude_deg,
@@ -253,7 +265,10 @@ def _view(row: Row[Any]) -> PoleView:
         equipment=tuple(row.equipment),
         lamp_nominal_w=row.lamp_nominal_w,
     )
-    return PoleView(pole, None if row.number is None else _node(row))
+
+
+def _view(row: Row[Any]) -> PoleView:
+    return PoleView(_pole(row), None if row.number is None else _node(row))
 
 
 def _node(row: Row[Any]) -> Node:
