@@ -1,37 +1,28 @@
-"""The ESP32 board: Wi-Fi, PWM lamp, an SHT3x on I2C; the chip's own storage, clock and watchdog.
+"""The ESP32 board: its parts, and the chip's own storage, clock and watchdog.
 
-Not for other ports: only here are the chip's modules imported. What this board has no part for
-reads as None. Contract: `node.board`.
+Not for other ports: only here and in `parts` are the chip's modules imported. What this board has
+no part for reads as None. Contract: `node.board`.
 """
 
-import asyncio
 import os
 import socket
 import time
 
 import esp32
 import machine
-import network
 
+from node.board.parts import Parts
 from node.board.udp import Transport
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_LAMP_PIN = 18
-_LAMP_HZ = 1000
 _BUTTON_PIN = 4
 _BEACON_PIN = 19
 _BOUNCE_MS = 30
-_SDA_PIN = 21
-_SCL_PIN = 22
-_SHT3X = 0x44
-_SHT3X_MEASURE = b"\x24\x00"  # SHT3x data sheet, table 9: high repeatability, no clock stretching
-_SHT3X_READY_MS = 16
 _EPOCH_2000_S = 946684800
 _CLOCK_IS_SET_S = 700000000  # any time before 2022 (counted from 2000) means: never set
-_CONNECT_TRY_MS = 15000
 
 
 class Board:
@@ -43,13 +34,11 @@ class Board:
         self._started_ms = time.ticks_ms()
         self._counted_ms = self._started_ms
         self._whole_s = 0
-        self._wlan = network.WLAN(network.STA_IF)
-        self._lamp = machine.PWM(machine.Pin(_LAMP_PIN), freq=_LAMP_HZ, duty_u16=0)
+        self._parts = Parts(self.monotonic_s)
         self._beacon = machine.Pin(_BEACON_PIN, machine.Pin.OUT, value=0)
         self._pressed = asyncio.ThreadSafeFlag()
         self._button = machine.Pin(_BUTTON_PIN, machine.Pin.IN, machine.Pin.PULL_UP)
         self._button.irq(lambda _: self._pressed.set(), machine.Pin.IRQ_FALLING)
-        self._i2c = machine.I2C(0, scl=machine.Pin(_SCL_PIN), sda=machine.Pin(_SDA_PIN))
         self._watchdog: machine.WDT | None = None
 
     def open_nvs(self, namespace: str) -> "esp32.NVS":
@@ -86,25 +75,12 @@ class Board:
         return os.urandom(count)
 
     async def connect(self) -> None:
-        """Join the Wi-Fi network named in NVS (namespace "network", keys "ssid" and "key").
+        """Join the network over the link the board has.
 
         Raises:
-            OSError: The network is not named or not joined; try again later.
+            OSError: It is not joined, or NVS lacks what the link needs; try again later.
         """
-        if self._wlan.isconnected():
-            return
-        storage = esp32.NVS("network")
-        buffer = bytearray(64)
-        ssid = bytes(buffer[: storage.get_blob("ssid", buffer)]).decode()
-        key = bytes(buffer[: storage.get_blob("key", buffer)]).decode()
-        self._wlan.active(True)
-        self._wlan.connect(ssid, key)
-        started = time.ticks_ms()
-        while not self._wlan.isconnected():
-            if time.ticks_diff(time.ticks_ms(), started) > _CONNECT_TRY_MS:
-                self._wlan.disconnect()
-                raise OSError(110)  # ETIMEDOUT
-            await asyncio.sleep_ms(100)
+        await self._parts.link.connect()
 
     def open_transport(self, host: str, port: int) -> "tuple[Transport, Any]":
         """Open a socket that reaches the host.
@@ -119,7 +95,7 @@ class Board:
 
     def set_lamp(self, level_permille: int) -> None:
         """Drive the lamp."""
-        self._lamp.duty_u16(level_permille * 65535 // 1000)
+        self._parts.lamp.set(level_permille)
 
     async def button_press(self) -> None:
         """Wait for the next press; a contact that is open again soon was only touched by noise."""
@@ -134,26 +110,31 @@ class Board:
         self._beacon.value(is_on)
 
     def read_meter(self) -> "tuple[Any, Any, Any, Any]":
-        """Measure voltage, current, power and power factor: this board has no meter."""
-        return None, None, None, None
-
-    def energy_mwh(self) -> "int | None":
-        """Give the energy drawn since power came on: this board has no meter."""
-        return None
-
-    def read_air(self) -> "tuple[Any, Any, Any]":
-        """Measure temperature and humidity in thousandths; this board has no particle sensor.
+        """Measure voltage (mV), current (mA), active power (mW) and power factor (thousandths).
 
         Raises:
-            OSError: The sensor does not answer; check its wiring.
+            OSError: The meter does not answer.
         """
-        self._i2c.writeto(_SHT3X, _SHT3X_MEASURE)
-        time.sleep_ms(_SHT3X_READY_MS)
-        raw = self._i2c.readfrom(_SHT3X, 6)
-        # SHT3x data sheet, 4.13: T = -45 + 175 * S / 65535, RH = 100 * S / 65535.
-        temperature_mc = 175000 * (raw[0] << 8 | raw[1]) // 65535 - 45000
-        humidity_mpercent = 100000 * (raw[3] << 8 | raw[4]) // 65535
-        return temperature_mc, humidity_mpercent, None
+        meter = self._parts.meter
+        return meter.read() if meter else (None, None, None, None)
+
+    def energy_mwh(self) -> "int | None":
+        """Give the energy drawn since power came on."""
+        meter = self._parts.meter
+        return meter.energy_mwh() if meter else None
+
+    def read_air(self) -> "tuple[Any, Any, Any]":
+        """Measure temperature, humidity and PM2.5 in thousandths, as far as there are sensors.
+
+        Raises:
+            OSError: A sensor does not answer; check its wiring.
+        """
+        found: list[Any] = [None, None, None]
+        for sensor in self._parts.air:
+            for number, value in enumerate(sensor.read()):
+                if value is not None:
+                    found[number] = value
+        return found[0], found[1], found[2]
 
     def start_watchdog(self, timeout_ms: int) -> None:
         """Start the chip's watchdog; it cannot be stopped."""

@@ -69,17 +69,26 @@ def build(
     firmware: Annotated[
         Path | None, typer.Option(help="Folder with the node's sources; else the installed ones.")
     ] = None,
+    driver: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Driver of a part the boards have, several times; else "
+            f"{', '.join(building.USUAL_DRIVERS)}. Others are left out."
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compile the node's sources into a bundle; nothing is signed yet.
 
     The same sources give the same bytes.
 
-    Example: `poleward release build 1.4.0 --sequence 4`
+    Example: `poleward release build 1.4.0 --sequence 4 --driver lan --driver dimmer`
     """
     folder = out or Path(f"release-{version}")
     with _explained(refusal=USAGE):
-        built = building.build_release(version, sequence, board_profile, firmware=firmware)
+        built = building.build_release(
+            version, sequence, board_profile, firmware=firmware, drivers=driver
+        )
         stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
         folders.save(folder, stored)
     _show(folder, stored, json)

@@ -6,7 +6,7 @@ It signs nothing: the envelope is made in `poleward_manifest.envelope`, the keys
 import ast
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,9 @@ _HERE = Path(__file__).parent
 _PLACES = (_HERE.parents[2] / "firmware", _HERE.parent / "firmware")
 _VERSION_MODULE = "node/version.py"
 _ROOT_FILES = ("boot.py", "main.py")
+_DRIVERS = "node/board/drivers/"
+# The parts that a board has when nothing else is said, see node/board/parts.py.
+USUAL_DRIVERS = ("wifi", "pwm", "sht3x")
 # Level 2 takes asserts out and keeps line numbers: tracebacks from the street are worth the 8 %.
 _OPTIMIZATION = "-O2"
 _COMPILE_TIMEOUT_S = 60
@@ -58,6 +61,7 @@ def build_release(
     board_profile: str = "pole-basic",
     *,
     firmware: Path | None = None,
+    drivers: Sequence[str] | None = None,
 ) -> BuiltRelease:
     """Compile the node's sources into a bundle and describe it.
 
@@ -66,13 +70,14 @@ def build_release(
         sequence: higher than that of every release before.
         board_profile: kind of board it is for.
         firmware: folder with boot.py, main.py and node/; else the one that belongs to this code.
+        drivers: of the parts that the boards have, None for the usual ones; others are left out.
 
     Raises:
-        BuildError: sources are missing or do not compile.
+        BuildError: there is no such driver, or sources are missing or do not compile.
         EnvelopeError: version, sequence or profile is not allowed, or the bundle is too big.
     """
     firmware = find_firmware() if firmware is None else firmware
-    sources = _node_sources(firmware)
+    sources = _with_drivers(_node_sources(firmware), drivers)
     sources[_VERSION_MODULE] = f"VERSION = {version!r}\nSEQUENCE = {sequence!r}\n".encode()
     sources.update(_nodelink_sources(sources))
     packed = bundle.pack(_compile(sources))
@@ -102,6 +107,21 @@ def _node_sources(firmware: Path) -> dict[str, bytes]:
     if "node/app.py" not in found:
         raise BuildError(f"{firmware} does not hold node/app.py; it is not a firmware folder")
     return found
+
+
+def _with_drivers(sources: Mapping[str, bytes], drivers: Sequence[str] | None) -> dict[str, bytes]:
+    there = {
+        Path(path).stem: path
+        for path in sources
+        if path.startswith(_DRIVERS) and not path.endswith("__init__.py")
+    }
+    if unknown := set(drivers or ()) - set(there):
+        raise BuildError(
+            f"there is no driver {', '.join(sorted(unknown))}; there is {', '.join(there)}"
+        )
+    wanted = USUAL_DRIVERS if drivers is None else drivers
+    left_out = {path for name, path in there.items() if name not in wanted}
+    return {path: source for path, source in sources.items() if path not in left_out}
 
 
 def _nodelink_sources(importing: Mapping[str, bytes]) -> dict[str, bytes]:

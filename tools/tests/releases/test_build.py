@@ -23,6 +23,18 @@ def test_bundle_holds_the_application_and_what_it_imports_and_no_more() -> None:
     assert not [path for path in paths if "test" in path or path.endswith(".py")]
 
 
+def test_bundle_holds_the_drivers_of_the_parts_that_boards_have() -> None:
+    def drivers(*names: str) -> set[str]:
+        files = build_release("1.2.3", 7, drivers=names or None).files
+        folder = "node/board/drivers/"
+        return {path.removeprefix(folder) for path in files if path.startswith(folder)}
+
+    assert drivers() == {"__init__.mpy", "wifi.mpy", "pwm.mpy", "sht3x.mpy"}
+    assert drivers("lan", "dlt645") == {"__init__.mpy", "lan.mpy", "dlt645.mpy"}
+    with pytest.raises(BuildError, match=r"no driver coffee; there is .*dimmer.*pms"):
+        drivers("lan", "coffee")
+
+
 def test_version_and_sequence_are_in_the_application(tmp_path: Path) -> None:
     code = build_release("1.2.3", 7).files["node/version.mpy"]
     (tmp_path / "version.mpy").write_bytes(code)
