@@ -35,7 +35,11 @@ from poleward_gateway.adapters.storage.commands import SqliteCommandStore
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.layouts import SqliteLayouts
 from poleward_gateway.adapters.storage.lighting import SqliteLightingStore
-from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore, SqliteUpdateStore
+from poleward_gateway.adapters.storage.nodes import (
+    SqliteDesiredStore,
+    SqliteRegistrationStore,
+    SqliteUpdateStore,
+)
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.config import GatewayConfig
@@ -50,6 +54,7 @@ from poleward_gateway.services.local_rules import LocalRules
 from poleward_gateway.services.orders import Orders
 from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.programs import Programs
+from poleward_gateway.services.registrations import Registrations
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Telemetry
 from poleward_gateway.services.updates import Updates
@@ -202,7 +207,7 @@ class Gateway:
             reports=self.reports,
             insecure_nosec=config.insecure_nosec,
         )
-        link = Lwm2mClient(self.endpoint, self.table)
+        link = Lwm2mClient(self.endpoint, self.table, self.registry)
         self.updates = Updates(
             SqliteUpdateStore(database), self.registry, self.artifacts, link, self.jobs, clock,
             on_change=lambda: self.uplink.wake(),
@@ -217,13 +222,16 @@ class Gateway:
         orders = Orders(self.programs, self.commands, clock)
         self.rules = LocalRules(self.programs, orders, self.spool, self.jobs, clock)
         self.console = LocalConsole(self.registry, self.programs, orders, self.spool, clock)
+        self.registrations = Registrations(
+            SqliteRegistrationStore(database), self.registry, self.table, self.jobs, clock
+        )
         self.upkeep = Upkeep(
             self.registry, desired, self.table, link, self.jobs, clock,
             on_settled=self._settled,
             on_desired=self.updates.reconcile,
             on_wiped=lambda node: self.telemetry.note_seen(node, WIPED_EVENT, Severity.INFO),
             tick_listeners=(
-                self.updates.tick, self.commands.tick, self.programs.tick,
+                self.updates.tick, self.commands.tick, self.programs.tick, self.registrations.tick,
                 lambda: self.uplink.wake(), database.hold_ballast,
             ),
         )  # fmt: skip
@@ -252,6 +260,8 @@ class Gateway:
 
     def run(self) -> None:
         """Start what runs until the gateway stops."""
+        for node in self.registrations.restore():
+            self.upkeep.registered(node)
         for part in (self.jobs.run, self.command_jobs.run, self.upkeep.run, self.fleet_link.run):
             self.tasks.append(asyncio.create_task(part(), name=part.__qualname__))
 
@@ -262,7 +272,8 @@ class Gateway:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def close(self) -> None:
-        """Keep sequence numbers and replay windows for the next start."""
+        """Keep registrations, sequence numbers and replay windows for the next start."""
+        await self.registrations.save()
         await self.table.close()
 
     def _cloned(self, node: NodeNumber) -> None:

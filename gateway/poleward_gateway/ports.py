@@ -17,6 +17,7 @@ from poleward_gateway.domain.nodes import (
     DeviceFacts,
     NodeNumber,
     NodeState,
+    Registration,
 )
 from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report
 from poleward_gateway.domain.updates import NodeUpdate, UpdateReadout
@@ -156,6 +157,16 @@ class CommandStore(Protocol):
 
     async def forget_before(self, deadline_ms: int) -> None:
         """Drop delivered commands whose deadline is long past."""
+
+
+class RegistrationStore(Protocol):
+    """Registrations; survive restarts."""
+
+    def registrations(self) -> dict[NodeNumber, Registration]:
+        """Return what is stored."""
+
+    async def save(self, changed: Sequence[Registration], ended: Sequence[NodeNumber]) -> None:
+        """Store some and forget others; returns after it is on disk."""
 
 
 class UpdateStore(Protocol):
@@ -319,6 +330,12 @@ class SecurityContexts(Protocol):
 
     async def replace(self, nodes: Sequence[DesiredNode], *, removed: Sequence[NodeNumber]) -> None:
         """Use the keys of these nodes; forget those of the removed."""
+
+    def where(self, node: NodeNumber) -> str:
+        """Say from where a node was heard last; empty when that is not known or not proved."""
+
+    def expect(self, node: NodeNumber, where: str) -> None:
+        """Take a node to be where it was heard before the gateway was restarted."""
 
 
 class FleetStream(Protocol):

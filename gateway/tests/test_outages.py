@@ -22,6 +22,7 @@ from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import NodeUnreachableError
 from poleward_gateway.domain.nodes import LinkState, NodeNumber
+from poleward_gateway.services import registry
 
 
 async def test_a_node_behind_a_nat_that_forgot_is_reached_where_it_was_heard_last(
@@ -168,7 +169,7 @@ async def test_keys_of_a_removed_node_are_forgotten_at_once(
     assert gateway.registry.state(NodeNumber(1)) is None
 
 
-async def test_an_orderly_restart_keeps_windows_and_asks_nodes_to_register(
+async def test_a_restart_keeps_windows_and_registrations(
     config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
 ) -> None:
     fleet.desire([desired_node(1)], revision=1)
@@ -188,10 +189,67 @@ async def test_an_orderly_restart_keeps_windows_and_asks_nodes_to_register(
         assert node.challenges == 0
         state = gateway.registry.state(NodeNumber(1))
         assert state is not None
-        assert state.link_state is LinkState.BOOTSTRAPPED
-        gateway.upkeep._ask_at_s[NodeNumber(1)] = 0
-        await node.report(1, 2, {"/3418/0/4": 1.0})
-        await until(lambda: "/1/0/8" in node.executed)
+        assert state.link_state is LinkState.ONLINE
+
+
+async def test_after_a_crash_a_command_reaches_a_node_that_says_nothing(
+    config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
+) -> None:
+    fleet.desire([desired_node(1)], revision=1)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: len(gateway.table) == 2)
+        port = gateway.endpoint.port
+        node = await make_node(port)
+        await node.bootstrap()
+        await node.register()
+        await node.move()
+        await node.report(1, 0, {"/3418/0/4": 1.0})
+        await gateway.registrations.save()
+        # Nothing more reaches the disk: as after kill -9.
+        gateway.table._by_kid.clear()
+    async with bootstrap.running(dataclasses.replace(config, coap_port=port)):
+        await until(lambda: len(fleet.hellos) == 2)
+        fleet.send(
+            command=pb.Command(
+                command_id=b"5" * 16, node_number=1, set_lamp=pb.SetLamp(level_percent=7)
+            )
+        )
+        await until(lambda: bool(fleet.results))
+        assert fleet.results[0].status == pb.COMMAND_STATUS_DONE
+        assert ("/3416/0/1", 7) in node.writes
+
+
+async def test_a_node_without_a_registration_is_asked_for_it(
+    config: GatewayConfig, gateway: bootstrap.Gateway, node: FakeNode
+) -> None:
+    gateway.registry.deregister(NodeNumber(1))
+    await gateway.registrations.save()
+    assert gateway.registrations._store.registrations() == {}
+    await node.report(1, 1, {"/3418/0/4": 1.0})
+    gateway.upkeep._ask_at_s[NodeNumber(1)] = 0
+    await node.report(1, 2, {"/3418/0/4": 1.0})
+    await until(lambda: "/1/0/8" in node.executed)
+
+
+async def test_a_command_for_a_sleeping_node_waits_until_it_is_heard(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    await node.register(queue_mode=True)
+    await until(lambda: gateway.upkeep._settle_at_s == {})
+    monkeypatch.setattr(registry, "AWAKE_S", -1.0)
+    fleet.send(
+        command=pb.Command(
+            command_id=b"6" * 16, node_number=1, set_lamp=pb.SetLamp(level_percent=9)
+        )
+    )
+    await until(lambda: bool(gateway.registry._sleepers))
+    assert ("/3416/0/1", 9) not in node.writes
+    monkeypatch.undo()
+    await node.report(1, 0, {"/3418/0/4": 1.0})
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_DONE
+    assert ("/3416/0/1", 9) in node.writes
 
 
 @contextlib.contextmanager

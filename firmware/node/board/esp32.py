@@ -4,6 +4,7 @@ Not for other ports: only here and in `parts` are the chip's modules imported. W
 no part for reads as None. Contract: `node.board`.
 """
 
+import asyncio
 import os
 import socket
 import time
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _BUTTON_PIN = 4
-_BEACON_PIN = 19
+_BEACON_PIN = 16
 _BOUNCE_MS = 30
 _EPOCH_2000_S = 946684800
 _CLOCK_IS_SET_S = 700000000  # any time before 2022 (counted from 2000) means: never set

@@ -12,6 +12,10 @@ from poleward_gateway.domain.updates import NodeUpdate
 NodeNumber = NewType("NodeNumber", int)
 """Number of a node, assigned by the fleet, from 1."""
 
+AWAKE_S = 93
+"""A node in queue mode listens this long after each of its messages (OMA LwM2M TS Core 1.1, 6.5:
+MAX_TRANSMIT_WAIT of RFC 7252, 4.8.2)."""
+
 SILENT_AFTER_INTERVALS = 3
 """Report intervals without a message after which a node counts as silent (docs: product)."""
 
@@ -72,6 +76,24 @@ class DesiredChange:
     nodes: tuple[DesiredNode, ...]
     removed: tuple[NodeNumber, ...]
     release_keys: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A node's registration, as it survives a restart of the gateway.
+
+    Args:
+        until_ms: Unix milliseconds at which it expires.
+        heard_at_ms: Last message that was known when this was written.
+        is_queued: The node sleeps and listens only after its own messages.
+        where: The node's address in words of the node link; empty when not known.
+    """
+
+    node: NodeNumber
+    until_ms: int
+    heard_at_ms: int
+    is_queued: bool
+    where: str
 
 
 class LinkState(Enum):

@@ -3,18 +3,21 @@
 Not what is asked of a node after it registered: services/upkeep.py.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from poleward_gateway.domain.nodes import (
+    AWAKE_S,
     SILENT_AFTER_INTERVALS,
     DesiredNode,
     DeviceFacts,
     LinkState,
     NodeNumber,
     NodeState,
+    Registration,
     link_state_after,
 )
 from poleward_gateway.domain.updates import NodeUpdate
@@ -43,13 +46,13 @@ class _Entry:
     registered_until_s: float | None = None
     ever_registered: bool = False
     told_heard_at_ms: int = 0
+    is_queued: bool = False
 
 
 class Registry:
-    """Every node of the gateway, in memory.
+    """Every node of the gateway, in memory; registrations are kept by services/registrations.py.
 
-    Registrations do not survive a restart: a node that is heard without one is asked to register
-    again (services/upkeep.py), which costs one exchange and cannot go wrong.
+    A node that is heard without a registration is asked to register again (services/upkeep.py).
     """
 
     def __init__(self, clock: Clock, tally: Tally) -> None:
@@ -57,6 +60,7 @@ class Registry:
         self._tally = tally
         self._entries: dict[NodeNumber, _Entry] = {}
         self._changed: set[NodeNumber] = set()
+        self._sleepers: dict[NodeNumber, asyncio.Event] = {}
 
     def replace_nodes(self, nodes: list[DesiredNode]) -> None:
         """Take the desired nodes; what is known about those that stay is kept."""
@@ -101,11 +105,18 @@ class Registry:
             entry.bootstrapped = True
             self._changed.add(node)
 
-    def register(self, node: NodeNumber, lifetime_s: int) -> None:
-        """Note that a node registered."""
+    def register(self, node: NodeNumber, lifetime_s: int, *, is_queued: bool = False) -> None:
+        """Note that a node registered.
+
+        Args:
+            node: Which.
+            lifetime_s: Until then it must have been renewed.
+            is_queued: The node sleeps and listens only for AWAKE_S after its own messages.
+        """
         entry = self._entries.get(node)
         if entry is None:
             return
+        entry.is_queued = is_queued
         if not entry.ever_registered:
             _log.info("node_registered", node=node)
         entry.ever_registered = True
@@ -113,6 +124,45 @@ class Registry:
         self._tally.count("registrations")
         self._refresh(entry)
         self._changed.add(node)
+
+    def restore(self, registration: Registration) -> None:
+        """Take a registration from before the gateway was restarted."""
+        entry = self._entries.get(registration.node)
+        left_s = (registration.until_ms - self._clock.now_ms()) / 1000
+        if entry is None or left_s <= 0:
+            return
+        entry.ever_registered = True
+        entry.is_queued = registration.is_queued
+        entry.registered_until_s = self._clock.monotonic_s() + left_s
+        entry.state = replace(entry.state, heard_at_ms=registration.heard_at_ms)
+        self._refresh(entry)
+
+    def registrations(self, where: Callable[[NodeNumber], str]) -> list[Registration]:
+        """List the valid registrations, with the addresses that `where` knows."""
+        offset_ms = self._clock.now_ms() - self._clock.monotonic_s() * 1000
+        return [
+            Registration(
+                node,
+                int(offset_ms + entry.registered_until_s * 1000),
+                entry.state.heard_at_ms,
+                entry.is_queued,
+                where(node),
+            )
+            for node, entry in self._entries.items()
+            if entry.registered_until_s is not None
+        ]
+
+    def is_awake(self, node: NodeNumber) -> bool:
+        """Say whether a node listens now."""
+        entry = self._entries.get(node)
+        if entry is None or not entry.is_queued:
+            return True
+        return self._clock.now_ms() - entry.state.heard_at_ms < AWAKE_S * 1000
+
+    async def awake(self, node: NodeNumber) -> None:
+        """Wait until a node listens; the caller has a deadline."""
+        while not self.is_awake(node):
+            await self._sleepers.setdefault(node, asyncio.Event()).wait()
 
     def renew(self, node: NodeNumber, lifetime_s: int) -> bool:
         """Note a registration update; False when there is no registration to update."""
@@ -154,6 +204,8 @@ class Registry:
                 self._refresh(entry)
             if entry.registered_until_s is None:
                 unregistered.append(node)
+        for node in self._sleepers.keys() & nodes if self._sleepers else ():
+            self._sleepers.pop(node).set()
         return unregistered
 
     def note_boot(self, node: NodeNumber, boot: int) -> None:

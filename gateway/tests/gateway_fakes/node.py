@@ -108,10 +108,10 @@ class FakeNode(asyncio.DatagramProtocol):
             OscoreKeys(got["/21/1/0"], got["/21/1/5"], got["/21/1/1"], got["/21/1/2"])
         )
 
-    async def register(self) -> None:
+    async def register(self, *, queue_mode: bool = False) -> None:
         response = await self.request(
             self.operational_context, codes.POST, ("rd",),
-            query=(f"ep={self.endpoint_name}", "lt=300", "lwm2m=1.1", "b=U"),
+            query=(f"ep={self.endpoint_name}", "lt=300", "lwm2m=1.1", "b=U", *["Q"] * queue_mode),
             payload=b"</3/0>,</5/0>,</3416/0>", content_format=40,
         )  # fmt: skip
         assert response.code == codes.CREATED, response

@@ -3,8 +3,8 @@
 Run as a program like report_load.py: one JSON order per line of standard input, one JSON result per
 line of standard output. Not the server and not the figures. A node sends its next report when the
 last is answered; one that has no answer is sent again in turn with the others', as fast as the
-order asks. A node that was told to wait (5.03) waits.
-Nodes share sockets; the token says whose it is.
+order asks. A node that was told to wait (5.03) waits. Nodes share sockets; the token says whose a
+message is.
 """
 
 import json

@@ -6,6 +6,7 @@ at its default (which lost 249 datagrams in 2 s), and one ICMP error can stop th
 
 import asyncio
 import ipaddress
+import json
 import socket
 import struct
 from collections.abc import Callable
@@ -60,6 +61,16 @@ class NodeAddress(interfaces.EndpointAddress):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return self.hostinfo
+
+    def to_text(self) -> str:
+        """Encode the address as JSON."""
+        return json.dumps([self.local_host, *self.sockaddr])
+
+    @classmethod
+    def from_text(cls, text: str) -> "NodeAddress":
+        """Decode an address; the inverse of `to_text`."""
+        local_host, *sockaddr = json.loads(text)
+        return cls(tuple(sockaddr), local_host)
 
     @property
     def hostinfo(self) -> str:

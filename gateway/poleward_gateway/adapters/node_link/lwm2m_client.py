@@ -3,6 +3,7 @@
 Not bootstrap (bootstrap_server.py) and not what nodes ask for (resources.py).
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,13 +13,18 @@ from aiocoap.numbers import codes
 from nodelink import firmware_update
 from nodelink.release_format import PATH_RELEASES
 from poleward_gateway.adapters.node_link import senml
-from poleward_gateway.adapters.node_link.endpoint import NodeEndpoint, Observation
+from poleward_gateway.adapters.node_link.endpoint import (
+    ANSWER_TIMEOUT_S,
+    NodeEndpoint,
+    Observation,
+)
 from poleward_gateway.adapters.node_link.security import Context, SecurityTable
 from poleward_gateway.adapters.node_link.senml import SENML_CBOR, Value
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
 from poleward_gateway.domain.lighting import NodeProgram
 from poleward_gateway.domain.nodes import DeviceFacts, NodeNumber
 from poleward_gateway.domain.updates import PackageResult, PackageState, UpdateReadout
+from poleward_gateway.services.registry import Registry
 
 _PARTING_TIMEOUT_S = 3.0
 """A node that does not answer bootstraps by itself once its keys are refused."""
@@ -41,11 +47,15 @@ _PACKAGE_RESULTS = {
 
 
 class Lwm2mClient:
-    """Implements the port NodeLink over the node's operational context."""
+    """Implements the port NodeLink over the node's operational context.
 
-    def __init__(self, endpoint: NodeEndpoint, table: SecurityTable) -> None:
+    A request to a node in queue mode is held until the node is heard.
+    """
+
+    def __init__(self, endpoint: NodeEndpoint, table: SecurityTable, registry: Registry) -> None:
         self._endpoint = endpoint
         self._table = table
+        self._registry = registry
         self._watches: dict[NodeNumber, list[Observation]] = {}
 
     async def settle(
@@ -54,7 +64,7 @@ class Lwm2mClient:
         """Make a node that just registered ready and read what it is."""
         for watch in self._watches.pop(node, []):
             watch.stop()
-        context = self._context(node)
+        context = await self._context(node)
         # Mute Send first: absent or true, it keeps the node from reporting.
         await self._write(context, [("/1/0/23", False), ("/3/0/13", now_s)])
         await self._write(context, [("/26241/0/3", report_interval_s)])
@@ -74,11 +84,11 @@ class Lwm2mClient:
 
     async def ask_to_register(self, node: NodeNumber) -> None:
         """Execute Registration Update Trigger."""
-        await self._execute(self._context(node), ("1", "0", "8"))
+        await self._execute(await self._context(node), ("1", "0", "8"))
 
     async def ask_to_bootstrap(self, node: NodeNumber) -> None:
         """Execute Bootstrap-Request Trigger."""
-        context = self._context(node)
+        context = await self._context(node)
         await self._execute(context, ("1", "0", "9"), timeout_s=_PARTING_TIMEOUT_S)
 
     async def wipe(self, node: NodeNumber) -> None:
@@ -90,7 +100,7 @@ class Lwm2mClient:
 
     async def write_time(self, node: NodeNumber, now_s: int) -> None:
         """Set the node's clock."""
-        await self._write(self._context(node), [("/3/0/13", now_s)])
+        await self._write(await self._context(node), [("/3/0/13", now_s)])
 
     async def set_lamp(
         self,
@@ -113,17 +123,20 @@ class Lwm2mClient:
         if fade_ms:
             records.append((f"{lamp}/52", fade_ms / 1000))
         records.append((f"{lamp}/1", level_percent))
-        await self._composite(self._context(node), records, timeout_s=give_up_after_s)
+        await self._composite(
+            await self._context(node, hold_s=give_up_after_s), records, timeout_s=give_up_after_s
+        )
 
     async def answer_call(self, node: NodeNumber, *, reset: bool, give_up_after_s: float) -> None:
         """Execute Accept or Reset of object 26246."""
         path = ("26246", "0", "4" if reset else "3")
-        await self._execute(self._context(node), path, timeout_s=give_up_after_s)
+        context = await self._context(node, hold_s=give_up_after_s)
+        await self._execute(context, path, timeout_s=give_up_after_s)
 
     async def read_program_name(self, node: NodeNumber) -> str:
         """Read the name in object 26245; empty for none."""
         path = "/26245/0/0"
-        return _text((await self._read(self._context(node), path)).get(path))
+        return _text((await self._read(await self._context(node), path)).get(path))
 
     async def write_program(self, node: NodeNumber, program: NodeProgram) -> None:
         """Replace object 26245 in one composite write."""
@@ -137,15 +150,16 @@ class Lwm2mClient:
             program.next_offset_s,
         )
         records = [(f"/26245/0/{resource}", value) for resource, value in enumerate(values)]
-        await self._composite(self._context(node), records)
+        await self._composite(await self._context(node), records)
 
     async def reboot(self, node: NodeNumber, *, deadline_s: int, give_up_after_s: float) -> None:
         """Restart a node; the deadline is kept by giving up."""
-        await self._execute(self._context(node), ("3", "0", "4"), timeout_s=give_up_after_s)
+        context = await self._context(node, hold_s=give_up_after_s)
+        await self._execute(context, ("3", "0", "4"), timeout_s=give_up_after_s)
 
     async def read_update(self, node: NodeNumber) -> UpdateReadout:
         """Read objects 5 and 26243."""
-        context = self._context(node)
+        context = await self._context(node)
         package = await self._read(context, "/5/0")
         release = await self._read(context, "/26243/0")
         return UpdateReadout(
@@ -165,20 +179,20 @@ class Lwm2mClient:
             NodeError: The node cannot be reached or does not say.
         """
         path = "/26241/0/5"
-        return _text((await self._read(self._context(node), path)).get(path))
+        return _text((await self._read(await self._context(node), path)).get(path))
 
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Write the package's URI; without an authority it is this gateway."""
         uri = f"coap:///{PATH_RELEASES}/{envelope_digest.hex()}"
-        await self._write(self._context(node), [("/5/0/1", uri)])
+        await self._write(await self._context(node), [("/5/0/1", uri)])
 
     async def install(self, node: NodeNumber) -> None:
         """Execute the update."""
-        await self._execute(self._context(node), ("5", "0", "2"))
+        await self._execute(await self._context(node), ("5", "0", "2"))
 
     async def watch_update(self, node: NodeNumber, on_change: Callable[[], None]) -> None:
         """Observe state and result of object 5 until the node registers again."""
-        context = self._context(node)
+        context = await self._context(node)
         for watch in self._watches.pop(node, []):
             watch.stop()
         watches = self._watches[node] = []
@@ -190,12 +204,19 @@ class Lwm2mClient:
             await self._endpoint.request(context, request, observation=observation)
             watches.append(observation)
 
-    def _context(self, node: NodeNumber) -> Context:
-        """Return the context for a node.
+    async def _context(self, node: NodeNumber, *, hold_s: float = ANSWER_TIMEOUT_S) -> Context:
+        """Return the context for a node, when it listens.
 
         Raises:
-            NodeUnreachableError: The gateway has no keys for it.
+            NodeUnreachableError: The gateway has no keys for it, or it sleeps on.
         """
+        try:
+            async with asyncio.timeout(hold_s):
+                await self._registry.awake(node)
+        except TimeoutError as error:
+            raise NodeUnreachableError(
+                f"node {node} sleeps and was not heard within {hold_s:.0f} s"
+            ) from error
         context = self._table.operational(node)
         if context is None:
             raise NodeUnreachableError(f"the gateway has no operational keys for node {node}")

@@ -151,7 +151,9 @@ class NodeResources:
         lifetime_s = _lifetime_s(query, LIFETIME_S)
         if lifetime_s is None:
             return _refusal(codes.BAD_REQUEST, f"lt must be 1 to {LIFETIME_MAX_S}")
-        self._registry.register(node, lifetime_s)
+        # Q of LwM2M 1.1, b=UQ of 1.0 (OMA LwM2M TS Core 1.1, 6.2.1.2).
+        is_queued = "Q" in query or "Q" in query.get("b", "")
+        self._registry.register(node, lifetime_s, is_queued=is_queued)
         self._upkeep.registered(node)
         return Message(code=codes.CREATED, location_path=("rd", str(node)))
 

@@ -227,6 +227,19 @@ class SecurityTable:
         context = self._plain[node] = PlainContext(node, address)
         return context
 
+    def where(self, node: NodeNumber) -> str:
+        """Say from where a node was heard last; empty when that is not known or not proved."""
+        context = self._by_purpose[Purpose.OPERATIONAL].get(node)
+        if context is None or context.address is None or node in self._plain:
+            return ""
+        return context.address.to_text()
+
+    def expect(self, node: NodeNumber, where: str) -> None:
+        """Take a node to be where it was heard before the gateway was restarted."""
+        context = self._by_purpose[Purpose.OPERATIONAL].get(node)
+        if context is not None and context.address is None and where:
+            context.address = NodeAddress.from_text(where)
+
     async def ready_to_send(self, context: Context) -> None:
         """Wait until a context has a sender number; reserve more in good time."""
         if isinstance(context, PlainContext):

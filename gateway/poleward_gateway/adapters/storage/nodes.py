@@ -1,10 +1,11 @@
-"""What the gateway remembers about its nodes: desired state, progress of updates.
+"""What the gateway remembers about its nodes: desired state, registrations, progress of updates.
 
 Not their reports (spool.py) and not their sequence numbers (sequence_numbers.py).
 """
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from poleward_gateway.adapters.storage.database import Database
@@ -14,6 +15,7 @@ from poleward_gateway.domain.nodes import (
     NodeNumber,
     NodeTask,
     OscoreKeys,
+    Registration,
 )
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 
@@ -76,6 +78,37 @@ class SqliteDesiredStore:
         self._release_keys = change.release_keys
 
 
+class SqliteRegistrationStore:
+    """Implements the port RegistrationStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._stored = database.read_now(_load_registrations)
+
+    def registrations(self) -> dict[NodeNumber, Registration]:
+        """Return what is stored."""
+        return self._stored
+
+    async def save(self, changed: Sequence[Registration], ended: Sequence[NodeNumber]) -> None:
+        """Store some and forget others; returns after the commit."""
+        rows = [(r.node, r.until_ms, r.heard_at_ms, r.is_queued, r.where) for r in changed]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT OR REPLACE INTO registration"
+                " (node, until_ms, heard_at_ms, is_queued, location) VALUES (?, ?, ?, ?, ?)",
+                rows,
+            )
+            connection.executemany(
+                "DELETE FROM registration WHERE node = ?", [(node,) for node in ended]
+            )
+
+        await self._database.run(write)
+        self._stored |= {registration.node: registration for registration in changed}
+        for node in ended:
+            self._stored.pop(node, None)
+
+
 class SqliteUpdateStore:
     """Implements the port UpdateStore."""
 
@@ -119,6 +152,19 @@ def _load_desired(
         return nodes, 0, ()
     header = json.loads(row[0])
     return nodes, header["revision"], tuple(bytes.fromhex(key) for key in header["release_keys"])
+
+
+def _load_registrations(connection: sqlite3.Connection) -> dict[NodeNumber, Registration]:
+    """Read every registration."""
+    rows = connection.execute(
+        "SELECT node, until_ms, heard_at_ms, is_queued, location FROM registration"
+    )
+    return {
+        NodeNumber(node): Registration(
+            NodeNumber(node), until_ms, heard_at_ms, bool(is_queued), where
+        )
+        for node, until_ms, heard_at_ms, is_queued, where in rows
+    }
 
 
 def _load_updates(connection: sqlite3.Connection) -> dict[NodeNumber, NodeUpdate]:

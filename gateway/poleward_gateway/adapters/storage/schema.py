@@ -5,7 +5,7 @@ Not the queries: each store has its own.
 
 import sqlite3
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 
 # The spool is append-only with rowid keys: a clustered (node, boot, sequence) key was three times
 # slower, because every batch dirtied hundreds of pages. An id is never used again, so that a batch
@@ -55,6 +55,14 @@ CREATE TABLE command (
     finished_at_ms INTEGER,
     delivered INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE node_layout (layout_id INTEGER PRIMARY KEY, paths TEXT NOT NULL);
+CREATE TABLE registration (
+    node INTEGER PRIMARY KEY,
+    until_ms INTEGER NOT NULL,
+    heard_at_ms INTEGER NOT NULL,
+    is_queued INTEGER NOT NULL,
+    location TEXT NOT NULL
+);
 CREATE TABLE node_update (
     node INTEGER PRIMARY KEY,
     release_digest BLOB NOT NULL,
@@ -65,10 +73,7 @@ CREATE TABLE node_update (
 
 
 # What leads from each version to the next; a new file takes the same way.
-_STEPS = {
-    0: _TABLES,
-    1: "CREATE TABLE node_layout (layout_id INTEGER PRIMARY KEY, paths TEXT NOT NULL);",
-}
+_STEPS = {0: _TABLES}
 
 
 def prepare(connection: sqlite3.Connection) -> None:
