@@ -20,14 +20,17 @@ from poleward_fleet.adapters.sql.audit_store import SqlAuditStore
 from poleward_fleet.adapters.sql.command_store import SqlCommandStore
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
+from poleward_fleet.adapters.sql.history_store import SqlHistoryStore
 from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
 from poleward_fleet.adapters.sql.life_store import SqlLifeStore
 from poleward_fleet.adapters.sql.node_store import SqlNodeStore
 from poleward_fleet.adapters.sql.patch_store import SqlPatchStore
 from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
+from poleward_fleet.adapters.sql.report_days import SqlReportDays
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
+from poleward_fleet.domain.history import Retention
 from poleward_fleet.ports.accounts import PasswordHasher
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.services.account_administration import AccountAdministration
@@ -40,6 +43,7 @@ from poleward_fleet.services.city_map import CityMap
 from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
+from poleward_fleet.services.history_upkeep import HistoryUpkeep
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
 from poleward_fleet.services.node_life import NodeLifeService
@@ -83,6 +87,7 @@ class Fleet:
     releases: ReleaseService
     rollouts: RolloutService
     telemetry: TelemetryService
+    history: HistoryUpkeep
     authority: FileCertificateAuthority
     artifacts: FileArtifactStore
     patch_worker: PatchWorker
@@ -94,10 +99,12 @@ def assemble(
     *,
     clock: Clock | None = None,
     hasher: PasswordHasher | None = None,
+    retention: Retention | None = None,
 ) -> Fleet:
     """Put the services together on a migrated database."""
     clock = clock or SystemClock()
     hasher = hasher or Argon2Hasher()
+    retention = retention or Retention()
     authority = FileCertificateAuthority.load_or_make(data_dir / "ca", clock.now_ms())
     box = SecretBox(load_or_make_key(data_dir / "secrets" / "database.key"))
     database = Database(engine, box, clock)
@@ -105,7 +112,9 @@ def assemble(
     node_store = SqlNodeStore(database)
     life_store = SqlLifeStore(database)
     gateway_store = SqlGatewayStore(database)
-    telemetry_store = SqlTelemetryStore(database)
+    days = SqlReportDays(database, retention)
+    telemetry_store = SqlTelemetryStore(database, days)
+    history_store = SqlHistoryStore(database, days)
     command_store = SqlCommandStore(database)
     release_store = SqlReleaseStore(database)
     rollout_store = SqlRolloutStore(database)
@@ -151,7 +160,10 @@ def assemble(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),
         rollouts=rollouts,
-        telemetry=TelemetryService(telemetry_store, inventory, areas, clock),
+        telemetry=TelemetryService(
+            telemetry_store, history_store, inventory, areas, retention, clock
+        ),
+        history=HistoryUpkeep(history_store, retention, clock),
         authority=authority,
         artifacts=artifacts,
         patch_worker=patch_worker,

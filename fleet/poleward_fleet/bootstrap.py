@@ -164,7 +164,7 @@ async def running(
         stack.push_async_callback(engine.dispose)
         await check_server(engine)
         await migrate.upgrade(engine)
-        fleet = assemble(engine, config.data_dir, hasher=hasher)
+        fleet = assemble(engine, config.data_dir, hasher=hasher, retention=config.retention)
         await _make_administrator(fleet, config.data_dir)
         api_port, link_port = await _serve_grpc(config, fleet, stack)
         host = _advertised_host(config)
@@ -177,6 +177,7 @@ async def running(
         stack.callback(fleet.patch_worker.close)
         for work in (
             fleet.city_map.run(),
+            fleet.history.run(),
             fleet.patches.run(),
             fleet.rollouts.run(),
             _note_heard(fleet.links),

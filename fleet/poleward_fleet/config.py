@@ -3,8 +3,10 @@
 Not its parsing: the command line and __main__ fill it in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from poleward_fleet.domain.history import Retention
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class FleetConfig:
         api_port: Port of the gRPC API for people and programs (TLS and a token).
         link_port: Port of the gRPC link to gateways (mutual TLS).
         public_host: Name or address under which others reach this machine; None for host.
+        retention: How long each kind of record is kept.
     """
 
     data_dir: Path
@@ -28,3 +31,4 @@ class FleetConfig:
     api_port: int = 7443
     link_port: int = 7444
     public_host: str | None = None
+    retention: Retention = field(default_factory=Retention)

@@ -17,9 +17,11 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("bench_fleet")]
 def test_ingest_loses_and_repeats_nothing() -> None:
     figures = fleet_ingest.run(seconds=0.2, gateways=2, nodes=5)
     assert set(figures) == {
-        "readings_per_s", "ack_p99_ms", "bytes_per_reading_stored", "lost", "duplicates",
+        "readings_per_s", "ack_p99_ms", "bytes_per_reading_stored", "bytes_per_reading_packed",
+        "lost", "duplicates",
     }  # fmt: skip
     assert figures["readings_per_s"] > 0
+    assert 0 < figures["bytes_per_reading_packed"] < 4
     assert (figures["lost"], figures["duplicates"]) == (0, 0)
 
 

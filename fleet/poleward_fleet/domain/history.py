@@ -32,6 +32,15 @@ class Retention:
         kept = {FIVE_MINUTES_S: self.five_minutes_days, HOUR_S: self.hours_days}
         return kept.get(step_s, self.days_days)
 
+    def finest_step_s(self, from_ms: int, now_ms: int) -> int:
+        """Return the length of the stretches that are known of a time; 0 for single reports."""
+        age_days = day_of(now_ms) - day_of(from_ms)
+        if not self.reports_days or age_days <= self.reports_days:
+            return 0
+        steps_s = (FIVE_MINUTES_S, HOUR_S)
+        kept = (s for s in steps_s if not self.rollup_days(s) or age_days <= self.rollup_days(s))
+        return next(kept, DAY_S)
+
 
 def day_of(at_ms: int) -> int:
     """Return the UTC day that a time belongs to, counted from 1 January 1970."""

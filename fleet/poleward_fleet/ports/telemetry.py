@@ -11,8 +11,6 @@ from poleward_fleet.domain.telemetry import (
     LatestValue,
     NodeEvent,
     ReportColumns,
-    Series,
-    SeriesKey,
     StoredCount,
 )
 from poleward_fleet.ports.areas import AllowedAreas
@@ -48,16 +46,6 @@ class TelemetryStore(Protocol):
 
     async def latest(self, node_number: int) -> list[LatestValue]:
         """Return the newest value of each series of a node."""
-
-    async def series(
-        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, limit: int
-    ) -> Series:
-        """Return at most `limit` readings in [from, to), oldest first."""
-
-    async def thinned_series(
-        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, buckets: int
-    ) -> Series:
-        """Return the mean of each of `buckets` equal stretches of [from, to) that has readings."""
 
     async def counts(self, node_numbers: Collection[int]) -> list[StoredCount]:
         """Count what is stored by node and boot; of all nodes when none is named."""

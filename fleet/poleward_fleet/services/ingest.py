@@ -4,7 +4,7 @@ Not the streams themselves (services/gateways.py). Nothing is acknowledged befor
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import NodeState
@@ -29,16 +29,10 @@ class ReportIngest:
     """
 
     def __init__(
-        self,
-        link: GatewayLink,
-        telemetry: TelemetryStore,
-        inventory: InventoryStore,
-        changes: ChangeBroadcast,
+        self, link: GatewayLink, store: Callable[[Sequence[SpooledReports]], Awaitable[None]]
     ) -> None:
         self._link = link
-        self._telemetry = telemetry
-        self._inventory = inventory
-        self._changes = changes
+        self._store = store
         self._waiting: asyncio.Queue[SpooledReports] = asyncio.Queue(MAX_WAITING_BATCHES)
 
     async def put(self, batch_number: int, reports: ReportColumns) -> None:
@@ -64,12 +58,8 @@ class ReportIngest:
             group = [await self._waiting.get()]
             while len(group) < MAX_GROUP_BATCHES and not self._waiting.empty():
                 group.append(self._waiting.get_nowait())
-            await self._telemetry.store_reports(group)
+            await self._store(group)
             self._link.acknowledge("report", max(batch.batch_number for batch in group))
-            if self._changes.wanted:
-                numbers = {n for batch in group for n in batch.reports.node_number}
-                poles = await self._inventory.pole_codes(numbers)
-                self._changes.publish(pole_codes=poles.values())
 
 
 class IngestService:
@@ -105,7 +95,17 @@ class IngestService:
 
     def reports(self, link: GatewayLink) -> ReportIngest:
         """Return the ingest of one stream; its owner runs it."""
-        return ReportIngest(link, self._telemetry, self._inventory, self._changes)
+        return ReportIngest(link, self.store)
+
+    async def store(self, batches: Sequence[SpooledReports]) -> None:
+        """Store batches of one spool; returns after the commit.
+
+        Raises:
+            BatchGapError: Batches before these are missing; nothing is stored.
+            ForbiddenError: A node was never assigned to this gateway; nothing is stored.
+        """
+        await self._telemetry.store_reports(batches)
+        await self._publish([n for batch in batches for n in batch.reports.node_number])
 
     async def events(
         self, link: GatewayLink, batch_number: int, events: Sequence[NodeEvent]

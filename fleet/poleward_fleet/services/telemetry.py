@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Collection
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.history import Retention
 from poleward_fleet.domain.telemetry import NodeEvent, Series, SeriesKey, StoredCount
 from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.history import HistoryStore
 from poleward_fleet.ports.telemetry import TelemetryStore
 from poleward_fleet.services.inventory import InventoryService
 from poleward_fleet.services.permissions import AreaTree
@@ -21,18 +23,28 @@ class TelemetryService:
     """Use cases around history.
 
     Args:
-        store: Where readings are.
+        store: What is stored, and events.
+        history: Readings.
         inventory: Tells whether the principal may see a node.
         areas: Tree for rights.
+        retention: How long reports are there.
         clock: For "until now".
     """
 
     def __init__(
-        self, store: TelemetryStore, inventory: InventoryService, areas: AreaTree, clock: Clock
+        self,
+        store: TelemetryStore,
+        history: HistoryStore,
+        inventory: InventoryService,
+        areas: AreaTree,
+        retention: Retention,
+        clock: Clock,
     ) -> None:
         self._store = store
+        self._history = history
         self._inventory = inventory
         self._areas = areas
+        self._retention = retention
         self._clock = clock
 
     async def readings(
@@ -54,7 +66,7 @@ class TelemetryService:
         to_ms = to_ms or self._clock.now_ms() + 1
         left = limit or DEFAULT_LIMIT
         while left > 0:
-            piece = await self._store.series(
+            piece = await self._history.series(
                 node_number, key, from_ms=from_ms, to_ms=to_ms, limit=min(left, _PIECE)
             )
             if not piece.measured_at_ms:
@@ -75,16 +87,23 @@ class TelemetryService:
         to_ms: int,
         max_points: int = 2000,
     ) -> Series:
-        """Return a series in [from, to), thinned to at most max_points means when it has more."""
+        """Return a series in [from, to), thinned to at most max_points means when it has more.
+
+        Of a time whose reports are forgotten it returns the means that are kept.
+        """
         if to_ms <= from_ms or max_points < 1:
             raise InvalidError("the end of a range must be after its beginning")
         await self._inventory.pole(principal, str(node_number))
-        whole = await self._store.series(
-            node_number, key, from_ms=from_ms, to_ms=to_ms, limit=max_points + 1
-        )
-        if len(whole.measured_at_ms) <= max_points:
-            return whole
-        return await self._store.thinned_series(
+        step_ms = 1000 * self._retention.finest_step_s(from_ms, self._clock.now_ms())
+        if step_ms:
+            max_points = max(1, min(max_points, (to_ms - from_ms) // step_ms))
+        else:
+            whole = await self._history.series(
+                node_number, key, from_ms=from_ms, to_ms=to_ms, limit=max_points + 1
+            )
+            if len(whole.measured_at_ms) <= max_points:
+                return whole
+        return await self._history.thinned_series(
             node_number, key, from_ms=from_ms, to_ms=to_ms, buckets=max_points
         )
 

@@ -14,10 +14,12 @@ from poleward_gateway.services.uplink import REPORTS_PER_BATCH
 from poleward_tools.bench.bench_fleet import BenchFleet, bench_fleet, percentile
 from poleward_tools.bench.fleet_ingest_gateway import METRICS
 from poleward_tools.bench.gateway_process import gateway_process
+from poleward_tools.bench.packed_history import bytes_per_reading_packed
 
 GATEWAYS = 4
 SECONDS = 10.0
 _GRACE_S = 120.0
+_BEGAN_AGO_MS = 30 * 86_400_000
 _GATEWAY_MODULE = "poleward_tools.bench.fleet_ingest_gateway"
 
 
@@ -29,6 +31,7 @@ def run(
     - `readings_per_s`: acknowledged, over the time from the first batch to the last answer.
     - `ack_p99_ms`: from sending a batch to its acknowledgement after commit.
     - `bytes_per_reading_stored`: history with indexes and what lies outside the rows.
+    - `bytes_per_reading_packed`: of a day that is over, with its roll-ups; sensors with noise.
     - `lost`: reports that were acknowledged and are not stored.
     - `duplicates`: stored more often than once, though every gateway sends its last batches twice.
 
@@ -39,11 +42,13 @@ def run(
 
 
 async def _measure(seconds: float, gateways: int, nodes: int) -> dict[str, Any]:
+    packed = await bytes_per_reading_packed()
     async with bench_fleet() as bench, contextlib.AsyncExitStack() as stack:
         names = [f"gw-{i + 1}" for i in range(gateways)]
         folders = [await bench.enroll_gateway(name) for name in names]
         numbers = await bench.add_nodes(names, nodes)
-        began_at_ms = int(time.time() * 1000)
+        # Days that are there: reports from the future are kept apart.
+        began_at_ms = int(time.time() * 1000) - _BEGAN_AGO_MS
         processes = [
             await stack.enter_async_context(
                 gateway_process(
@@ -67,6 +72,7 @@ async def _measure(seconds: float, gateways: int, nodes: int) -> dict[str, Any]:
             "readings_per_s": round(reports * len(METRICS) / took_s),
             "ack_p99_ms": percentile([ms for r in results for ms in r["latencies_ms"]], 0.99),
             **await _stored(bench, reports),
+            "bytes_per_reading_packed": round(packed, 2),
         }
 
 
@@ -76,7 +82,11 @@ async def _stored(bench: BenchFleet, reports: int) -> dict[str, Any]:
     different = await bench.scalar(
         "SELECT count(*) FROM (SELECT DISTINCT node_number, boot, sequence FROM report) AS r"
     )
-    held_bytes = await bench.scalar("SELECT pg_total_relation_size('report')")
+    held_bytes = await bench.scalar(
+        "SELECT CAST(sum(pg_total_relation_size(relid)) AS bigint) "
+        "+ pg_total_relation_size('report_mark') "
+        "FROM pg_partition_tree('report')"
+    )
     return {
         "bytes_per_reading_stored": round(held_bytes / max(1, stored * len(METRICS)), 2),
         "lost": reports - different,

@@ -23,9 +23,19 @@ def unpack_day(packed: bytes) -> ReportDay:
 
 
 def pack_rollup(rollup: Rollup) -> bytes:
-    """Pack a roll-up: the beginnings, then for each series counts, means, least and greatest."""
-    count = len(rollup.count)
+    """Pack a roll-up: beginnings and counts, then means, least and greatest values."""
     return packed_columns.pack(
-        [rollup.from_ms, [count], *rollup.count],
-        [*rollup.mean, *rollup.least, *rollup.greatest],
+        [rollup.from_ms, *rollup.count], [*rollup.mean, *rollup.least, *rollup.greatest]
+    )
+
+
+def unpack_rollup(packed: bytes, series: int) -> Rollup:
+    """Unpack a roll-up of as many series.
+
+    Raises:
+        DamagedColumnsError: The bytes are not whole.
+    """
+    (from_ms, *count), values = packed_columns.unpack(packed, 1 + series)
+    return Rollup(
+        from_ms, count, values[:series], values[series : 2 * series], values[2 * series :]
     )

@@ -1,10 +1,11 @@
-"""Reports, latest values and events in PostgreSQL.
+"""Reports, latest values and events on their way into PostgreSQL.
 
-Not how batches are grouped (services/ingest.py). Every statement handles a whole group; nothing
-runs once per report.
+Not how batches are grouped (services/ingest.py) and not history (history_store.py). Every
+statement handles a whole group; nothing runs once per report.
 """
 
 import json
+from array import array
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -13,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.node_store import refuse_foreign
+from poleward_fleet.adapters.sql.report_days import SqlReportDays
+from poleward_fleet.adapters.sql.series_names import series_key, series_name
 from poleward_fleet.domain.errors import BatchGapError
+from poleward_fleet.domain.history import day_of
 from poleward_fleet.domain.telemetry import (
     LatestValue,
     Layout,
     NodeEvent,
-    Series,
     SeriesKey,
     Severity,
     StoredCount,
@@ -35,18 +38,36 @@ _ADVANCE = text(
     "SET batch_number = greatest(s.batch_number, excluded.batch_number) "
     "RETURNING coalesce(old.batch_number, 0) AS stored"
 )
+# Which reports are stored is in the marks, a row for each boot of a node, not in an index with a
+# key for each report. Advancing a mark locks it, so that of two gateways that bring the same report
+# the second sees what the first stored.
 _STORE = text(
-    'INSERT INTO report (node_number, boot, sequence, layout_id, measured_at_ms, "values") '
-    r"SELECT n, b, s, l, t, (CAST(:value AS float8[]))[first\:last] "
+    "WITH incoming AS MATERIALIZED (SELECT * "
     "FROM unnest(CAST(:node_number AS integer[]), CAST(:boot AS integer[]), "
     "CAST(:sequence AS integer[]), CAST(:layout_id AS integer[]), "
     "CAST(:measured_at_ms AS bigint[]), CAST(:first AS integer[]), CAST(:last AS integer[])) "
-    "AS r (n, b, s, l, t, first, last) ON CONFLICT ON CONSTRAINT report_key DO NOTHING"
+    "AS r (n, b, s, l, t, first, last)), advanced AS ("
+    "INSERT INTO report_mark AS m (node_number, boot, stored, readings) "
+    "SELECT n, b, range_agg(int8range(s, s, '[]')), sum(last - first + 1) FROM incoming "
+    "GROUP BY n, b ORDER BY n, b ON CONFLICT ON CONSTRAINT report_mark_pkey DO UPDATE "
+    "SET stored = m.stored + excluded.stored, readings = m.readings + excluded.readings "
+    "RETURNING node_number, boot, coalesce(old.stored, '{}') AS before), fresh AS ("
+    'INSERT INTO report (node_number, boot, sequence, layout_id, measured_at_ms, "values") '
+    r"SELECT n, b, s, l, t, (CAST(:value AS real[]))[first\:last] "
+    "FROM incoming JOIN advanced ON node_number = n AND boot = b "
+    "WHERE NOT before @> CAST(s AS bigint)) "
+    "SELECT n, b, sum(last - first + 1) AS readings FROM incoming "
+    "JOIN advanced ON node_number = n AND boot = b WHERE before @> CAST(s AS bigint) GROUP BY n, b"
+)
+_DISCOUNT = text(
+    "UPDATE report_mark SET readings = report_mark.readings - r.readings "
+    "FROM unnest(CAST(:n AS integer[]), CAST(:b AS integer[]), CAST(:readings AS bigint[])) "
+    "AS r (n, b, readings) WHERE node_number = n AND boot = b"
 )
 # A row from a node whose clock was once far ahead does not stay for ever.
 _LATEST = text(
     'INSERT INTO latest AS l (node_number, layout_id, measured_at_ms, "values") '
-    r"SELECT n, y, t, (CAST(:value AS float8[]))[first\:last] "
+    r"SELECT n, y, t, (CAST(:value AS real[]))[first\:last] "
     "FROM unnest(CAST(:node_number AS integer[]), CAST(:layout_id AS integer[]), "
     "CAST(:measured_at_ms AS bigint[]), CAST(:first AS integer[]), CAST(:last AS integer[])) "
     "AS r (n, y, t, first, last) ORDER BY n, y "
@@ -72,26 +93,12 @@ _READ_LATEST = text(
     'SELECT y.series, l.measured_at_ms, l."values" AS content FROM latest l JOIN layout y '
     "ON y.id = l.layout_id WHERE l.node_number = :node_number ORDER BY l.measured_at_ms"
 )
-_PLACED = (
-    "WITH place AS MATERIALIZED (SELECT id, array_position(series, :series) AS at FROM layout "
-    "WHERE :series = ANY (series)), reading AS ("
-    'SELECT r.measured_at_ms AS at_ms, r."values"[place.at] AS value FROM report r '
-    "JOIN place ON place.id = r.layout_id WHERE r.node_number = :node_number "
-    "AND r.measured_at_ms >= :from_ms AND r.measured_at_ms < :to_ms) "
-)
-_SERIES = text(
-    _PLACED + "SELECT at_ms, value FROM reading WHERE value <> 'NaN' ORDER BY at_ms LIMIT :limit"  # noqa: S608 — constants
-)
-_THINNED = text(
-    _PLACED + "SELECT CAST(avg(at_ms) AS bigint) AS at_ms, avg(value) AS value FROM reading "  # noqa: S608
-    "WHERE value <> 'NaN' GROUP BY (at_ms - :from_ms) / :bucket_ms ORDER BY 1"
-)
 _COUNTS = text(
-    'SELECT node_number, boot, count(*) AS reports, sum(cardinality("values")) AS readings, '
-    "min(sequence) AS first_sequence, max(sequence) AS last_sequence FROM report "
+    "SELECT node_number, boot, readings, lower(stored) AS first_sequence, "
+    "upper(stored) - 1 AS last_sequence, "
+    "(SELECT sum(upper(r) - lower(r)) FROM unnest(stored) AS r) AS reports FROM report_mark "
     "WHERE CAST(:numbers AS integer[]) IS NULL "
-    "OR node_number = ANY (CAST(:numbers AS integer[])) "
-    "GROUP BY node_number, boot ORDER BY node_number, boot"
+    "OR node_number = ANY (CAST(:numbers AS integer[])) ORDER BY node_number, boot"
 )
 _EVENTS = text(
     "SELECT e.* FROM event e LEFT JOIN node n ON n.number = e.node_number "
@@ -105,13 +112,15 @@ _EVENTS = text(
 class SqlTelemetryStore:
     """TelemetryStore on PostgreSQL: a row per report, and a row per node with the newest."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, days: SqlReportDays) -> None:
         self._database = database
+        self._days = days
         self._layout_ids: dict[Layout, int] = {}
 
     async def store_reports(self, batches: Sequence[SpooledReports]) -> None:
         """Store batches of one spool; what is stored already is skipped."""
         await self._learn_layouts({y for batch in batches for y in batch.reports.layouts})
+        await self._days.open({day_of(t) for b in batches for t in b.reports.measured_at_ms})
         async with self._database.begin() as connection:
             stored = await self._advance(
                 connection,
@@ -124,7 +133,12 @@ class SqlTelemetryStore:
             if not columns["node_number"]:
                 return
             await refuse_foreign(connection, batches[0].gateway_name, columns["node_number"])
-            await connection.execute(_STORE, columns)
+            again = (await connection.execute(_STORE, columns)).all()
+            if again:
+                names = ("n", "b", "readings")
+                await connection.execute(
+                    _DISCOUNT, {name: [getattr(row, name) for row in again] for name in names}
+                )
             await connection.execute(_LATEST, newest)
 
     async def _advance(
@@ -185,7 +199,10 @@ class SqlTelemetryStore:
             columns["sequence"].extend(reports.sequence)
             columns["measured_at_ms"].extend(reports.measured_at_ms)
             value.extend(reports.value)
+        columns = _without_repetitions(columns)
         newest: dict[tuple[int, int], int] = {}
+        # What exceeds the range of float32 becomes infinite, as in every other table of ours.
+        value = array("f", value).tolist()
         times = columns["measured_at_ms"]
         for row, key in enumerate(zip(columns["node_number"], columns["layout_id"], strict=True)):
             best = newest.get(key)
@@ -206,9 +223,11 @@ class SqlTelemetryStore:
             return
         async with self._database.begin() as connection:
             for layout in missing:
-                await connection.execute(_ADD_LAYOUT, {"series": [_name(key) for key in layout]})
+                await connection.execute(
+                    _ADD_LAYOUT, {"series": [series_name(key) for key in layout]}
+                )
             rows = (await connection.execute(_LAYOUTS)).all()
-        self._layout_ids = {tuple(_key(name) for name in row.series): row.id for row in rows}
+        self._layout_ids = {tuple(series_key(name) for name in row.series): row.id for row in rows}
 
     async def store_events(
         self, gateway_name: str, spool_id: str, batch_number: int, events: Sequence[NodeEvent]
@@ -240,41 +259,9 @@ class SqlTelemetryStore:
         for row in await self._database.rows(_READ_LATEST, {"node_number": node_number}):
             for name, value in zip(row.series, row.content, strict=True):
                 if value == value:
-                    key = _key(name)
+                    key = series_key(name)
                     found[key] = LatestValue(key, value, row.measured_at_ms)
         return [found[key] for key in sorted(found, key=lambda k: (k.metric, k.instance))]
-
-    async def series(
-        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, limit: int
-    ) -> Series:
-        """Return at most `limit` readings in [from, to), oldest first."""
-        rows = await self._database.rows(
-            _SERIES,
-            {
-                "series": _name(key),
-                "node_number": node_number,
-                "from_ms": from_ms,
-                "to_ms": to_ms,
-                "limit": limit,
-            },
-        )
-        return Series(key, tuple(row.at_ms for row in rows), tuple(row.value for row in rows))
-
-    async def thinned_series(
-        self, node_number: int, key: SeriesKey, *, from_ms: int, to_ms: int, buckets: int
-    ) -> Series:
-        """Return the mean of each of `buckets` equal stretches of [from, to) that has readings."""
-        rows = await self._database.rows(
-            _THINNED,
-            {
-                "series": _name(key),
-                "node_number": node_number,
-                "from_ms": from_ms,
-                "to_ms": to_ms,
-                "bucket_ms": max(1, -(-(to_ms - from_ms) // buckets)),
-            },
-        )
-        return Series(key, tuple(row.at_ms for row in rows), tuple(row.value for row in rows))
 
     async def counts(self, node_numbers: Collection[int]) -> list[StoredCount]:
         """Count what is stored by node and boot; of all nodes when none is named."""
@@ -307,10 +294,11 @@ class SqlTelemetryStore:
         ]
 
 
-def _name(key: SeriesKey) -> str:
-    return f"{key.metric}/{key.instance}"
-
-
-def _key(name: str) -> SeriesKey:
-    metric, _, instance = name.rpartition("/")
-    return SeriesKey(metric, int(instance))
+def _without_repetitions(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Keep the first of reports with the same key: a group may bring one twice."""
+    keys = list(zip(columns["node_number"], columns["boot"], columns["sequence"], strict=True))
+    if len(set(keys)) == len(keys):
+        return columns
+    rows = {key: row for row, key in reversed(list(enumerate(keys)))}
+    kept = sorted(rows.values())
+    return {name: [column[row] for row in kept] for name, column in columns.items()}

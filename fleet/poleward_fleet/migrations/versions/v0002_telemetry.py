@@ -17,16 +17,44 @@ CREATE TABLE report (
     boot integer NOT NULL,
     sequence integer NOT NULL,
     layout_id integer NOT NULL,
-    "values" double precision[] NOT NULL,
-    CONSTRAINT report_key UNIQUE (node_number, boot, sequence)
-);
+    "values" real[] NOT NULL
+) PARTITION BY RANGE (measured_at_ms);
 CREATE INDEX report_node_time_idx ON report (node_number, measured_at_ms);
+CREATE TABLE report_other PARTITION OF report DEFAULT;
+
+CREATE TABLE report_mark (
+    node_number integer NOT NULL,
+    boot integer NOT NULL,
+    stored int8multirange NOT NULL,
+    readings bigint NOT NULL,
+    CONSTRAINT report_mark_pkey PRIMARY KEY (node_number, boot)
+) WITH (fillfactor = 70);
+
+CREATE TABLE packed_day (
+    day integer NOT NULL,
+    node_number integer NOT NULL,
+    layout_id integer NOT NULL,
+    reports integer NOT NULL,
+    content bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT packed_day_pkey PRIMARY KEY (node_number, day, layout_id)
+);
+CREATE INDEX packed_day_day_idx ON packed_day (day);
+
+CREATE TABLE rollup (
+    day integer NOT NULL,
+    step_s integer NOT NULL,
+    node_number integer NOT NULL,
+    layout_id integer NOT NULL,
+    content bytea STORAGE EXTERNAL NOT NULL,
+    CONSTRAINT rollup_pkey PRIMARY KEY (node_number, step_s, day, layout_id)
+);
+CREATE INDEX rollup_step_day_idx ON rollup (step_s, day);
 
 CREATE TABLE latest (
     node_number integer NOT NULL,
     layout_id integer NOT NULL,
     measured_at_ms bigint NOT NULL,
-    "values" double precision[] NOT NULL,
+    "values" real[] NOT NULL,
     CONSTRAINT latest_pkey PRIMARY KEY (node_number, layout_id)
 ) WITH (fillfactor = 70);
 
@@ -62,4 +90,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("spool_position event latest report layout")
+    drop("spool_position event latest rollup packed_day report_mark report layout")
