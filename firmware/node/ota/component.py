@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from node.ota.suit import Release
+    from node.ota.release import Release
 
-PIECE_BYTES = 1024
+PIECE_BYTES = 512
 
 
 class Component:
@@ -25,7 +25,7 @@ class Component:
 
     Args:
         archive: path of what was downloaded.
-        release: what the envelope says, from `node.ota.suit`.
+        release: what the envelope says, a `node.ota.release.Release`.
         source: the component that runs when the archive is a patch of it, else None.
     """
 

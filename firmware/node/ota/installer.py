@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from node.ota.suit import Release
+    from node.ota.release import Release
 
 MARK = "release.cbor"
 _PATH_MAX_BYTES = 64
@@ -34,7 +34,7 @@ async def check(archive: str, release: "Release", source: "Any" = None) -> None:
 
     Args:
         archive: path of the compressed bundle, or patch of one.
-        release: what the envelope says, from `node.ota.suit`.
+        release: what the envelope says, a `node.ota.release.Release`.
         source: the bundle that the archive is a patch of, a `node.ota.slot_bundle.SlotBundle`.
 
     Raises:
@@ -50,7 +50,7 @@ async def install(
 
     Args:
         archive: path of the compressed bundle, or patch of one.
-        release: what the envelope says, from `node.ota.suit`.
+        release: what the envelope says, a `node.ota.release.Release`.
         envelope: kept in the slot as its mark.
         slot: directory of the slot; everything in it is removed first.
         source: as for `check`; it is of another slot.

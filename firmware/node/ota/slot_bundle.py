@@ -3,6 +3,7 @@
 Not a proof that the slot holds what it should: the digest of what is built from it is.
 """
 
+import gc
 import os
 from array import array
 
@@ -10,7 +11,7 @@ from node.codec import cbor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterator
 
 _MARK = "release.cbor"
 # Heads and path of one file: paths have at most 64 bytes.
@@ -28,20 +29,28 @@ class SlotBundle:
 
     def __init__(self, slot: str) -> None:
         self._slot = slot
-        self._names = bytearray()
-        self._name_ends = array("H")
-        self._ends = array("I")
         self._number = -1
         self._start = 0
         self._head: Any = b""
         self._file: Any = None
-        end = 0
-        for path in sorted(_paths(slot, "")):
-            self._names.extend(path.encode())
-            self._name_ends.append(len(self._names))
+        count = names_bytes = 0
+        for path in _paths(slot, ""):
+            count += 1
+            names_bytes += len(path)
+        # Made at once, and where the first walk's garbage was: all else would leave holes of many
+        # sizes in the heap, and none for the window of 4 KiB that inflating takes.
+        gc.collect()
+        self._names = bytearray(names_bytes)
+        self._name_ends = array("H", bytes(2 * count))
+        self._ends = array("I", bytes(4 * count))
+        name_end = end = 0
+        for number, path in enumerate(_paths(slot, "")):
             size_bytes = os.stat(slot + "/" + path)[6]
+            self._names[name_end : name_end + len(path)] = path.encode()
+            name_end += len(path)
             end += len(_head(path, size_bytes)) + size_bytes
-            self._ends.append(end)
+            self._name_ends[number] = name_end
+            self._ends[number] = end
 
     def readinto(self, at: int, view: memoryview) -> None:
         """Fill a view with the bytes from `at` on.
@@ -93,16 +102,18 @@ class SlotBundle:
         self._file = open(self._slot + "/" + path, "rb")
 
 
-def _paths(slot: str, below: str) -> "list[str]":
-    """List the files of a slot, without its mark."""
-    found = []
-    for name in os.listdir(slot + "/" + below if below else slot):
-        path = below + "/" + name if below else name
-        if os.stat(slot + "/" + path)[0] & 0x4000:
-            found.extend(_paths(slot, path))
-        elif path != _MARK:
-            found.append(path)
-    return found
+def _paths(slot: str, below: str) -> "Iterator[str]":
+    """List the files of a slot, without its mark, in the order of their paths."""
+    names = []
+    for name in os.listdir((slot + "/" + below)[:-1]):
+        is_directory = os.stat(slot + "/" + below + name)[0] & 0x4000
+        names.append(name + "/" if is_directory else name)
+    names.sort()
+    for name in names:
+        if name[-1] == "/":
+            yield from _paths(slot, below + name)
+        elif below + name != _MARK:
+            yield below + name
 
 
 def _head(path: str, size_bytes: int) -> "bytes | bytearray":

@@ -9,6 +9,7 @@ from node.codec import cbor
 from node.codec.cbor import CborError, Tagged
 from node.ota import ed25519
 from node.ota.errors import UpdateError
+from node.ota.release import Release
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH, RESULT_UNSUPPORTED_PACKAGE
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import COMPONENT_BUNDLE, VENDOR_ID
@@ -22,16 +23,6 @@ _SHA256 = -16  # RFC 9054, 2.1
 # compared as bytes, so no other algorithm passes (-19: Ed25519, RFC 9864, 2.2).
 _PROTECTED = b"\xa1\x01\x32"
 _SIGNED_HEAD = b"\x84\x6aSignature1\x43" + _PROTECTED + b"\x40"
-
-
-class Release:
-    """What an envelope that passed says."""
-
-    def __init__(self, sequence: int, version: str, digest: bytes, size_bytes: int) -> None:
-        self.sequence = sequence
-        self.version = version
-        self.digest = digest
-        self.size_bytes = size_bytes
 
 
 async def verify(

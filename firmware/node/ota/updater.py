@@ -175,22 +175,13 @@ class Updater:
             pass  # the next download removes it; nothing may keep the caller from the reset now
 
     async def _download(self, digest: bytes) -> None:
-        from node.ota import suit
-
-        sink = _Envelope()
-        await self._fetch((PATH_RELEASES, digest.hex()), sink, start_block=0)
-        envelope = bytes(sink.contents)
-        if hashlib.sha256(envelope).digest() != digest:
-            raise UpdateError(firmware_update.RESULT_INTEGRITY, "envelope is not the one named")
-        release = await suit.verify(envelope, self._trusted_keys, self._class_id, self._sequence)
+        envelope, release = await self._fetch_release(digest)
         # Verifying needs its heap before, installing after: never both at once.
         _drop_passing_modules()
-        from node.ota import installer
-
         self._envelope = envelope
         self._release = release
         self.package_version = release.version
-        installer.check_room(self._root, release.size_bytes, self._root + NAMES[self._slots.other])
+        self._check_room()
         _make_data(self._root + _DATA)
         whole = self._archive("")
         patch = self._archive(_PATCH_END)
@@ -202,6 +193,24 @@ class Updater:
             return
         self._archive_end = ""
         await self._fetch_archive(digest, whole, (PATH_ARTIFACTS, ENCODING_DEFLATE, component))
+
+    async def _fetch_release(self, digest: bytes) -> "tuple[bytes, Any]":
+        """Fetch the envelope and verify it."""
+        from node.ota import suit
+
+        sink = _Envelope()
+        await self._fetch((PATH_RELEASES, digest.hex()), sink, start_block=0)
+        envelope = bytes(sink.contents)
+        if hashlib.sha256(envelope).digest() != digest:
+            raise UpdateError(firmware_update.RESULT_INTEGRITY, "envelope is not the one named")
+        release = await suit.verify(envelope, self._trusted_keys, self._class_id, self._sequence)
+        return envelope, release
+
+    def _check_room(self) -> None:
+        from node.ota import installer
+
+        slot = self._root + NAMES[self._slots.other]
+        installer.check_room(self._root, self._release.size_bytes, slot)
 
     async def _fetch_patch(self, digest: bytes, patch: str, component: str) -> bool:
         """Fetch the component as a patch of the running one; tell whether that is what it is."""

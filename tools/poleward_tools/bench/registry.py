@@ -106,6 +106,11 @@ BENCHMARKS = {
             ),
         ),
         Benchmark(
+            "delta",
+            "sizes of patches, and building from them on the MicroPython VM",
+            _in_module("delta"),
+        ),
+        Benchmark(
             "rollout",
             "100,000 nodes: plan an update, offer it, stop it",
             _in_module("rollout"),
