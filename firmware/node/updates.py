@@ -5,9 +5,9 @@ Not verifying and installing: `node.ota.updater` does, loaded for one update and
 
 import asyncio
 import gc
-import sys
 
 from node.ota.errors import UpdateError
+from node.passing import drop
 from nodelink import firmware_update
 from nodelink.release_format import CLASS_IDS
 
@@ -164,11 +164,7 @@ class Updates:
 
     def _drop(self) -> None:
         self._updater = None
-        package = sys.modules["node.ota"]
-        sys.modules.pop("node.ota.updater", None)
-        if hasattr(package, "updater"):
-            delattr(package, "updater")
-        gc.collect()
+        drop("node.ota", ("updater",))
 
 
 def heap_free_bytes() -> int:

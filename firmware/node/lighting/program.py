@@ -4,10 +4,10 @@ Not what the rules mean (`node.lighting.evaluation`, loaded for a moment at each
 and not the lamp.
 """
 
-import gc
 import os
-import sys
 from binascii import crc32
+
+from node.passing import drop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,10 +114,5 @@ def _with_evaluation(work: "Any") -> "Any":
     try:
         return work(evaluation)
     finally:
-        package = sys.modules["node.lighting"]
-        for name in ("evaluation", "sun"):
-            sys.modules.pop("node.lighting." + name, None)
-            if hasattr(package, name):
-                delattr(package, name)
         del evaluation
-        gc.collect()
+        drop("node.lighting", ("evaluation", "sun"))

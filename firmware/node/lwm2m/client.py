@@ -12,6 +12,7 @@ from node.lwm2m import values
 from node.lwm2m.account import read_blob, read_integer
 from node.lwm2m.back_off import BackOff
 from node.oscore.context import OscoreError
+from node.passing import drop
 from nodelink.limits import URGENT_TOKEN_BYTES
 
 TYPE_CHECKING = False
@@ -190,6 +191,8 @@ class Client:
             account = await bootstrap.run(endpoint, address, context, self.endpoint_name)
         finally:
             await _end(running, transport)
+            del Bootstrap, bootstrap
+            drop("node.lwm2m", ("bootstrap",))
         self._account.replace(**account)
         self._context = None
         self._wants_bootstrap = False

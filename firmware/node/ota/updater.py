@@ -6,13 +6,12 @@ What verifies and installs is imported for one update and dropped after it, to g
 """
 
 import asyncio
-import gc
 import hashlib
 import os
-import sys
 
 from node.ota.errors import FetchRefused, UpdateError
 from node.ota.slots import NAMES, Slots
+from node.passing import drop
 from nodelink import firmware_update
 from nodelink.limits import BLOCK_SZX_LAN, ENVELOPE_MAX_BYTES
 from nodelink.release_format import (
@@ -135,7 +134,7 @@ class Updater:
                 result = firmware_update.RESULT_LINK_LOST
                 reason = "download: %r" % error
             finally:
-                _drop_passing_modules()
+                drop("node.ota", _PASSING_MODULES)
             if digest != self._digest:
                 continue  # replaced or given up meanwhile
             if result:
@@ -168,7 +167,7 @@ class Updater:
             self._end(firmware_update.RESULT_FAILED, "install: %r" % error)
             raise UpdateError(firmware_update.RESULT_FAILED, "install: %r" % error)
         finally:
-            _drop_passing_modules()
+            drop("node.ota", _PASSING_MODULES)
         try:
             self._remove_archives(())
         except OSError:
@@ -177,7 +176,7 @@ class Updater:
     async def _download(self, digest: bytes) -> None:
         envelope, release = await self._fetch_release(digest)
         # Verifying needs its heap before, installing after: never both at once.
-        _drop_passing_modules()
+        drop("node.ota", _PASSING_MODULES)
         self._envelope = envelope
         self._release = release
         self.package_version = release.version
@@ -346,13 +345,3 @@ def _size_bytes(path: str) -> int:
         return os.stat(path)[6]
     except OSError:
         return 0
-
-
-def _drop_passing_modules() -> None:
-    """Forget the modules that only an update needs."""
-    package = sys.modules["node.ota"]
-    for name in _PASSING_MODULES:
-        sys.modules.pop("node.ota." + name, None)
-        if hasattr(package, name):
-            delattr(package, name)
-    gc.collect()

@@ -65,7 +65,7 @@ class Controller:
     def __init__(self):
         self.commands = []
 
-    def override(self, percent, ends_at):
+    def override(self, percent, ends_at, starts_at, fade_ms):
         self.commands.append((percent, ends_at))
 
     def set_default(self, percent):

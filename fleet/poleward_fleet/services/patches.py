@@ -5,10 +5,11 @@ when there is no patch.
 """
 
 import asyncio
+import hashlib
 
 import structlog
 
-from poleward_fleet.domain.errors import FleetError, NotFoundError
+from poleward_fleet.domain.errors import FleetError, NotFoundError, UnavailableError
 from poleward_fleet.domain.releases import Patch, PatchState
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ArtifactStore, PatchMaker, PatchStore, ReleaseStore
@@ -100,4 +101,9 @@ class PatchService:
         )
 
     async def _content(self, digest: bytes) -> bytes:
-        return b"".join([piece async for piece in self._artifacts.read(digest, 0)])
+        content = b"".join([piece async for piece in self._artifacts.read(digest, 0)])
+        if hashlib.sha256(content).digest() != digest:
+            raise UnavailableError(
+                f"the stored copy of {digest.hex()} is altered; publish its release again"
+            )
+        return content

@@ -96,7 +96,8 @@ _READ_LATEST = text(
 _COUNTS = text(
     "SELECT node_number, boot, readings, lower(stored) AS first_sequence, "
     "upper(stored) - 1 AS last_sequence, "
-    "(SELECT sum(upper(r) - lower(r)) FROM unnest(stored) AS r) AS reports FROM report_mark "
+    "(SELECT CAST(sum(upper(r) - lower(r)) AS bigint) FROM unnest(stored) AS r) AS reports "
+    "FROM report_mark "
     "WHERE CAST(:numbers AS integer[]) IS NULL "
     "OR node_number = ANY (CAST(:numbers AS integer[])) ORDER BY node_number, boot"
 )
