@@ -259,7 +259,7 @@ async def test_reads_in_every_format(node: SimulatedNode, gateway: FakeGateway) 
     assert device["/3/0/0"] == "Poleward"
     assert device["/3/0/2"] == "02000000000a"
     assert device["/3/0/3"] == "1.0.0"
-    assert device["/3/0/10"] >= 60
+    assert device["/3/0/10"] >= 42  # more than a release on trial has to leave free
     assert device["/3/0/18"] == "sim"
     text = await gateway.call(aiocoap.GET, "/3/0/16", accept=0)
     assert (text.payload, text.opt.content_format) == (b"U", 0)
