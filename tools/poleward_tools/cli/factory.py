@@ -21,6 +21,7 @@ from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing import hardening
+from poleward_tools.flashing.fuse_plan import Step
 from poleward_tools.flashing.label import LabelError, print_label, write_label
 from poleward_tools.flashing.station import Station
 from poleward_tools.releases import keys
@@ -218,7 +219,7 @@ def harden(
                 _confirm_burning(port)
             hardening.write_inputs(work, loaded)
 
-            def say(step: hardening.Step, what: str) -> None:
+            def say(step: Step, what: str) -> None:
                 done.append({"step": step.title, "result": what, "is_final": bool(step.burns)})
                 if not json:
                     results.print(f"{step.title}: {what}", markup=False)

@@ -1,8 +1,8 @@
 """The steps that lock a board for good: signed code, encrypted flash, no way in by its port.
 
 It runs Espressif's espsecure, esptool and espefuse, one process for each step, on virtual fuses or
-on a board. The order is that of ESP-IDF, "Security Features Enablement Workflows". Not for the
-original ESP32, whose fuses and key blocks are others.
+on a board. The order is that of ESP-IDF, "Security Features Enablement Workflows". Which fuses a
+chip has is in `fuse_plan`.
 """
 
 import json
@@ -10,49 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from poleward_tools.flash_image.firmware_files import BOOTLOADER_OFFSETS, ChipFirmware
 from poleward_tools.flash_image.partition_table import NODE_4_MIB, TABLE_OFFSET
 from poleward_tools.flashing.errors import HardeningError
+from poleward_tools.flashing.fuse_plan import FUSE_PLANS, Step
 
-CHIPS = ("esp32c3", "esp32s3")
 _FLASH_KEY = "flash-key.bin"
-_FLASH_KEY_PURPOSE = "XTS_AES_128_KEY"
-_BOOT_KEY_PURPOSE = "SECURE_BOOT_DIGEST0"
 _STEP_TIMEOUT_S = 120
 _REASON_SHOWN = 300
-# Fuses that are closed whatever the chip: DIS_DOWNLOAD_MODE is the last of all, see `plan`.
-_LOCKED = {
-    "esp32c3": ("DIS_DOWNLOAD_ICACHE", "DIS_PAD_JTAG", "DIS_USB_JTAG", "DIS_DIRECT_BOOT"),
-    "esp32s3": (
-        "DIS_DOWNLOAD_ICACHE", "DIS_DOWNLOAD_DCACHE", "DIS_PAD_JTAG", "DIS_USB_JTAG",
-        "DIS_DIRECT_BOOT",
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One command.
-
-    Attributes:
-        title: what it does, for people.
-        tool: module of the tool.
-        arguments: its arguments without those about the board.
-        burns: fuses and their values afterwards; not empty means that there is no way back.
-        makes: file that is there afterwards; the step is not repeated when it is.
-        touches_board: whether it writes the board's flash, which virtual fuses do not have.
-    """
-
-    title: str
-    tool: str
-    arguments: tuple[str, ...]
-    burns: Mapping[str, object] = field(default_factory=dict)
-    makes: Path | None = None
-    touches_board: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +55,14 @@ def write_inputs(folder: Path, firmware: ChipFirmware) -> None:
 def plan(chip: str, folder: Path, signing_key: Path) -> list[Step]:
     """Return all steps in the only order that works.
 
-    1. Sign, verify, encrypt and write while the board still takes it.
-    2. The flash key is burnt before encryption is switched on, and read-protected with it.
-    3. The digest of the boot key must stay readable, so RD_DIS is closed after both keys are in.
-    4. Download mode goes last: after it nothing can be put right.
+    Sign, verify, encrypt and write while the board still takes it; then the fuses.
 
     Raises:
         HardeningError: the chip has other fuses.
     """
-    if chip not in CHIPS:
-        raise HardeningError(f"hardening knows {' and '.join(CHIPS)}, not {chip}")
+    fuses = FUSE_PLANS.get(chip)
+    if fuses is None:
+        raise HardeningError(f"hardening knows {', '.join(FUSE_PLANS)}, not {chip}")
     key, digest = folder / _FLASH_KEY, folder / "boot-key-digest.bin"
     steps = []
     places = {
@@ -122,7 +89,7 @@ def plan(chip: str, folder: Path, signing_key: Path) -> list[Step]:
         encrypted = folder / f"{name}.encrypted"
         plain = signed.get(name, folder / f"{name}.bin")
         steps.append(
-            _tool(f"encrypt the {name}", "encrypt-flash-data", "--aes-xts", "--keyfile", key,
+            _tool(f"encrypt the {name}", "encrypt-flash-data", *fuses.cipher, "--keyfile", key,
                   "--address", hex(offset), "--output", encrypted, plain)
         )  # fmt: skip
         writes += [hex(offset), encrypted]
@@ -130,21 +97,7 @@ def plan(chip: str, folder: Path, signing_key: Path) -> list[Step]:
         Step("write what is encrypted", "esptool", ("--no-stub", "write-flash", "--force",
              *map(str, writes)), touches_board=True)
     )  # fmt: skip
-    return [
-        *steps,
-        _burn_key("burn the flash key, readable by the flash controller only", 0, key,
-                  _FLASH_KEY_PURPOSE),
-        _burn_key("burn the digest of the boot key", 1, digest, _BOOT_KEY_PURPOSE),
-        _burn("switch flash encryption on for ever", {"SPI_BOOT_CRYPT_CNT": 7}),
-        _burn("forbid encryption by the port", {"DIS_DOWNLOAD_MANUAL_ENCRYPT": 1}),
-        _burn("switch secure boot on", {"SECURE_BOOT_EN": 1}),
-        _burn("revoke the boot keys that are not used",
-              {"SECURE_BOOT_KEY_REVOKE1": 1, "SECURE_BOOT_KEY_REVOKE2": 1}),
-        Step("keep the digest readable for ever", "espefuse", ("write-protect-efuse", "RD_DIS"),
-             {"RD_DIS": None}),
-        _burn("close JTAG, direct boot and caches", dict.fromkeys(_LOCKED[chip], 1)),
-        _burn("switch download mode off", {"DIS_DOWNLOAD_MODE": 1}),
-    ]  # fmt: skip
+    return [*steps, *fuses.steps(key, digest)]
 
 
 def carry_out(
@@ -160,11 +113,14 @@ def carry_out(
         say: told each step and what became of it: "done", "was done", "left out".
 
     Raises:
-        HardeningError: a step failed; nothing after it was done.
+        HardeningError: the chip cannot be locked, or a step failed; nothing after it was done.
     """
+    _make_virtual_board(target)
     fuses = read_fuses(target)
+    FUSE_PLANS[target.chip].check_revision(fuses)
     flash_key = next(step.makes for step in steps if step.makes and step.makes.name == _FLASH_KEY)
-    if _is_burnt(fuses, "KEY_PURPOSE_0", _FLASH_KEY_PURPOSE) and not flash_key.exists():
+    burn_it = next(step for step in steps if step.burns and str(flash_key) in step.arguments)
+    if _is_done(burn_it, fuses) and not flash_key.exists():
         raise HardeningError(
             f"the board has a flash key and {flash_key} is missing; take the folder it was begun in"
         )
@@ -175,7 +131,7 @@ def carry_out(
         if step.makes is not None and step.makes.exists():
             say(step, "was done")
             continue
-        if step.burns and all(_is_burnt(fuses, name, value) for name, value in step.burns.items()):
+        if step.burns and _is_done(step, fuses):
             say(step, "was done")
             continue
         _run(step, target)
@@ -222,6 +178,19 @@ def _run(step: Step, target: Target) -> None:
         raise HardeningError(f"{step.title}: {reason}")
 
 
+def _make_virtual_board(target: Target) -> None:
+    """Give a new file of virtual fuses what a chip that can be locked has from its maker."""
+    marks = FUSE_PLANS[target.chip].maker_marks
+    if target.virtual is None or target.virtual.exists() or not marks:
+        return
+    arguments = [text for name in marks for text in (name, "1")]
+    _run(Step("make a virtual chip", "espefuse", ("burn-efuse", *arguments)), target)
+
+
+def _is_done(step: Step, fuses: Mapping[str, Any]) -> bool:
+    return all(_is_burnt(fuses, name, value) for name, value in step.burns.items())
+
+
 def _is_burnt(fuses: Mapping[str, Any], name: str, value: object) -> bool:
     fuse = fuses.get(name, {})
     if value is None:
@@ -233,13 +202,3 @@ def _is_burnt(fuses: Mapping[str, Any], name: str, value: object) -> bool:
 
 def _tool(title: str, *arguments: object, makes: Path | None = None) -> Step:
     return Step(title, "espsecure", tuple(map(str, arguments)), makes=makes)
-
-
-def _burn(title: str, fuses: dict[str, int]) -> Step:
-    arguments = [text for name, value in fuses.items() for text in (name, str(value))]
-    return Step(title, "espefuse", ("burn-efuse", *arguments), dict(fuses))
-
-
-def _burn_key(title: str, block: int, file: Path, purpose: str) -> Step:
-    arguments = ("burn-key", f"BLOCK_KEY{block}", str(file), purpose)
-    return Step(title, "espefuse", arguments, {f"KEY_PURPOSE_{block}": purpose})

@@ -8,7 +8,8 @@ import pytest
 
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flashing.errors import HardeningError
-from poleward_tools.flashing.hardening import Step, Target, carry_out, plan, write_inputs
+from poleward_tools.flashing.fuse_plan import Step
+from poleward_tools.flashing.hardening import Target, carry_out, plan, write_inputs
 
 from .conftest import firmware_folder
 
@@ -74,9 +75,51 @@ def test_no_fuse_is_burnt_before_everything_is_written_and_download_mode_is_last
     assert order[-1] == "DIS_DOWNLOAD_MODE"
 
 
+@pytest.mark.system
+@pytest.mark.timeout(600)
+def test_original_esp32_is_locked_from_revision_3_on(tmp_path: Path) -> None:
+    chip, work, key = "esp32", tmp_path / "board", tmp_path / "boot.pem"
+    tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", "rsa3072", key)
+    write_inputs(work, load_firmware(firmware_folder(tmp_path / "firmware", chip), chip))
+    steps = plan(chip, work, key)
+    old = Target(chip, virtual=tmp_path / "old.bin")
+    tool("espefuse", *old.arguments, "summary")  # makes a chip of revision 0
+    with pytest.raises(HardeningError, match=r"revision 0; secure boot v2 needs 3\.0.*Nothing was"):
+        carry_out(steps, old, lambda *_: None)
+    assert not (work / "flash-key.bin").exists()
+
+    target = Target(chip, virtual=tmp_path / "fuses.bin")
+    fuses = carry_out(steps, target, lambda *_: None)
+    for name in ("ABS_DONE_1", "UART_DOWNLOAD_DIS", "JTAG_DISABLE", "DISABLE_DL_DECRYPT"):
+        assert fuses[name]["value"] is True, name
+    assert fuses["FLASH_CRYPT_CNT"]["value"] == 127
+    assert (fuses["BLOCK1"]["readable"], fuses["BLOCK2"]["readable"]) == (False, True)
+    assert fuses["RD_DIS"]["writeable"] is False
+    digest = (work / "boot-key-digest.bin").read_bytes()
+    assert bytes.fromhex(fuses["BLOCK2"]["value"].replace(" ", "")) == digest
+    decrypted = tmp_path / "decrypted"
+    tool("espsecure", "decrypt-flash-data", "--flash-crypt-conf", "0xf", "--keyfile",
+         work / "flash-key.bin", "--address", "0x1000", "--output", decrypted,
+         work / "bootloader.encrypted")  # fmt: skip
+    assert decrypted.read_bytes() == (work / "bootloader.signed").read_bytes()
+    said: list[str] = []
+    carry_out(steps, target, lambda step, what: said.append(what) if step.burns else None)
+    assert set(said) == {"was done"}
+
+
+def test_fuses_of_the_original_esp32_are_burnt_in_order(tmp_path: Path) -> None:
+    steps = plan("esp32", tmp_path, tmp_path / "key")
+    burning = [bool(step.burns) for step in steps]
+    assert burning == sorted(burning)
+    order = [name for step in steps for name in step.burns]
+    assert order[:2] == ["BLOCK1", "BLOCK2"]
+    assert order.index("FLASH_CRYPT_CNT") < order.index("ABS_DONE_1") < order.index("RD_DIS")
+    assert order[-1] == "UART_DOWNLOAD_DIS"
+
+
 def test_other_chips_and_a_bad_key_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(HardeningError, match="not esp32"):
-        plan("esp32", tmp_path, tmp_path / "key")
+    with pytest.raises(HardeningError, match="not esp32c6"):
+        plan("esp32c6", tmp_path, tmp_path / "key")
     write_inputs(
         tmp_path / "work", load_firmware(firmware_folder(tmp_path / "f", "esp32c3"), "esp32c3")
     )
