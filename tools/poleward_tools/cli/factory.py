@@ -1,10 +1,8 @@
-"""Commands of the factory: `poleward factory key|permit|export|import|label|harden`.
+"""Commands of the factory: `poleward factory key|import-key|permit|export|import|label|harden`.
 
 Boards are flashed with `poleward flash`.
 """
 
-import contextlib
-import json as json_format
 import os
 import shlex
 import time
@@ -22,6 +20,7 @@ from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing import hardening
 from poleward_tools.flashing.fuse_plan import Step
+from poleward_tools.flashing.import_ledger import ImportedBatch, ImportLedger
 from poleward_tools.flashing.label import LabelError, print_label, write_label
 from poleward_tools.flashing.station import Station
 from poleward_tools.releases import keys
@@ -46,11 +45,34 @@ def key(station: StationArgument, *, json: JsonOption = False) -> None:
         results.print(f"{public_key.hex()} in {path}; permit it with: poleward factory permit")
 
 
+@app.command("import-key")
+def import_key(
+    path: Annotated[Path, typer.Argument(help="File to write; the public half goes to FILE.pub.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Make the key pair of a fleet for which stations seal their batches.
+
+    The private half stays with who imports batches; permits name the public one.
+
+    Example: `poleward factory import-key fleet-import.pem`
+    """
+    with explained():
+        public_key = keys.create_import_key(path).public_key().public_bytes_raw()
+    if json:
+        print_json({"private": str(path), "public": str(keys.public_path(path))})
+    else:
+        results.print(f"{path} opens batches; {public_key.hex()} in {keys.public_path(path)}")
+
+
 @app.command("permit")
 def permit(
     out: Annotated[Path, typer.Argument(help="File to write; goes to the station as permit.json.")],
     *,
     station_key: Annotated[Path, typer.Option(help="Public key of the station, station.pem.pub.")],
+    fleet_key: Annotated[
+        Path, typer.Option(help="Public half of the fleet's import key; batches are sealed for it.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the station for people.")],
     quota: Annotated[int, typer.Option(min=1, help="Nodes it may make in all.")],
     days: Annotated[int, typer.Option(min=1, help="How long it may make them.")],
@@ -62,11 +84,14 @@ def permit(
     The factory's key is made as a release key is: `poleward release key factory.pem`
 
     Example: `poleward factory permit bench1/permit.json --station-key bench1/station.pem.pub
-    --name bench1 --quota 500 --days 30 --key factory.pem`
+    --fleet-key fleet-import.pem.pub --name bench1 --quota 500 --days 30 --key factory.pem`
     """
     with explained():
         expires_at_s = int(time.time()) + days * _DAY_S
-        made = batches.Permit(keys.load_public_key(station_key), name, quota, expires_at_s)
+        made = batches.Permit(
+            keys.load_public_key(station_key), keys.load_public_key(fleet_key), name, quota,
+            expires_at_s,
+        )  # fmt: skip
         out.write_text(batches.issue_permit(made, keys.load_key(key)), encoding="utf-8")
     if json:
         print_json({"file": str(out), "name": name, "quota": quota, "expires_at_s": expires_at_s})
@@ -78,19 +103,18 @@ def permit(
 @app.command("export")
 def export(
     station: StationArgument,
-    out: Annotated[Path, typer.Argument(help="File to write; holds secrets.")],
+    out: Annotated[Path, typer.Argument(help="File to write.")],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing secrets.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write all nodes that passed and are in no batch yet into a signed batch.
+    """Write all nodes that passed and are in no batch yet into a batch: signed, and sealed.
+
+    Only the fleet that the permit names can open it.
 
     Example: `poleward factory export bench1 monday.batch`
     """
     if out.exists():
         raise CommandError(f"{out} is there already; choose another name.", USAGE)
-    if not yes and not typer.confirm(f"Write the nodes' secrets to {out}?", err=True):
-        raise CommandError("Nothing was written.", FAILED)
     with explained(), Station.open(station) as opened:
         text, macs = batches.export_batch(opened, time.time())
         if macs:
@@ -109,8 +133,9 @@ def import_batch(
     batch: Annotated[Path, typer.Argument(help="File made by `poleward factory export`.")],
     *,
     factory_key: Annotated[Path, typer.Option(help="Public key of the factory, the .pub file.")],
+    import_key: Annotated[Path, typer.Option(help="Private key that opens the fleet's batches.")],
     ledger: Annotated[
-        Path | None, typer.Option(help="File that remembers batches; else beside the key.")
+        Path | None, typer.Option(help="File that remembers batches; else beside the import key.")
     ] = None,
     fleet: FleetOption = None,
     token: TokenOption = None,
@@ -118,26 +143,37 @@ def import_batch(
 ) -> None:
     """Register the nodes of a batch in the fleet, all or none, once.
 
-    A second time is refused (exit code 4). The fleet itself takes the same node again without a
+    A second time, and more than the station's permit allows in all its batches, is refused (exit
+    code 4). The fleet itself takes the same node again without a
     change and refuses an address that it knows with another secret.
 
-    Example: `poleward factory import monday.batch --factory-key factory.pem.pub`
+    Example: `poleward factory import monday.batch --factory-key factory.pem.pub
+    --import-key fleet-import.pem`
     """
-    known = ledger or factory_key.with_name("imported-batches.jsonl")
+    imported = ImportLedger(ledger or import_key.with_name("imported-batches.jsonl"))
     with explained():
-        opened = batches.open_batch(
-            batch.read_text(encoding="utf-8"), keys.load_public_key(factory_key), time.time()
-        )
-        earlier = _imported(known).get(opened.batch_id)
+        text = batch.read_text(encoding="utf-8")
+        earlier = imported.find(batches.batch_id(text))
         if earlier is not None:
             raise CommandError(
-                f"Refused: {batch} was imported before, at {earlier}; nothing was changed.", REFUSED
+                f"Refused: {batch} was imported before, at {earlier.at}; nothing was changed.",
+                REFUSED,
             )
+        opened = batches.open_batch(
+            text, keys.load_public_key(factory_key), keys.load_import_key(import_key),
+            imported_before=imported.nodes_of, now_s=time.time(),
+        )  # fmt: skip
         with open_client(fleet, token) as client:
             numbers = client.import_nodes(opened.nodes)
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = {"batch": opened.batch_id, "at": at, "nodes": len(numbers)}
-        _append_durably(known, json_format.dumps(entry) + "\n")
+        imported.append(
+            ImportedBatch(
+                opened.batch_id,
+                opened.permit.station_key,
+                tuple(node.mac for node in opened.nodes),
+                at,
+            )
+        )
     if json:
         nodes = [
             {"mac": node.mac, "number": number}
@@ -251,28 +287,9 @@ def _is_hex(text: str) -> bool:
     return len(text) == 12 and all(digit in "0123456789abcdef" for digit in text)
 
 
-def _imported(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
-    found = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        # A line that a power cut tore is of an import that the fleet takes again without a change.
-        with contextlib.suppress(ValueError, KeyError):
-            entry = json_format.loads(line)
-            found[entry["batch"]] = entry["at"]
-    return found
-
-
 def _write_durably(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _append_durably(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

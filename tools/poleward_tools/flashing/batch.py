@@ -1,20 +1,22 @@
-"""Batches: what a station made, signed for the fleet, within a permit the factory signed.
+"""Batches: what a station made, signed by it and sealed for the fleet, within the factory's permit.
 
 It talks to no fleet; `poleward factory import` does.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from poleward_tools.client.views import ManufacturedNode
 from poleward_tools.flashing.errors import BatchError
 from poleward_tools.flashing.record import EXPORTED
+from poleward_tools.flashing.sealing import SealError, seal, unseal
 from poleward_tools.flashing.station import PERMIT, Station
 
 _PERMIT_KIND = "poleward-station-permit-1"
@@ -28,11 +30,13 @@ class Permit:
     Attributes:
         station_key: Ed25519 public key that signs its batches.
         name: of the station, for people.
+        fleet_key: X25519 public key for which its batches are sealed.
         quota: nodes in all its batches together.
         expires_at_s: Unix time after which its batches are refused.
     """
 
     station_key: bytes
+    fleet_key: bytes
     name: str
     quota: int
     expires_at_s: int
@@ -60,6 +64,7 @@ def issue_permit(permit: Permit, factory_key: Ed25519PrivateKey) -> str:
     body = {
         "kind": _PERMIT_KIND,
         "station_key": permit.station_key.hex(),
+        "fleet_key": permit.fleet_key.hex(),
         "name": permit.name,
         "quota": permit.quota,
         "expires_at_s": permit.expires_at_s,
@@ -131,7 +136,7 @@ def export_batch(station: Station, now_s: float) -> tuple[str, list[str]]:
         "permit": permit_text,
         "made_at_s": int(now_s),
         "made_before": len(exported),
-        "nodes": nodes,
+        "sealed_nodes": seal(json.dumps(nodes).encode(), permit.fleet_key).hex(),
     }
     return _signed(body, station.key()), macs
 
@@ -141,35 +146,59 @@ def note_export(station: Station, text: str, macs: Sequence[str]) -> None:
     station.record.append(EXPORTED, batch=_body(text, _BATCH_KIND)[1], macs=list(macs))
 
 
-def open_batch(text: str, factory_key: bytes, now_s: float) -> Batch:
-    """Verify a batch and its permit.
+def batch_id(text: str) -> str:
+    """Return by what a batch is known, before it is verified.
+
+    Raises:
+        BatchError: the file is no batch.
+    """
+    return _body(text, _BATCH_KIND)[1]
+
+
+def open_batch(
+    text: str,
+    factory_key: bytes,
+    fleet_key: X25519PrivateKey,
+    *,
+    imported_before: Callable[[bytes], Collection[bytes]],
+    now_s: float,
+) -> Batch:
+    """Verify a batch and its permit, and open it.
 
     Args:
         text: content of the batch's file.
         factory_key: Ed25519 public key that signs permits.
+        fleet_key: for which the permit had the batch sealed.
+        imported_before: tells the addresses that are imported of a station, given its key.
         now_s: Unix time.
 
     Raises:
-        BatchError: damaged, not signed by whom it should be, over, or more than the permit allows.
+        BatchError: damaged, not signed by whom it should be, sealed for another fleet, over, or
+            more than the permit allows.
     """
-    body, batch_id = _body(text, _BATCH_KIND)
+    body, digest = _body(text, _BATCH_KIND)
     try:
         permit_text = body["permit"]
         permit = _permit_of(_body(permit_text, _PERMIT_KIND)[0])
         _verify(permit_text, factory_key, "the permit in the batch is not of this factory's key")
         _verify(text, permit.station_key, f"the batch is not signed by station {permit.name}")
         made_before = int(body["made_before"])
-        nodes = tuple(_node(entry) for entry in body["nodes"])
+        content = unseal(bytes.fromhex(body["sealed_nodes"]), fleet_key)
+        nodes = tuple(_node(entry) for entry in json.loads(content))
+    except SealError as error:
+        raise BatchError(f"the batch cannot be opened: {error}; take this fleet's key") from error
     except (KeyError, TypeError, ValueError) as error:
         raise BatchError(f"the batch is damaged: {error!r}") from error
     if now_s > permit.expires_at_s:
         raise BatchError(f"the permit of station {permit.name} is over; its batches are refused")
-    if made_before < 0 or made_before + len(nodes) > permit.quota:
+    # A station may say less than is true; what came before is known here, too.
+    known = {*imported_before(permit.station_key), *(node.mac for node in nodes)}
+    made = max(made_before + len(nodes), len(known))
+    if made_before < 0 or made > permit.quota:
         raise BatchError(
-            f"station {permit.name} made {made_before + len(nodes)} nodes; "
-            f"its permit is for {permit.quota}"
+            f"station {permit.name} made {made} nodes; its permit is for {permit.quota}"
         )
-    return Batch(batch_id, permit, made_before, nodes)
+    return Batch(digest, permit, made_before, nodes)
 
 
 def _signed(body: Mapping[str, Any], key: Ed25519PrivateKey) -> str:
@@ -203,8 +232,8 @@ def _verify(text: str, public_key: bytes, message: str) -> None:
 def _permit_of(body: Mapping[str, Any]) -> Permit:
     try:
         return Permit(
-            bytes.fromhex(body["station_key"]), str(body["name"]), int(body["quota"]),
-            int(body["expires_at_s"]),
+            bytes.fromhex(body["station_key"]), bytes.fromhex(body["fleet_key"]),
+            str(body["name"]), int(body["quota"]), int(body["expires_at_s"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise BatchError(f"the permit is damaged: {error!r}") from error

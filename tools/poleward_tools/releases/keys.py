@@ -1,4 +1,6 @@
-"""Release keys in files: Ed25519, private half as PKCS #8 PEM readable by its owner only.
+"""Keys in files, private half as PKCS #8 PEM readable by its owner only.
+
+Ed25519 keys sign releases, permits and batches; the X25519 key of a fleet opens batches.
 
 It asks nobody anything: the command line asks before a key is written.
 """
@@ -7,6 +9,8 @@ import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -28,18 +32,33 @@ def create_key(path: Path) -> Ed25519PrivateKey:
         ReleaseKeyError: a file is there already, which is never overwritten, or cannot be written.
     """
     key = Ed25519PrivateKey.generate()
+    _write_pair(path, key, key.public_key().public_bytes_raw())
+    return key
+
+
+def create_import_key(path: Path) -> X25519PrivateKey:
+    """Make the key pair for which stations seal their batches, in files as `create_key` does.
+
+    Raises:
+        ReleaseKeyError: as there.
+    """
+    key = X25519PrivateKey.generate()
+    _write_pair(path, key, key.public_key().public_bytes_raw())
+    return key
+
+
+def _write_pair(path: Path, key: Ed25519PrivateKey | X25519PrivateKey, public_key: bytes) -> None:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
         # Created with its mode, so that there is no moment in which others can read it.
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _KEY_FILE_MODE)
         with os.fdopen(file, "wb") as private:
             private.write(pem)
-        public_path(path).write_text(key.public_key().public_bytes_raw().hex() + "\n")
+        public_path(path).write_text(public_key.hex() + "\n")
     except FileExistsError as error:
         raise ReleaseKeyError(f"{path} is there already; choose another name") from error
     except OSError as error:
         raise ReleaseKeyError(f"{path} cannot be written: {error.strerror}") from error
-    return key
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
@@ -48,17 +67,35 @@ def load_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         ReleaseKeyError: not there, readable by others, or not an Ed25519 key in PEM.
     """
+    key = _load_private(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ReleaseKeyError(f"{path} is not an Ed25519 key; make one with `poleward release key`")
+    return key
+
+
+def load_import_key(path: Path) -> X25519PrivateKey:
+    """Load the private key that opens batches.
+
+    Raises:
+        ReleaseKeyError: not there, readable by others, or not an X25519 key in PEM.
+    """
+    key = _load_private(path)
+    if not isinstance(key, X25519PrivateKey):
+        raise ReleaseKeyError(
+            f"{path} is not an X25519 key; make one with `poleward factory import-key`"
+        )
+    return key
+
+
+def _load_private(path: Path) -> PrivateKeyTypes:
     try:
         if path.stat().st_mode & 0o077:
             raise ReleaseKeyError(f"{path} can be read by others; run `chmod 600 {path}`")
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        return load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise ReleaseKeyError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError) as error:
         raise ReleaseKeyError(f"{path} is not a private key in PEM without a password") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ReleaseKeyError(f"{path} is not an Ed25519 key; make one with `poleward release key`")
-    return key
 
 
 def load_public_key(path: Path) -> bytes:

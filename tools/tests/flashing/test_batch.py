@@ -1,12 +1,13 @@
 """Batches: signed, within a permit, imported once; commands of the factory."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner
 
 from poleward_fleet.domain.identity import claim_code_hash
@@ -16,7 +17,9 @@ from poleward_tools.exit_codes import CommandError
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing.claim_code import grouped, hash_claim_code, label_payload
 from poleward_tools.flashing.errors import BatchError
+from poleward_tools.flashing.import_ledger import ImportedBatch, ImportLedger
 from poleward_tools.flashing.record import PASSED
+from poleward_tools.flashing.sealing import SealError, seal, unseal
 from poleward_tools.flashing.station import PERMIT, Station
 from poleward_tools.releases import keys
 from poleward_tools.virtual_board.node_folder import NodeIdentity
@@ -26,6 +29,8 @@ from .conftest import MACS
 NOW_S = 1_800_000_000.0
 FACTORY = Ed25519PrivateKey.generate()
 FACTORY_PUBLIC = FACTORY.public_key().public_bytes_raw()
+FLEET = X25519PrivateKey.generate()
+FLEET_PUBLIC = FLEET.public_key().public_bytes_raw()
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def station(tmp_path: Path) -> Iterator[Station]:
 
 def permit(station: Station, *, quota: int = 3, expires_at_s: int = int(NOW_S) + 60) -> None:
     public_key = station.key().public_key().public_bytes_raw()
-    made = batches.Permit(public_key, "bench", quota, expires_at_s)
+    made = batches.Permit(public_key, FLEET_PUBLIC, "bench", quota, expires_at_s)
     (station.folder / PERMIT).write_text(batches.issue_permit(made, FACTORY))
 
 
@@ -53,18 +58,31 @@ def export(station: Station) -> str:
     return text
 
 
+def open_batch(
+    text: str,
+    *,
+    factory_key: bytes = FACTORY_PUBLIC,
+    fleet_key: X25519PrivateKey = FLEET,
+    imported_before: Sequence[bytes] = (),
+    now_s: float = NOW_S,
+) -> batches.Batch:
+    return batches.open_batch(
+        text, factory_key, fleet_key, imported_before=lambda _: imported_before, now_s=now_s
+    )
+
+
 def test_each_node_that_passed_is_in_one_batch(station: Station) -> None:
     permit(station)
     identity = pass_board(station, MACS[0])
     # Begun and never passed: not a node.
     station.keep_identity(MACS[1], "pole-basic")
-    batch = batches.open_batch(export(station), FACTORY_PUBLIC, NOW_S)
+    batch = open_batch(export(station))
     (node,) = batch.nodes
     assert (node.mac, node.bootstrap_secret) == (MACS[0], identity.bootstrap_secret)
     assert node.claim_code_hash == claim_code_hash(MACS[0].hex(), identity.claim_code)
     assert batches.export_batch(station, NOW_S) == ("", [])
     pass_board(station, MACS[1])
-    later = batches.open_batch(export(station), FACTORY_PUBLIC, NOW_S)
+    later = open_batch(export(station))
     assert [node.mac for node in later.nodes] == [MACS[1]]
     assert (batch.made_before, later.made_before) == (0, 1)
 
@@ -73,7 +91,7 @@ def test_batch_that_was_not_recorded_comes_out_with_the_same_rows(station: Stati
     permit(station)
     pass_board(station, MACS[0])
     first, second = (batches.export_batch(station, NOW_S)[0] for _ in range(2))
-    opened = [batches.open_batch(text, FACTORY_PUBLIC, NOW_S) for text in (first, second)]
+    opened = [open_batch(text) for text in (first, second)]
     assert opened[0].nodes == opened[1].nodes
 
 
@@ -90,7 +108,7 @@ def test_quota_and_expiry_hold_at_the_station_and_at_the_import(station: Station
     with pytest.raises(BatchError, match="1 nodes are exported and 1 are new"):
         batches.export_batch(station, NOW_S)
     with pytest.raises(BatchError, match="its batches are refused"):
-        batches.open_batch(text, FACTORY_PUBLIC, NOW_S + 61)
+        open_batch(text, now_s=NOW_S + 61)
 
 
 def test_forged_batches_are_refused(station: Station, tmp_path: Path) -> None:
@@ -101,17 +119,66 @@ def test_forged_batches_are_refused(station: Station, tmp_path: Path) -> None:
     text = export(station)
     stranger = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     with pytest.raises(BatchError, match="not of this factory's key"):
-        batches.open_batch(text, stranger, NOW_S)
-    changed = text.replace(MACS[0].hex(), MACS[1].hex())
+        open_batch(text, factory_key=stranger)
+    changed = text.replace('made_before\\":0', 'made_before\\":1')
+    assert changed != text
     with pytest.raises(BatchError, match="not signed by station bench"):
-        batches.open_batch(changed, FACTORY_PUBLIC, NOW_S)
+        open_batch(changed)
     for damaged in ("", "{}", text[:100], (station.folder / PERMIT).read_text()):
         with pytest.raises(BatchError):
-            batches.open_batch(damaged, FACTORY_PUBLIC, NOW_S)
+            open_batch(damaged)
     with Station.open(tmp_path / "other") as other:
         (other.folder / PERMIT).write_text((station.folder / PERMIT).read_text())
         with pytest.raises(BatchError, match="another station's key"):
             batches.export_batch(other, NOW_S)
+
+
+def test_batch_shows_its_secrets_to_its_fleet_only(station: Station) -> None:
+    permit(station)
+    identity = pass_board(station, MACS[0])
+    text = export(station)
+    for secret in (identity.bootstrap_secret.hex(), identity.bootstrap_salt.hex(), MACS[0].hex()):
+        assert secret not in text
+    with pytest.raises(BatchError, match="take this fleet's key"):
+        open_batch(text, fleet_key=X25519PrivateKey.generate())
+    assert open_batch(text).nodes[0].bootstrap_secret == identity.bootstrap_secret
+
+
+def test_what_was_sealed_is_opened_whole_or_not_at_all() -> None:
+    sealed = seal(b"content", FLEET_PUBLIC)
+    assert unseal(sealed, FLEET) == b"content"
+    assert seal(b"content", FLEET_PUBLIC) != sealed
+    for at in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[at] ^= 1
+        with pytest.raises(SealError):
+            unseal(bytes(changed), FLEET)
+    for short in (b"", sealed[:31], sealed[:32], sealed[:40]):
+        with pytest.raises(SealError):
+            unseal(short, FLEET)
+
+
+def test_quota_holds_over_all_batches_whatever_the_station_says(station: Station) -> None:
+    permit(station, quota=2)
+    pass_board(station, MACS[0])
+    text = export(station)
+    assert len(open_batch(text, imported_before=MACS[:2]).nodes) == 1
+    with pytest.raises(BatchError, match="made 3 nodes; its permit is for 2"):
+        open_batch(text, imported_before=MACS[1:3])
+
+
+def test_ledger_counts_by_station_and_survives_a_torn_line(tmp_path: Path) -> None:
+    ledger = ImportLedger(tmp_path / "ledger")
+    assert ledger.find("aa") is None
+    one, other = b"\x01" * 32, b"\x02" * 32
+    ledger.append(ImportedBatch("aa", one, (MACS[0], MACS[1]), "today"))
+    with (tmp_path / "ledger").open("a") as file:
+        file.write('{"batch": "bb", "stat\n')
+    ledger.append(ImportedBatch("cc", one, (MACS[1],), "today"))
+    ledger.append(ImportedBatch("dd", other, (MACS[2],), "today"))
+    assert (ledger.nodes_of(one), ledger.nodes_of(other)) == (set(MACS[:2]), {MACS[2]})
+    assert ledger.find("cc") == ImportedBatch("cc", one, (MACS[1],), "today")
+    assert ledger.find("bb") is None
 
 
 class KeepingClient:
@@ -139,6 +206,7 @@ def test_from_station_to_fleet_on_the_command_line(
     run = CliRunner()
     folder, batch = tmp_path / "bench", tmp_path / "monday.batch"
     keys.create_key(tmp_path / "factory.pem")
+    fleet_key = tmp_path / "fleet.pem"
 
     def poleward(*arguments: object, fails: int | None = None) -> str:
         result = run.invoke(factory.app, [str(argument) for argument in arguments])
@@ -149,20 +217,32 @@ def test_from_station_to_fleet_on_the_command_line(
         assert result.exit_code == 0, result.exception
         return result.stdout
 
+    poleward("import-key", fleet_key, "--json")
+    assert "is there already" in poleward("import-key", fleet_key, fails=2)
     poleward("key", folder, "--json")
-    poleward("permit", folder / PERMIT, "--station-key", folder / "station.pem.pub", "--name",
-             "bench", "--quota", 5, "--days", 1, "--key", tmp_path / "factory.pem")  # fmt: skip
-    assert json.loads(poleward("export", folder, batch, "--yes", "--json"))["nodes"] == []
+    poleward("permit", folder / PERMIT, "--station-key", folder / "station.pem.pub",
+             "--fleet-key", keys.public_path(fleet_key), "--name", "bench",
+             "--quota", 1, "--days", 1, "--key", tmp_path / "factory.pem")  # fmt: skip
+    assert json.loads(poleward("export", folder, batch, "--json"))["nodes"] == []
     assert not batch.exists()
     with Station.open(folder) as opened:
         pass_board(opened, MACS[0])
-    exported = json.loads(poleward("export", folder, batch, "--yes", "--json"))
+    exported = json.loads(poleward("export", folder, batch, "--json"))
     assert exported["nodes"] == [MACS[0].hex()]
     assert batch.stat().st_mode & 0o077 == 0
-    importing = ("import", batch, "--factory-key", tmp_path / "factory.pem.pub", "--json")
+    trusted = ("--factory-key", tmp_path / "factory.pem.pub", "--import-key", fleet_key, "--json")
+    importing = ("import", batch, *trusted)
     assert json.loads(poleward(*importing))["nodes"] == [{"mac": MACS[0].hex(), "number": 1}]
     assert "was imported before" in poleward(*importing, fails=4)
     assert len(client.nodes) == 1
+    # A station that forgot what it exported is stopped here.
+    with Station.open(tmp_path / "restored") as opened:
+        (opened.folder / "station.pem").write_bytes((folder / "station.pem").read_bytes())
+        (opened.folder / "station.pem").chmod(0o600)
+        (opened.folder / PERMIT).write_text((folder / PERMIT).read_text())
+        pass_board(opened, MACS[1])
+    poleward("export", tmp_path / "restored", tmp_path / "more.batch")
+    assert "its permit is for 1" in poleward("import", tmp_path / "more.batch", *trusted, fails=4)
     labels = json.loads(poleward("label", folder, MACS[0].hex(), "--json"))
     assert Path(labels["pdf"]).exists()
     assert "passed" in poleward("label", folder, MACS[1].hex(), fails=2)
