@@ -69,6 +69,10 @@ def build(
     firmware: Annotated[
         Path | None, typer.Option(help="Folder with the node's sources; else the installed ones.")
     ] = None,
+    board: Annotated[
+        list[str] | None,
+        typer.Option(help=f"What nodes run on: {', '.join(building.BOARDS)}; else both."),
+    ] = None,
     driver: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,12 +86,17 @@ def build(
 
     The same sources give the same bytes.
 
-    Example: `poleward release build 1.4.0 --sequence 4 --driver lan --driver dimmer`
+    Example: `poleward release build 1.4.0 --sequence 4 --board esp32 --driver lan`
     """
     folder = out or Path(f"release-{version}")
     with _explained(refusal=USAGE):
         built = building.build_release(
-            version, sequence, board_profile, firmware=firmware, drivers=driver
+            version,
+            sequence,
+            board_profile,
+            firmware=firmware,
+            boards=board or building.BOARDS,
+            drivers=driver,
         )
         stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
         folders.save(folder, stored)

@@ -22,6 +22,8 @@ _HERE = Path(__file__).parent
 _PLACES = (_HERE.parents[2] / "firmware", _HERE.parent / "firmware")
 _VERSION_MODULE = "node/version.py"
 _ROOT_FILES = ("boot.py", "main.py")
+BOARDS = ("esp32", "sim")
+_BOARD = "node/board/"
 _DRIVERS = "node/board/drivers/"
 # The parts that a board has when nothing else is said, see node/board/parts.py.
 USUAL_DRIVERS = ("wifi", "pwm", "sht3x")
@@ -61,6 +63,7 @@ def build_release(
     board_profile: str = "pole-basic",
     *,
     firmware: Path | None = None,
+    boards: Sequence[str] = BOARDS,
     drivers: Sequence[str] | None = None,
 ) -> BuiltRelease:
     """Compile the node's sources into a bundle and describe it.
@@ -70,6 +73,7 @@ def build_release(
         sequence: higher than that of every release before.
         board_profile: kind of board it is for.
         firmware: folder with boot.py, main.py and node/; else the one that belongs to this code.
+        boards: what the nodes run on; what only other boards need is left out.
         drivers: of the parts that the boards have, None for the usual ones; others are left out.
 
     Raises:
@@ -77,7 +81,7 @@ def build_release(
         EnvelopeError: version, sequence or profile is not allowed, or the bundle is too big.
     """
     firmware = find_firmware() if firmware is None else firmware
-    sources = _with_drivers(_node_sources(firmware), drivers)
+    sources = _for_boards(_node_sources(firmware), boards, drivers)
     sources[_VERSION_MODULE] = f"VERSION = {version!r}\nSEQUENCE = {sequence!r}\n".encode()
     sources.update(_nodelink_sources(sources))
     packed = bundle.pack(_compile(sources))
@@ -109,19 +113,28 @@ def _node_sources(firmware: Path) -> dict[str, bytes]:
     return found
 
 
-def _with_drivers(sources: Mapping[str, bytes], drivers: Sequence[str] | None) -> dict[str, bytes]:
+def _for_boards(
+    sources: Mapping[str, bytes], boards: Sequence[str], drivers: Sequence[str] | None
+) -> dict[str, bytes]:
+    """Leave out what these boards do not need: parts and drivers are the real board's."""
     there = {
         Path(path).stem: path
         for path in sources
         if path.startswith(_DRIVERS) and not path.endswith("__init__.py")
     }
-    if unknown := set(drivers or ()) - set(there):
-        raise BuildError(
-            f"there is no driver {', '.join(sorted(unknown))}; there is {', '.join(there)}"
-        )
+    for what, names, known in (("board", boards, BOARDS), ("driver", drivers or (), there)):
+        if unknown := set(names) - set(known):
+            raise BuildError(
+                f"there is no {what} {', '.join(sorted(unknown))}; there is {', '.join(known)}"
+            )
     wanted = USUAL_DRIVERS if drivers is None else drivers
-    left_out = {path for name, path in there.items() if name not in wanted}
-    return {path: source for path, source in sources.items() if path not in left_out}
+    left_out = [path for name, path in there.items() if name not in wanted]
+    left_out += [f"{_BOARD}{name}.py" for name in BOARDS if name not in boards]
+    if "esp32" not in boards:
+        left_out += [_BOARD + "parts.py", _DRIVERS]
+    return {
+        path: source for path, source in sources.items() if not path.startswith(tuple(left_out))
+    }
 
 
 def _nodelink_sources(importing: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -31,6 +31,15 @@ def test_bundle_holds_the_drivers_of_the_parts_that_boards_have() -> None:
 
     assert drivers() == {"__init__.mpy", "wifi.mpy", "pwm.mpy", "sht3x.mpy"}
     assert drivers("lan", "dlt645") == {"__init__.mpy", "lan.mpy", "dlt645.mpy"}
+    simulated = build_release("1.2.3", 7, boards=["sim"]).files
+    real = build_release("1.2.3", 7, boards=["esp32"]).files
+    assert "node/board/sim.mpy" in set(simulated) - set(real)
+    assert set(real) - set(simulated) == {
+        *(f"node/board/{name}.mpy" for name in ("esp32", "parts")),
+        *(f"node/board/drivers/{name}.mpy" for name in ("__init__", "wifi", "pwm", "sht3x")),
+    }
+    with pytest.raises(BuildError, match="no board toaster; there is esp32, sim"):
+        build_release("1.2.3", 7, boards=["toaster"])
     with pytest.raises(BuildError, match=r"no driver coffee; there is .*dimmer.*pms"):
         drivers("lan", "coffee")
 
@@ -84,5 +93,6 @@ def test_source_that_does_not_compile_is_named(tmp_path: Path, source: str, mess
 
 def test_application_stays_within_its_budget() -> None:
     # A node without PSRAM has no heap for more; see docs/architecture.md.
-    sizes = {path: len(code) for path, code in build_release("1.2.3", 7).files.items()}
+    files = build_release("1.2.3", 7, boards=["esp32"]).files
+    sizes = {path: len(code) for path, code in files.items()}
     assert sum(sizes.values()) <= 100 * 1024, sizes
