@@ -30,7 +30,7 @@ from esptool.logger import TemplateLogger, log
 from poleward_tools.flashing import serial_ports
 
 _CONSOLE_BAUD = 115_200
-_BLOCK_TIMEOUT_S = 30.0
+_BLOCK_TIMEOUT_S = 10.0
 # ROM loaders take 1 KiB at a time; one message for each would be more talk than work.
 _BLOCKS_PER_PROGRESS = 16
 _CONSOLE_KEPT_BYTES = 16_384

@@ -238,6 +238,53 @@ def test_watching_does_a_board_once_for_each_time_it_is_plugged_in(
     assert [o.result for o in outcomes] == [Result.PASSED, Result.RECOGNISED]
 
 
+def test_watching_command_does_boards_that_come_and_go_until_ctrl_c(
+    boards: Boards, tmp_path: Path, release: Path, key_file: Path
+) -> None:
+    """The bench's ports are links in a folder, as udev makes them in /dev/serial/by-path."""
+    bench, first, second = tmp_path / "by-path", boards.add(MACS[0]), boards.add(MACS[1])
+    unplugged = boards.add(MACS[2], cut_at=100)
+    bench.mkdir()
+    firmware = firmware_folder(tmp_path / "firmware", "esp32")
+    command = [
+        sys.executable, "-m", "poleward_tools", "flash", "--station", str(tmp_path / "station"),
+        "--chip", "esp32", "--firmware", str(firmware), "--release", str(release),
+        "--key", str(keys.public_path(key_file)), "--gateway", GATEWAY, "--retries", "0",
+        "--port", f"{bench}/*", "--watch", "--json",
+    ]  # fmt: skip
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout
+
+        def next_outcome() -> tuple[str, str, str]:
+            assert process.stdout
+            found = json.loads(process.stdout.readline())
+            return found["slot"], found["mac"], found["result"]
+
+        try:
+            (bench / "left").symlink_to(first.port)
+            assert next_outcome() == ("left", MACS[0].hex(), "passed")
+            (bench / "right").symlink_to(second.port)
+            assert next_outcome() == ("right", MACS[1].hex(), "passed")
+            # One is taken out, another loses its power in the middle.
+            (bench / "left").unlink()
+            (bench / "middle").symlink_to(unplugged.port)
+            assert next_outcome() == ("middle", MACS[2].hex(), "failed")
+            boards.power_on(unplugged)
+            (bench / "middle").unlink()
+            (bench / "left").symlink_to(first.port)
+            assert next_outcome() == ("left", MACS[0].hex(), "recognised")
+            (bench / "middle").symlink_to(unplugged.port)
+            assert next_outcome() == ("middle", MACS[2].hex(), "passed")
+            process.send_signal(signal.SIGINT)
+            summary = json.loads(process.stdout.readline())
+            assert (summary["passed"], summary["recognised"], summary["failed"]) == (3, 1, 1)
+            assert process.wait(DEADLINE_S) == 1, "a board failed once"
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("until", ["begun", "24ec4a000001.json"])
 def test_killed_station_goes_on_where_it_was(
     boards: Boards, tmp_path: Path, release: Path, key_file: Path, until: str
