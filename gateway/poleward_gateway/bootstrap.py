@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from poleward_gateway.adapters import local_console
+from poleward_gateway.adapters import local_console, log
 from poleward_gateway.adapters.clock import SystemClock
 from poleward_gateway.adapters.fleet_link import enrollment, identity
 from poleward_gateway.adapters.fleet_link.link import FleetLink
@@ -42,6 +42,7 @@ from poleward_gateway.adapters.storage.nodes import (
 )
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
+from poleward_gateway.adapters.systemd import ServiceManager
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
@@ -62,6 +63,9 @@ from poleward_gateway.services.upkeep import Upkeep
 from poleward_gateway.services.uplink import Uplink
 
 _log = structlog.get_logger(__name__)
+
+DEAD_AFTER_S = 10.0
+"""Health says "not live" when the scheduler has not ticked for so long."""
 
 JOB_WORKERS = 64
 """Nodes that the gateway talks to at the same time, besides answering them."""
@@ -98,6 +102,7 @@ async def serve(config: GatewayConfig) -> int:
     Raises:
         ConfigurationError: The gateway cannot start as configured; the message says why.
     """
+    log.configure(config.log_format)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -137,7 +142,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         stack.callback(database.close)
         gateway = Gateway(config, known, database)
         if config.metrics_port is not None:
-            metrics = MetricsServer(gateway.tally, config.metrics_port)
+            metrics = MetricsServer(gateway.tally, config.metrics_port, gateway.health)
             stack.callback(metrics.close)
             _log.info("metrics", port=metrics.port)
         await gateway.start()
@@ -152,8 +157,11 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         gateway.run()
         stack.push_async_callback(gateway.stop)
         await stack.enter_async_context(local_console.serving(gateway.console, config.local_socket))
-        _write_run_file(config, gateway, known.name)
+        metrics_port = None if config.metrics_port is None else metrics.port
+        _write_run_file(config, gateway, known.name, metrics_port)
         stack.callback(lambda: config.run_file.unlink(missing_ok=True))
+        gateway.manager.ready(f"{known.name} serves UDP port {gateway.endpoint.port}")
+        stack.callback(gateway.manager.stopping)
         _log.info("serving", name=known.name, port=gateway.endpoint.port)
         yield gateway
 
@@ -164,9 +172,12 @@ class Gateway:
     def __init__(self, config: GatewayConfig, known: identity.Identity, database: Database) -> None:
         clock = SystemClock()
         self.tasks: list[asyncio.Task[None]] = []
+        self.manager = ServiceManager()
         self.tally = MemoryTally()
+        self._clock = clock
+        self._alive_at_s = clock.monotonic_s()
         self.database = database
-        self.spool = SqliteSpool(database)
+        self.spool = SqliteSpool(database, reports_max=config.reports_max)
         desired = SqliteDesiredStore(database)
         command_store = SqliteCommandStore(database)
         self.table = SecurityTable(SqliteSequenceNumbers(database), self.tally)
@@ -232,7 +243,7 @@ class Gateway:
             on_wiped=lambda node: self.telemetry.note_seen(node, WIPED_EVENT, Severity.INFO),
             tick_listeners=(
                 self.updates.tick, self.commands.tick, self.programs.tick, self.registrations.tick,
-                lambda: self.uplink.wake(), database.hold_ballast,
+                lambda: self.uplink.wake(), database.hold_ballast, self._note_alive,
             ),
         )  # fmt: skip
         self.uplink = Uplink(
@@ -257,6 +268,26 @@ class Gateway:
         self.database.start()
         await self.commands.recover()
         self.updates.reconcile()
+
+    def health(self) -> dict[str, object]:
+        """Say whether the gateway lives and serves; callable from any thread."""
+        disk_works = not self.telemetry.disk_failed
+        return {
+            "live": self._clock.monotonic_s() - self._alive_at_s < DEAD_AFTER_S,
+            "ready": bool(self.tasks) and self.database.is_running and disk_works,
+            "disk_works": disk_works,
+            "reports_waiting": self.spool.waiting_reports(),
+            "reports_dropped": self.spool.dropped_reports(),
+            "fleet_connected": bool(self.tally.gauges.get("fleet_connected")),
+            "nodes": int(self.tally.gauges.get("nodes", 0)),
+            "nodes_online": int(self.tally.gauges.get("nodes_online", 0)),
+        }
+
+    def _note_alive(self) -> None:
+        """Note that the event loop and the database's thread run."""
+        if self.database.is_running:
+            self._alive_at_s = self._clock.monotonic_s()
+            self.manager.alive()
 
     def run(self) -> None:
         """Start what runs until the gateway stops."""
@@ -313,7 +344,9 @@ def _make_private(folder: Path) -> None:
         raise ConfigurationError(f"cannot use the folder {folder}: {error}") from error
 
 
-def _write_run_file(config: GatewayConfig, gateway: Gateway, name: str) -> None:
+def _write_run_file(
+    config: GatewayConfig, gateway: Gateway, name: str, metrics_port: int | None
+) -> None:
     """Say how the running gateway can be reached."""
     host = f"[{config.coap_host}]" if ":" in config.coap_host else config.coap_host
     path = config.run_file
@@ -322,6 +355,7 @@ def _write_run_file(config: GatewayConfig, gateway: Gateway, name: str) -> None:
         "coap": f"coap://{host}:{gateway.endpoint.port}",
         "name": name,
         "pid": os.getpid(),
+        "metrics_port": metrics_port,
     }
     unfinished = path.with_suffix(".new")
     unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")

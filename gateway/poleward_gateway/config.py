@@ -3,10 +3,24 @@
 Not what the fleet decides (nodes, keys, releases): that is desired state and kept in the database.
 """
 
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from poleward_gateway.domain.errors import ConfigurationError
+
+REPORTS_MAX_LEAST = 10_000
+"""Less would drop what is only on its way."""
+LOG_FORMATS = ("text", "json")
+
+_KINDS: dict[str, type] = {
+    str(int): int,
+    str(int | None): int,
+    str(bool): bool,
+}
+_WORDS = {int: "an integer", bool: "true or false", str: "a text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +33,13 @@ class GatewayConfig:
         coap_port: UDP port to serve nodes on; 0 chooses a free one.
         production: Refuses everything that is meant for tests.
         insecure_nosec: Also answers requests without OSCORE; for interoperability tests only.
-        metrics_port: TCP port on 127.0.0.1 for Prometheus; None for none, 0 chooses a free one.
+        metrics_port: TCP port on 127.0.0.1 for Prometheus, health and status; None for none, 0
+            chooses a free one.
+        reports_max: So many reports wait for the fleet before the oldest are dropped.
+        log_format: "text" for people, "json" for programs.
 
     Raises:
-        ConfigurationError: Settings that contradict each other; correct the command line.
+        ConfigurationError: Settings that contradict each other; the message names the key.
     """
 
     data_dir: Path
@@ -31,11 +48,50 @@ class GatewayConfig:
     production: bool = False
     insecure_nosec: bool = False
     metrics_port: int | None = None
+    reports_max: int = 10_000_000
+    log_format: str = "text"
+
+    @classmethod
+    def from_file(cls, path: Path, given: Mapping[str, Any]) -> "GatewayConfig":
+        """Read settings from a TOML file with the names of this class.
+
+        Args:
+            path: The file.
+            given: Settings of the command line, which count more; None for those not given.
+
+        Raises:
+            ConfigurationError: The file cannot be read, or a key is unknown or of the wrong kind.
+        """
+        try:
+            settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} cannot be read: {error}") from error
+        kinds = {field.name: field.type for field in fields(cls)}
+        for key, value in settings.items():
+            if key not in kinds:
+                raise ConfigurationError(
+                    f"{path}: there is no setting {key}; there is {', '.join(sorted(kinds))}"
+                )
+            kind = _KINDS.get(str(kinds[key]), str)
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise ConfigurationError(f"{path}: {key} is {value!r}, not {_WORDS[kind]}")
+        settings |= {key: value for key, value in given.items() if value is not None}
+        if "data_dir" not in settings:
+            raise ConfigurationError(f"{path}: data_dir is missing; name the gateway's folder")
+        return cls(**settings | {"data_dir": Path(settings["data_dir"]).resolve()})
 
     def __post_init__(self) -> None:
         for name, port in (("coap_port", self.coap_port), ("metrics_port", self.metrics_port)):
             if port is not None and not 0 <= port <= 65535:
                 raise ConfigurationError(f"{name} is {port}; choose one from 0 to 65535")
+        if self.reports_max < REPORTS_MAX_LEAST:
+            raise ConfigurationError(
+                f"reports_max is {self.reports_max}; choose {REPORTS_MAX_LEAST} or more"
+            )
+        if self.log_format not in LOG_FORMATS:
+            raise ConfigurationError(
+                f"log_format is {self.log_format!r}; choose {' or '.join(LOG_FORMATS)}"
+            )
         if self.production and self.insecure_nosec:
             raise ConfigurationError(
                 "insecure_nosec answers nodes that prove nothing and is refused in production; "

@@ -37,7 +37,7 @@ def event(sequence: int) -> Event:
 
 def open_spool(path: Path) -> tuple[Database, SqliteSpool]:
     database = Database(path)
-    spool = SqliteSpool(database)
+    spool = SqliteSpool(database, reports_max=10_000_000)
     database.start()
     return database, spool
 

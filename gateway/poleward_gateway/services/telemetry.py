@@ -72,6 +72,11 @@ class Telemetry:
         self._disk_failed = False
         self._dropped_by_spool = spool.dropped_reports()
 
+    @property
+    def disk_failed(self) -> bool:
+        """Say whether the disk did not take what was last given to it."""
+        return self._disk_failed
+
     def is_behind(self) -> bool:
         """Say whether reports come faster than they are written."""
         return self._under_way >= REPORTS_UNDER_WAY_ENOUGH

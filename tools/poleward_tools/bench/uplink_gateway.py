@@ -49,7 +49,7 @@ async def _fill(config: GatewayConfig, nodes: list[int], reports: int) -> None:
     values = [array.array("d", plausible_values(chance)) for _ in nodes]
     began_at_ms = int(time.time() * 1000) - INTERVAL_MS * (reports // len(nodes) + 1)
     database = Database(config.database_path)
-    spool = SqliteSpool(database)
+    spool = SqliteSpool(database, reports_max=10_000_000)
     database.start()
     try:
         for start in range(0, reports, _AT_ONCE):

@@ -4,14 +4,18 @@ They only fill in configurations; the programs' bootstrap modules do the work.
 """
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from poleward_tools.cli.options import JsonOption
-from poleward_tools.cli.output import print_json, results
-from poleward_tools.exit_codes import REFUSED, UNREACHABLE, USAGE, CommandError
+from poleward_tools.cli.output import print_json, print_table, results
+from poleward_tools.exit_codes import FAILED, OK, REFUSED, UNREACHABLE, USAGE, CommandError
+
+if TYPE_CHECKING:
+    from poleward_gateway.config import GatewayConfig
 
 fleet_app = typer.Typer(no_args_is_help=True, help="The fleet manager.")
 gateway_app = typer.Typer(no_args_is_help=True, help="An edge gateway.")
@@ -19,6 +23,13 @@ gateway_app = typer.Typer(no_args_is_help=True, help="An edge gateway.")
 # Other people on the machine can read a command line, but not an environment.
 ENROLLMENT_VARIABLE = "POLEWARD_ENROLLMENT_TOKEN"
 
+GatewayDataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder for everything it keeps.  [default: data/gateway]"),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option(help="TOML file of settings; options given here count more.")
+]
 DataOption = Annotated[Path, typer.Option("--data", help="Folder for everything it keeps.")]
 
 
@@ -96,19 +107,28 @@ def gateway_enroll(
 
 @gateway_app.command("serve")
 def gateway_serve(
-    data: DataOption = Path("data/gateway"),
+    data: GatewayDataOption = None,
     *,
+    config: ConfigOption = None,
     coap_host: Annotated[
-        str, typer.Option(help="Address for the nodes; :: serves IPv6 and IPv4.")
-    ] = "127.0.0.1",
-    coap_port: Annotated[int, typer.Option(help="UDP port; 0 chooses a free one.")] = 5683,
-    metrics_port: Annotated[
-        int | None, typer.Option(help="Port of Prometheus metrics on 127.0.0.1.")
+        str | None,
+        typer.Option(help="Address for the nodes; :: serves IPv6 and IPv4.  [default: 127.0.0.1]"),
     ] = None,
-    production: Annotated[bool, typer.Option(help="Refuse everything made for tests.")] = False,
+    coap_port: Annotated[
+        int | None, typer.Option(help="UDP port; 0 chooses a free one.  [default: 5683]")
+    ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of metrics, health and status on 127.0.0.1.")
+    ] = None,
+    production: Annotated[
+        bool | None, typer.Option("--production", help="Refuse everything made for tests.")
+    ] = None,
     insecure_nosec: Annotated[
-        bool, typer.Option(help="Also serve nodes without OSCORE. For interoperability tests.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--insecure-nosec", help="Also serve nodes without OSCORE. For interoperability tests."
+        ),
+    ] = None,
 ) -> None:
     """Run a gateway until Ctrl-C.
 
@@ -117,18 +137,67 @@ def gateway_serve(
     Example: `poleward gateway serve --data /var/lib/poleward --coap-host ::`
     """
     from poleward_gateway import bootstrap
-    from poleward_gateway.config import GatewayConfig
+    from poleward_gateway.domain import errors
+
+    given = {
+        "coap_host": coap_host,
+        "coap_port": coap_port,
+        "metrics_port": metrics_port,
+        "production": production,
+        "insecure_nosec": insecure_nosec,
+    }
+    try:
+        raise typer.Exit(asyncio.run(bootstrap.serve(_gateway_config(data, config, given))))
+    except errors.ConfigurationError as error:
+        raise CommandError(str(error), USAGE) from error
+
+
+@gateway_app.command("doctor")
+def gateway_doctor(
+    data: GatewayDataOption = None,
+    *,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Examine a gateway, running or not: disk, clock, certificate, fleet, spool, nodes.
+
+    Ends with 0 when nothing has failed, with 1 when something has.
+
+    Example: `poleward gateway doctor --data /var/lib/poleward`
+    """
+    from poleward_gateway import doctor
     from poleward_gateway.domain import errors
 
     try:
-        config = GatewayConfig(
-            data_dir=data.resolve(),
-            coap_host=coap_host,
-            coap_port=coap_port,
-            production=production,
-            insecure_nosec=insecure_nosec,
-            metrics_port=metrics_port,
-        )
-        raise typer.Exit(asyncio.run(bootstrap.serve(config)))
+        findings = doctor.examine(_gateway_config(data, config, {}))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
+    failed = any(finding.verdict is doctor.Verdict.FAILED for finding in findings)
+    if json:
+        print_json(
+            {
+                "healthy": not failed,
+                "findings": [
+                    {"check": f.check, "verdict": f.verdict.value, "words": f.words}
+                    for f in findings
+                ],
+            }
+        )
+    else:
+        print_table(
+            ("check", "verdict", "what is so"),
+            ((f.check, f.verdict.value, f.words) for f in findings),
+        )
+    raise typer.Exit(FAILED if failed else OK)
+
+
+def _gateway_config(
+    data: Path | None, config: Path | None, given: Mapping[str, object]
+) -> "GatewayConfig":
+    """Put the settings of file and command line together; the command line counts more."""
+    from poleward_gateway.config import GatewayConfig
+
+    if config is not None:
+        return GatewayConfig.from_file(config, {**given, "data_dir": data})
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    return GatewayConfig(data_dir=(data or Path("data/gateway")).resolve(), **chosen)

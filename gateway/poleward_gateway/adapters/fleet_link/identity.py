@@ -48,6 +48,10 @@ class Identity:
         begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         return begins + (ends - begins) * RENEW_AT
 
+    def begins_at(self) -> datetime.datetime:
+        """Return when the certificate began."""
+        return x509.load_pem_x509_certificate(self.certificate_pem).not_valid_before_utc
+
     def expires_at(self) -> datetime.datetime:
         """Return when the certificate ends."""
         return x509.load_pem_x509_certificate(self.certificate_pem).not_valid_after_utc

@@ -94,6 +94,11 @@ class Database:
         """Take back the space that a full disk made us give up, once there is plenty."""
         self._ballast.hold()
 
+    @property
+    def is_running(self) -> bool:
+        """Say whether the writing thread lives."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Start the writing thread; until then `read_now` may be used."""
         self._thread.start()

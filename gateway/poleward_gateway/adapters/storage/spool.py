@@ -24,9 +24,6 @@ from poleward_gateway.ports import EventBatch, ReportBatch
 MARKS_WRITTEN_EVERY = 8192
 """Reports after which marks are written; a start reads at most about as many again."""
 
-REPORTS_MAX = 10_000_000
-"""A week of 1,000 nodes that report each minute; about 1.2 GB."""
-
 DROPPED_AT_ONCE = 16
 """One in so many of the reports that wait is dropped when there is no room: in large pieces, so
 that the gaps, which are events and stay, are few."""
@@ -63,7 +60,7 @@ class SqliteSpool:
         reports_max: So many reports may wait for the fleet.
     """
 
-    def __init__(self, database: Database, *, reports_max: int = REPORTS_MAX) -> None:
+    def __init__(self, database: Database, *, reports_max: int) -> None:
         self._database = database
         self._reports_max = reports_max
         self._layouts: dict[tuple[Series, ...], int] = {}
