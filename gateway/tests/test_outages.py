@@ -115,7 +115,7 @@ async def test_a_node_that_rejects_a_message_is_unreachable_at_once(
     gateway: bootstrap.Gateway, node: FakeNode
 ) -> None:
     """RFC 7252, 4.2; what waits behind the rejected message goes out all the same."""
-    link = Lwm2mClient(gateway.endpoint, gateway.table)
+    link = Lwm2mClient(gateway.endpoint, gateway.table, gateway.registry)
     node.rejecting = True
     for _ in range(2):
         with pytest.raises(NodeUnreachableError, match="MessageError"):

@@ -12,7 +12,7 @@ from aiocoap.numbers import codes
 
 from nodelink import firmware_update
 from nodelink.release_format import PATH_RELEASES
-from poleward_gateway.adapters.node_link import senml
+from poleward_gateway.adapters.node_link import senml, tlv
 from poleward_gateway.adapters.node_link.endpoint import (
     ANSWER_TIMEOUT_S,
     NodeEndpoint,
@@ -29,7 +29,10 @@ from poleward_gateway.services.registry import Registry
 _PARTING_TIMEOUT_S = 3.0
 """A node that does not answer bootstraps by itself once its keys are refused."""
 _NOT_FOUND = "4.04"
-_CANNOT_COMPOSITE = {"4.05", "5.01"}
+_ABSENT = {_NOT_FOUND, "4.05"}
+# A node of LwM2M 1.0 has no iPATCH and nothing at "/".
+_CANNOT_COMPOSITE = {_NOT_FOUND, "4.05", "4.15", "5.01"}
+_CANNOT_SENML = {"4.06", "4.15"}
 
 _PACKAGE_STATES = {
     firmware_update.STATE_IDLE: PackageState.IDLE,
@@ -66,12 +69,12 @@ class Lwm2mClient:
             watch.stop()
         context = await self._context(node)
         # Mute Send first: absent or true, it keeps the node from reporting.
-        await self._write(context, [("/1/0/23", False), ("/3/0/13", now_s)])
-        await self._write(context, [("/26241/0/3", report_interval_s)])
+        await self._write(context, [("/1/0/23", False), ("/3/0/13", now_s)], absent_is_fine=True)
+        await self._write(context, [("/26241/0/3", report_interval_s)], absent_is_fine=True)
         if lamp_nominal_w:
             await self._write(context, [("/3416/0/36", lamp_nominal_w)], absent_is_fine=True)
         device = await self._read(context, "/3/0")
-        release = await self._read(context, "/26243/0")
+        release = await self._read(context, "/26243/0", absent_is_fine=True)
         return DeviceFacts(
             manufacturer=_text(device.get("/3/0/0")),
             model=_text(device.get("/3/0/1")),
@@ -198,10 +201,7 @@ class Lwm2mClient:
         watches = self._watches[node] = []
         for resource in ("3", "5"):
             observation = Observation(lambda _: on_change())
-            request = Message(
-                code=codes.GET, uri_path=("5", "0", resource), accept=SENML_CBOR, observe=0
-            )
-            await self._endpoint.request(context, request, observation=observation)
+            await self._get(context, f"/5/0/{resource}", observation)
             watches.append(observation)
 
     async def _context(self, node: NodeNumber, *, hold_s: float = ANSWER_TIMEOUT_S) -> Context:
@@ -222,18 +222,43 @@ class Lwm2mClient:
             raise NodeUnreachableError(f"the gateway has no operational keys for node {node}")
         return context
 
-    async def _read(self, context: Context, path: str) -> dict[str, Value]:
-        """Read an instance; return values by path."""
-        request = Message(code=codes.GET, uri_path=_segments(path), accept=SENML_CBOR)
-        response = await self._endpoint.request(context, request)
+    async def _read(
+        self, context: Context, path: str, *, absent_is_fine: bool = False
+    ) -> dict[str, Value]:
+        """Read an instance or a resource in whatever format the node has; return values by path."""
         try:
-            records = senml.decode(response.payload)
-        except senml.SenmlError as error:
+            response = await self._get(context, path)
+        except NodeRefusedError as error:
+            if absent_is_fine and error.code == _NOT_FOUND:
+                return {}
+            raise
+        payload, content_format = response.payload, response.opt.content_format
+        try:
+            if content_format == tlv.TLV:
+                return tlv.decode(payload, path)
+            if content_format in (tlv.TEXT, None):
+                return {path: tlv.from_text(payload, path)}
+            return {record.path: record.value for record in senml.decode(payload)}
+        except (senml.SenmlError, tlv.TlvError) as error:
             raise NodeRefusedError(
                 f"node {context.node} answered a read of {path} with something else: {error}",
                 code=response.code.dotted,
             ) from error
-        return {record.path: record.value for record in records}
+
+    async def _get(
+        self, context: Context, path: str, observation: Observation | None = None
+    ) -> Any:
+        """Ask for SenML-CBOR, and for TLV where the node is of LwM2M 1.0 and knows only that."""
+        request = Message(code=codes.GET, uri_path=_segments(path), accept=SENML_CBOR)
+        if observation is not None:
+            request.opt.observe = 0
+        try:
+            return await self._endpoint.request(context, request, observation=observation)
+        except NodeRefusedError as error:
+            if error.code not in _CANNOT_SENML:
+                raise
+        request = request.copy(accept=tlv.TLV)
+        return await self._endpoint.request(context, request, observation=observation)
 
     async def _write(
         self,
@@ -242,16 +267,19 @@ class Lwm2mClient:
         *,
         absent_is_fine: bool = False,
     ) -> None:
-        """Write resources together, or one by one where the node cannot."""
+        """Write resources together, or one by one where the node cannot or does not have all."""
         try:
             await self._composite(context, records)
+            return
         except NodeRefusedError as error:
-            if absent_is_fine and error.code == _NOT_FOUND:
-                return
             if error.code not in _CANNOT_COMPOSITE:
                 raise
-            for path, value in records:
+        for path, value in records:
+            try:
                 await self._put(context, path, value)
+            except NodeRefusedError as error:
+                if not absent_is_fine or error.code not in _ABSENT:
+                    raise
 
     async def _composite(
         self,
@@ -267,12 +295,24 @@ class Lwm2mClient:
         await self._endpoint.request(context, request, timeout_s=timeout_s)
 
     async def _put(self, context: Context, path: str, value: Value) -> None:
-        """Write one resource."""
+        """Write one resource; in plain text where the node is of LwM2M 1.0 and knows no SenML."""
         request = Message(
             code=codes.PUT,
             uri_path=_segments(path),
             content_format=SENML_CBOR,
             payload=senml.encode([("", value)], base_name=path),
+        )
+        try:
+            await self._endpoint.request(context, request)
+            return
+        except NodeRefusedError as error:
+            if error.code not in _CANNOT_SENML:
+                raise
+        request = Message(
+            code=codes.PUT,
+            uri_path=_segments(path),
+            content_format=tlv.TEXT,
+            payload=tlv.to_text(value),
         )
         await self._endpoint.request(context, request)
 
