@@ -73,6 +73,12 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "soak",
+            "200 virtual boards at ten times the real rate: does memory, latency or anything grow",
+            _in_module("soak"),
+            timed=True,
+        ),
+        Benchmark(
             "uplink",
             "a gateway drains its spool into a fleet, mutual TLS, committed at both ends",
             _in_module("uplink"),
