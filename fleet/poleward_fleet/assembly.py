@@ -15,6 +15,7 @@ from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
 from poleward_fleet.adapters.passwords import Argon2Hasher
 from poleward_fleet.adapters.sql.account_store import SqlAccountStore
+from poleward_fleet.adapters.sql.alarm_store import SqlAlarmStore
 from poleward_fleet.adapters.sql.approval_store import SqlApprovalStore
 from poleward_fleet.adapters.sql.audit_store import SqlAuditStore
 from poleward_fleet.adapters.sql.command_store import SqlCommandStore
@@ -30,11 +31,13 @@ from poleward_fleet.adapters.sql.report_days import SqlReportDays
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
+from poleward_fleet.domain.alarms import AlarmLimits
 from poleward_fleet.domain.history import Retention
 from poleward_fleet.ports.accounts import PasswordHasher
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.accounts import AccountService
+from poleward_fleet.services.alarms import AlarmJudge, AlarmService
 from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.audit import AuditService
 from poleward_fleet.services.bulk import BulkService
@@ -69,6 +72,7 @@ class Fleet:
     """Every service of one fleet manager, put together."""
 
     accounts: AccountService
+    alarms: AlarmService
     administration: AccountAdministration
     approvals: ApprovalService
     audit: AuditService
@@ -123,6 +127,8 @@ def assemble(
     patch_worker = PatchWorker()
     changes = ChangeBroadcast()
     areas = AreaTree(inventory_store)
+    alarm_store = SqlAlarmStore(database)
+    alarms = AlarmService(alarm_store, areas, changes, clock)
     links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
     city_map = CityMap(inventory_store, changes, clock)
     inventory = InventoryService(
@@ -135,6 +141,7 @@ def assemble(
     administration = AccountAdministration(account_store, accounts, hasher, areas, clock)
     return Fleet(
         accounts=accounts,
+        alarms=alarms,
         administration=administration,
         approvals=ApprovalService(SqlApprovalStore(database), areas, clock),
         audit=AuditService(audit_store),
@@ -144,7 +151,15 @@ def assemble(
         commands=CommandService(command_store, links, inventory, clock),
         enrollment=EnrollmentService(gateway_store, authority, areas, clock),
         ingest=IngestService(
-            telemetry_store, node_store, inventory_store, links, rollouts, lives, changes
+            telemetry_store,
+            node_store,
+            inventory_store,
+            links,
+            rollouts,
+            lives,
+            changes,
+            AlarmJudge(alarm_store, AlarmLimits(), clock),
+            alarms,
         ),
         inventory=inventory,
         lives=lives,

@@ -178,6 +178,7 @@ async def running(
         for work in (
             fleet.city_map.run(),
             fleet.history.run(),
+            fleet.alarms.run(),
             fleet.patches.run(),
             fleet.rollouts.run(),
             _note_heard(fleet.links),
@@ -270,6 +271,7 @@ async def _serve_web(
         WebServices(
             inventory=fleet.inventory,
             history=fleet.telemetry,
+            alarms=fleet.alarms,
             lamps=fleet.commands,
             releases=fleet.releases,
             rollouts=fleet.rollouts,

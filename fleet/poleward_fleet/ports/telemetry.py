@@ -13,6 +13,7 @@ from poleward_fleet.domain.telemetry import (
     ReportColumns,
     StoredCount,
 )
+from poleward_fleet.ports.alarms import NO_JUDGEMENT, Judgement
 from poleward_fleet.ports.areas import AllowedAreas
 
 
@@ -29,8 +30,12 @@ class SpooledReports:
 class TelemetryStore(Protocol):
     """Reports, latest values and events."""
 
-    async def store_reports(self, batches: Sequence[SpooledReports]) -> None:
+    async def store_reports(
+        self, batches: Sequence[SpooledReports], judgement: Judgement = NO_JUDGEMENT
+    ) -> None:
         """Store batches of one spool, in order and one after the other without gaps.
+
+        What follows from them for alarms is stored in the same transaction.
 
         What is stored already is skipped, so every batch is stored once however often it comes.
 
@@ -40,7 +45,12 @@ class TelemetryStore(Protocol):
         """
 
     async def store_events(
-        self, gateway_name: str, spool_id: str, batch_number: int, events: Sequence[NodeEvent]
+        self,
+        gateway_name: str,
+        spool_id: str,
+        batch_number: int,
+        events: Sequence[NodeEvent],
+        judgement: Judgement = NO_JUDGEMENT,
     ) -> None:
         """Store a batch of events under the same rules."""
 

@@ -17,20 +17,27 @@ class Subscriber:
         self.poles: set[str] = set()
         self.rollouts: set[int] = set()
         self.gateways: set[str] = set()
+        self.alarms = False
         self.woken = asyncio.Event()
 
     def take(self) -> Changed:
         """Return what changed since the last time, without waiting."""
         self.woken.clear()
-        changed = Changed(frozenset(self.poles), frozenset(self.rollouts), frozenset(self.gateways))
+        changed = Changed(
+            frozenset(self.poles),
+            frozenset(self.rollouts),
+            frozenset(self.gateways),
+            self.alarms,
+        )
         self.poles.clear()
         self.rollouts.clear()
         self.gateways.clear()
+        self.alarms = False
         return changed
 
 
 class ChangeBroadcast:
-    """Names of changed poles, rollouts and gateways for any number of subscribers.
+    """Names of changed poles, rollouts and gateways, and alarms, for any number of subscribers.
 
     Overflow rule: a slow subscriber gets names merged, never dropped.
     """
@@ -50,15 +57,17 @@ class ChangeBroadcast:
         pole_codes: Iterable[str] = (),
         rollout_numbers: Iterable[int] = (),
         gateway_names: Iterable[str] = (),
+        alarms: bool = False,
     ) -> None:
         """Tell every subscriber."""
         poles, rollouts, gateways = set(pole_codes), set(rollout_numbers), set(gateway_names)
-        if not (poles or rollouts or gateways):
+        if not (poles or rollouts or gateways or alarms):
             return
         for subscriber in self._subscribers:
             subscriber.poles |= poles
             subscriber.rollouts |= rollouts
             subscriber.gateways |= gateways
+            subscriber.alarms |= alarms
             subscriber.woken.set()
 
     def close(self) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns
+from poleward_fleet.ports.alarms import Judgement
 from poleward_fleet.ports.inventory import InventoryStore
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
+from poleward_fleet.services.alarms import AlarmJudge, AlarmService, changes_of_events
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
 from poleward_fleet.services.node_life import NodeLifeService
@@ -73,6 +75,8 @@ class IngestService:
         rollouts: Told when a node got further.
         lives: Told of events that end a node's life, or a part of it.
         changes: Live updates.
+        judge: Judges reports for alarms.
+        alarms: Told of nodes that fall silent.
     """
 
     def __init__(
@@ -84,6 +88,8 @@ class IngestService:
         rollouts: RolloutService,
         lives: NodeLifeService,
         changes: ChangeBroadcast,
+        judge: AlarmJudge,
+        alarms: AlarmService,
     ) -> None:
         self._telemetry = telemetry
         self._nodes = nodes
@@ -92,6 +98,8 @@ class IngestService:
         self._rollouts = rollouts
         self._lives = lives
         self._changes = changes
+        self._judge = judge
+        self._alarms = alarms
 
     def reports(self, link: GatewayLink) -> ReportIngest:
         """Return the ingest of one stream; its owner runs it."""
@@ -104,7 +112,11 @@ class IngestService:
             BatchGapError: Batches before these are missing; nothing is stored.
             ForbiddenError: A node was never assigned to this gateway; nothing is stored.
         """
-        await self._telemetry.store_reports(batches)
+        judgement = await self._judge.judge(batches)
+        await self._telemetry.store_reports(batches, self._judge.to_keep(judgement))
+        self._judge.keep(judgement)
+        if judgement.changes:
+            self._changes.publish(alarms=True)
         await self._publish([n for batch in batches for n in batch.reports.node_number])
 
     async def events(
@@ -113,10 +125,16 @@ class IngestService:
         """Store a batch of events at once and acknowledge it."""
         if batch_number < 1:
             raise InvalidError("batch numbers count from 1")
-        await self._telemetry.store_events(link.gateway_name, link.spool_id, batch_number, events)
+        changes = changes_of_events(events)
+        await self._telemetry.store_events(
+            link.gateway_name, link.spool_id, batch_number, events, Judgement(changes)
+        )
         # Before the acknowledgement: what a crash keeps from being done comes again.
         await self._lives.take_events(link.gateway_name, events)
         link.acknowledge("event", batch_number)
+        if changes:
+            self._judge.forget(change.node_number for change in changes)
+            self._changes.publish(alarms=True)
         await self._publish([event.node_number for event in events])
 
     async def states(self, link: GatewayLink, states: Sequence[NodeState]) -> None:
@@ -129,6 +147,7 @@ class IngestService:
         if moved or any(state.release_sequence is not None for state in states):
             self._rollouts.wake()
         self._changes.publish(rollout_numbers=moved)
+        await self._alarms.take_states(states)
         await self._publish([state.node_number for state in states])
 
     async def _publish(self, node_numbers: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from poleward_fleet.domain.accounts import Principal, Session
+from poleward_fleet.domain.alarms import Alarm
 from poleward_fleet.domain.audit import AuditRecord
 from poleward_fleet.domain.commands import CommandOutcome
 from poleward_fleet.domain.inventory import Area, Gateway, PoleMarker, PoleView
@@ -36,6 +37,7 @@ class Changed:
     pole_codes: frozenset[str] = frozenset()
     rollout_numbers: frozenset[int] = frozenset()
     gateway_names: frozenset[str] = frozenset()
+    alarms: bool = False  # some began, ended or were acknowledged
 
 
 class InventoryReader(Protocol):
@@ -86,6 +88,30 @@ class HistoryReader(Protocol):
 
     async def events(self, principal: Principal, *, limit: int = 100) -> list[NodeEvent]:
         """Return the newest events of the principal's poles, newest first."""
+
+
+class AlarmControl(Protocol):
+    """Alarms."""
+
+    async def alarms(
+        self, principal: Principal, *, is_open: bool | None = True, limit: int = 200
+    ) -> list[Alarm]:
+        """Return alarms of the principal's poles, those that stand first, then the newest."""
+
+    async def acknowledge(self, principal: Principal, number: int) -> Alarm:
+        """Take care of an alarm; the first who does stays.
+
+        Raises:
+            NotFoundError: No such alarm in the principal's area.
+        """
+
+    async def clear(self, principal: Principal, number: int) -> Alarm:
+        """End an emergency call; other alarms end by themselves.
+
+        Raises:
+            NotFoundError: No such alarm in the principal's area.
+            ConflictError: It is no emergency call, or nobody acknowledged it yet.
+        """
 
 
 class LampControl(Protocol):
@@ -203,6 +229,7 @@ class WebServices:
 
     inventory: InventoryReader
     history: HistoryReader
+    alarms: AlarmControl
     lamps: LampControl
     releases: ReleaseReader
     rollouts: RolloutControl

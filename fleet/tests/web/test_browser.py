@@ -10,6 +10,7 @@ from playwright.async_api import Browser, expect
 from web_city import FakeFleet
 from web_visits import Site, Visit, open_site
 
+from poleward_fleet.domain.alarms import AlarmKind
 from poleward_fleet.domain.inventory import PoleStatus, totals
 from poleward_fleet.domain.rollout import NodeStage
 
@@ -204,3 +205,14 @@ async def test_five_thousand_poles_are_on_the_map_soon(browser: Browser, site: S
     )
     assert total == 5_000
     await context.close()
+
+
+async def test_a_new_alarm_appears_without_a_reload_and_is_answered(
+    visit: Visit, site: Site
+) -> None:
+    await visit.page.goto(f"{site.url}/alarms")
+    await visit.page.get_by_text("No alarm stands").wait_for()
+    site.city.alarm_list.raise_one(AlarmKind.SOS, "QD-000002")
+    await visit.page.get_by_text("Emergency call").wait_for(timeout=10_000)
+    await visit.page.get_by_role("button", name="Acknowledge").click()
+    await visit.page.get_by_role("button", name="End the call").wait_for(timeout=10_000)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
+from web_city_alarms import FakeAlarms
 from web_city_rollouts import FakeRollouts
 from web_city_streets import positions_from, street_positions
 
@@ -53,6 +54,7 @@ AREAS = (
     Area("370212000000", "Laoshan 崂山区", "370200000000"),
 )
 NOMINAL_W = 100
+ALARMS = ""  # stands among the codes of what changed
 # Shares of the statuses in a city with a few troubles.
 STATUS_SHARES = (
     (PoleStatus.LIT, 930),
@@ -113,6 +115,7 @@ class FakeFleet:
         self.rollouts = FakeRollouts(
             self.nodes_in_service, self._record, self.chance, published=poles > 0
         )
+        self.alarm_list = FakeAlarms(lambda: self._tell(ALARMS))
         self.sessions: dict[str, Principal] = {}
         self.failures = 0
         self.lamp_status = CommandStatus.DONE
@@ -158,6 +161,7 @@ class FakeFleet:
         return WebServices(
             inventory=self,
             history=self,
+            alarms=self.alarm_list,
             lamps=self,
             releases=self.rollouts,
             rollouts=self.rollouts,
@@ -171,6 +175,9 @@ class FakeFleet:
         """Change a pole's marker and tell the subscribers."""
         marker = self.markers_by_code[code]
         self.markers_by_code[code] = replace(marker, **{"heard_at_ms": unix_ms(), **fields})  # type: ignore[arg-type]
+        self._tell(code)
+
+    def _tell(self, code: str) -> None:
         for codes, woken in self.subscribers:
             codes.add(code)
             woken.set()
@@ -397,7 +404,7 @@ class FakeFleet:
                 woken.clear()
                 changed = frozenset(codes)
                 codes.clear()
-                yield Changed(pole_codes=changed)
+                yield Changed(pole_codes=changed - {ALARMS}, alarms=ALARMS in changed)
 
         try:
             yield changes()
@@ -431,6 +438,7 @@ async def main() -> None:
     chance = random.Random(1)
     places = positions_from(options.positions, options.poles, chance) if options.positions else None
     city = FakeFleet(options.poles, positions=places)
+    city.alarm_list.raise_some(list(city.markers_by_code))
     city.lamp_delay_s = options.lamp_delay
     app = create_app(city.services())
     server = uvicorn.Server(uvicorn.Config(app, port=options.port, log_level="warning"))

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from poleward_fleet.adapters.sql.alarm_store import keep_judgement
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.node_store import refuse_foreign
 from poleward_fleet.adapters.sql.report_days import SqlReportDays
@@ -26,6 +27,7 @@ from poleward_fleet.domain.telemetry import (
     Severity,
     StoredCount,
 )
+from poleward_fleet.ports.alarms import NO_JUDGEMENT, Judgement
 from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.telemetry import SpooledReports
 
@@ -118,7 +120,9 @@ class SqlTelemetryStore:
         self._days = days
         self._layout_ids: dict[Layout, int] = {}
 
-    async def store_reports(self, batches: Sequence[SpooledReports]) -> None:
+    async def store_reports(
+        self, batches: Sequence[SpooledReports], judgement: Judgement = NO_JUDGEMENT
+    ) -> None:
         """Store batches of one spool; what is stored already is skipped."""
         await self._learn_layouts({y for batch in batches for y in batch.reports.layouts})
         await self._days.open({day_of(t) for b in batches for t in b.reports.measured_at_ms})
@@ -141,6 +145,7 @@ class SqlTelemetryStore:
                     _DISCOUNT, {name: [getattr(row, name) for row in again] for name in names}
                 )
             await connection.execute(_LATEST, newest)
+            await keep_judgement(connection, judgement, self._database.clock.now_ms())
 
     async def _advance(
         self,
@@ -231,7 +236,12 @@ class SqlTelemetryStore:
         self._layout_ids = {tuple(series_key(name) for name in row.series): row.id for row in rows}
 
     async def store_events(
-        self, gateway_name: str, spool_id: str, batch_number: int, events: Sequence[NodeEvent]
+        self,
+        gateway_name: str,
+        spool_id: str,
+        batch_number: int,
+        events: Sequence[NodeEvent],
+        judgement: Judgement = NO_JUDGEMENT,
     ) -> None:
         """Store a batch of events under the same rules."""
         async with self._database.begin() as connection:
@@ -253,6 +263,7 @@ class SqlTelemetryStore:
                     "detail": [json.dumps(dict(event.detail)) for event in events],
                 },
             )
+            await keep_judgement(connection, judgement, self._database.clock.now_ms())
 
     async def latest(self, node_number: int) -> list[LatestValue]:
         """Return the newest value of each series of a node."""

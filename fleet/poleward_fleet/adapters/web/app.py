@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from poleward_fleet.adapters.web.alarm_pages import alarm_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
@@ -83,6 +84,7 @@ def create_app(
     app.include_router(login_router(pages, guard))
     app.include_router(map_router(pages, guard, streams))
     app.include_router(pole_router(pages, guard, streams))
+    app.include_router(alarm_router(pages, guard, streams))
     app.include_router(rollout_router(pages, guard))
     app.include_router(fleet_router(pages, guard))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")

@@ -1,4 +1,4 @@
-"""Reports, latest values, events and how far each spool got."""
+"""Reports, latest values, events, alarms and how far each spool got."""
 
 from poleward_fleet.migrations.statements import drop, execute
 
@@ -73,6 +73,29 @@ CREATE TABLE event (
 CREATE INDEX event_time_idx ON event (occurred_at_ms);
 CREATE INDEX event_node_time_idx ON event (node_number, occurred_at_ms);
 
+CREATE TABLE alarm (
+    number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT alarm_pkey PRIMARY KEY,
+    node_number integer NOT NULL,
+    pole_code text NOT NULL,
+    kind text NOT NULL,
+    severity text NOT NULL CONSTRAINT alarm_severity_known
+        CHECK (severity IN ('info', 'warning', 'critical')),
+    raised_at_ms bigint NOT NULL,
+    noticed_at_ms bigint NOT NULL,
+    acknowledged_at_ms bigint NOT NULL DEFAULT 0,
+    acknowledged_by text NOT NULL DEFAULT '',
+    cleared_at_ms bigint NOT NULL DEFAULT 0,
+    escalation integer NOT NULL DEFAULT 0,
+    CONSTRAINT alarm_key UNIQUE (node_number, kind, raised_at_ms)
+);
+CREATE UNIQUE INDEX alarm_open_idx ON alarm (node_number, kind) WHERE cleared_at_ms = 0;
+CREATE INDEX alarm_raised_idx ON alarm (raised_at_ms);
+
+CREATE TABLE alarm_state (
+    node_number integer CONSTRAINT alarm_state_pkey PRIMARY KEY,
+    content jsonb NOT NULL
+) WITH (fillfactor = 70);
+
 CREATE TABLE spool_position (
     gateway_name text NOT NULL CONSTRAINT spool_position_gateway_fkey REFERENCES gateway (name),
     spool_id text NOT NULL,
@@ -90,4 +113,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("spool_position event latest rollup packed_day report_mark report layout")
+    drop(
+        "spool_position alarm_state alarm event latest rollup packed_day report_mark report layout"
+    )

@@ -5,7 +5,15 @@ Not the names of metrics; those are in domain/metrics.py.
 
 from enum import Enum
 
-from poleward_fleet.adapters.web.texts import audit, city_map, frame, gateways, poles, updates
+from poleward_fleet.adapters.web.texts import (
+    alarms,
+    audit,
+    city_map,
+    frame,
+    gateways,
+    poles,
+    updates,
+)
 
 
 class Language(Enum):
@@ -17,6 +25,7 @@ class Language(Enum):
 
 # key -> (English, Chinese). Keys that begin with "js." go to the browser's modules.
 TEXTS: dict[str, tuple[str, str]] = {
+    **alarms.TEXTS,
     **audit.TEXTS,
     **frame.TEXTS,
     **gateways.TEXTS,
