@@ -20,6 +20,7 @@ import uvicorn
 
 from poleward_fleet.adapters.certificates import write_secret
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
+from poleward_fleet.adapters.grpc.alarm_service import AlarmServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
@@ -242,6 +243,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     await add_api_services(
         api_server,
         AccountServicer(accounts, fleet.administration),
+        AlarmServicer(accounts, fleet.alarms),
         ApprovalServicer(accounts, fleet.approvals),
         BulkServicer(accounts, fleet.bulk),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),

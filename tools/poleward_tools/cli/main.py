@@ -10,6 +10,7 @@ import typer
 
 from poleward_tools import exit_codes
 from poleward_tools.cli import (
+    alarm,
     approval,
     area,
     bench,
@@ -59,6 +60,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(role.app, name="role")
 app.add_typer(token.app, name="token")
 app.add_typer(area.app, name="area")
+app.add_typer(alarm.app, name="alarm")
 app.add_typer(approval.app, name="approval")
 app.add_typer(rig.app, name="rig")
 app.add_typer(board.app, name="board")

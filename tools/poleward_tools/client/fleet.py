@@ -25,6 +25,7 @@ from poleward.v1.rollout_service_pb2_grpc import RolloutServiceStub
 from poleward.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 from poleward_tools.client import mapping, views
 from poleward_tools.client.accounts import AccountCalls
+from poleward_tools.client.alarms import AlarmCalls
 from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
@@ -48,6 +49,7 @@ class FleetClient:
         self._address, ca_pem = discover(profile)
         self._channel = open_channel(self._address, ca_pem, profile.token)
         self.accounts = AccountCalls(self._channel, self._address)
+        self.alarms = AlarmCalls(self._channel, self._address)
         self.approvals = ApprovalCalls(self._channel, self._address)
         self.tables = TableCalls(self._channel, self._address)
         self._artifacts = ArtifactServiceStub(self._channel)

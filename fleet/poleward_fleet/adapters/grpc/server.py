@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from poleward.v1 import (
     account_service_pb2_grpc,
+    alarm_service_pb2_grpc,
     approval_service_pb2_grpc,
     artifact_service_pb2_grpc,
     bulk_service_pb2_grpc,
@@ -22,6 +23,7 @@ from poleward.v1 import (
     telemetry_service_pb2_grpc,
 )
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
+from poleward_fleet.adapters.grpc.alarm_service import AlarmServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
@@ -53,6 +55,7 @@ _OPTIONS = (
 )
 _API_SERVICES = (
     "AccountService",
+    "AlarmService",
     "ApprovalService",
     "ArtifactService",
     "BulkService",
@@ -86,6 +89,7 @@ def make_api_server() -> grpc.aio.Server:
 async def add_api_services(
     server: grpc.aio.Server,
     accounts: AccountServicer,
+    alarms: AlarmServicer,
     approvals: ApprovalServicer,
     bulk: BulkServicer,
     inventory: InventoryServicer,
@@ -98,6 +102,7 @@ async def add_api_services(
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
+    alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server(alarms, server)
     approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
     bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(bulk, server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
