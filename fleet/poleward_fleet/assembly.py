@@ -24,6 +24,7 @@ from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
 from poleward_fleet.adapters.sql.history_store import SqlHistoryStore
 from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
 from poleward_fleet.adapters.sql.life_store import SqlLifeStore
+from poleward_fleet.adapters.sql.lighting_store import SqlLightingStore
 from poleward_fleet.adapters.sql.node_store import SqlNodeStore
 from poleward_fleet.adapters.sql.patch_store import SqlPatchStore
 from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
@@ -49,6 +50,8 @@ from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.history_upkeep import HistoryUpkeep
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.lamp_orders import LampOrderService
+from poleward_fleet.services.lighting import LightingService
 from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.patches import PatchService
@@ -83,6 +86,8 @@ class Fleet:
     enrollment: EnrollmentService
     ingest: IngestService
     inventory: InventoryService
+    lamp_orders: LampOrderService
+    lighting: LightingService
     lives: NodeLifeService
     links: GatewayLinks
     patches: PatchService
@@ -129,12 +134,14 @@ def assemble(
     areas = AreaTree(inventory_store)
     alarm_store = SqlAlarmStore(database)
     alarms = AlarmService(alarm_store, areas, changes, clock)
-    links = GatewayLinks(gateway_store, node_store, command_store, changes, clock)
+    lighting_store = SqlLightingStore(database)
+    links = GatewayLinks(gateway_store, node_store, command_store, lighting_store, changes, clock)
     city_map = CityMap(inventory_store, changes, clock)
     inventory = InventoryService(
         inventory_store, telemetry_store, areas, changes, links.connected, city_map
     )
     rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
+    commands = CommandService(command_store, links, inventory, clock)
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
     lives = NodeLifeService(life_store, node_store, areas, links, changes, clock)
@@ -148,7 +155,7 @@ def assemble(
         bulk=BulkService(inventory_store, inventory, administration, areas, changes),
         changes=changes,
         city_map=city_map,
-        commands=CommandService(command_store, links, inventory, clock),
+        commands=commands,
         enrollment=EnrollmentService(gateway_store, authority, areas, clock),
         ingest=IngestService(
             telemetry_store,
@@ -162,6 +169,8 @@ def assemble(
             alarms,
         ),
         inventory=inventory,
+        lamp_orders=LampOrderService(lighting_store, commands, inventory, areas),
+        lighting=LightingService(lighting_store, inventory, areas, links, clock),
         lives=lives,
         links=links,
         patches=PatchService(

@@ -25,6 +25,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
+from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,
@@ -253,6 +254,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         ArtifactServicer(accounts, fleet.artifacts, fleet.patches),
         ReleaseServicer(accounts, fleet.releases),
         RolloutServicer(accounts, fleet.rollouts),
+        LightingServicer(accounts, fleet.lighting, fleet.lamp_orders),
     )
     for server in (link_server, api_server):
         await server.start()
@@ -275,6 +277,8 @@ async def _serve_web(
             history=fleet.telemetry,
             alarms=fleet.alarms,
             lamps=fleet.commands,
+            lighting=fleet.lighting,
+            lamp_orders=fleet.lamp_orders,
             releases=fleet.releases,
             rollouts=fleet.rollouts,
             sessions=fleet.accounts,

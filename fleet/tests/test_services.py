@@ -19,7 +19,7 @@ from fleet_rig import (
 )
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.accounts import Principal, Role
-from poleward_fleet.domain.commands import Command, CommandStatus
+from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -199,9 +199,10 @@ async def test_result_from_a_foreign_gateway_counts_for_nothing(fleet: Fleet) ->
     foreign, _ = await fleet.links.open("gw-2", hello())
     waiting = asyncio.create_task(fleet.commands.set_lamp(ADMIN, "P-1", level_percent=50))
     messages = fleet.links.messages(own)
-    command = await anext(messages)
-    while not isinstance(command, Command):
-        command = await anext(messages)
+    message = await anext(messages)
+    while not isinstance(message, tuple):
+        message = await anext(messages)
+    (command,) = message
     done = {"status": CommandStatus.DONE, "detail": ""}
     finish = fleet.commands.finished
     await finish(foreign, command.command_id, finished_at_ms=1, **done)  # type: ignore[arg-type]

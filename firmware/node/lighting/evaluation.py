@@ -11,8 +11,9 @@ A rule is a line of four fields, `dates|days|times|levels`, in the syntax of the
 - times: `18:30`, `S+30` (sunset plus 30 min), `R-20` (sunrise), with semicolons.
 - levels: percent from each of the times on.
 
-A night is from noon to noon and has the date of its evening (3453, calendar type 1). No point
-before an `S` comes after it and none before an `R`: a point that would be moves to it.
+A night is from noon to noon and has the date of its evening (3453, calendar type 1). The points of
+a rule keep their order: one that would come after an `R` that follows it moves to it, and one that
+would come before the point ahead of it moves to that.
 """
 
 from node.lighting.sun import sunset_and_sunrise
@@ -85,9 +86,8 @@ def _points(program: "Any", night: int, offset_s: int) -> "list[tuple[int, int]]
     for i in range(len(at) - 1, 0, -1):
         if names[i][0] == "R":
             at[:i] = [min(time, at[i]) for time in at[:i]]
-    for i in range(len(at)):
-        if names[i][0] == "S":
-            at[i:] = [max(time, at[i]) for time in at[i:]]
+    for i in range(1, len(at)):
+        at[i] = max(at[i], at[i - 1])
     return [(at[i], int(level)) for i, level in enumerate(levels.split(";"))]
 
 

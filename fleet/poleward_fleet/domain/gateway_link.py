@@ -17,6 +17,7 @@ class Hello:
     spool_id: str
     desired_revision: int
     coap_uri: str  # where nodes find it
+    lighting_digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,14 @@ class NodeState:
     boot: int | None = None
     device: tuple[tuple[str, str], ...] = ()
     update: NodeUpdate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStored:
+    """Every batch of a kind ("report" or "event") up to this one is committed."""
+
+    kind: str
+    batch_number: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 Not an implementation (adapters).
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
@@ -13,9 +14,9 @@ class CommandStore(Protocol):
     """Commands under way and done."""
 
     async def put(
-        self, command: Command, *, gateway_name: str, now_ms: int, audit: AuditEntry
+        self, commands: Sequence[tuple[str, Command]], *, now_ms: int, audit: AuditEntry
     ) -> None:
-        """Keep a command before it is sent."""
+        """Keep the commands of one order, each with its gateway's name, before they are sent."""
 
     async def pending(self, gateway_name: str, now_ms: int) -> list[Command]:
         """Return the commands of a gateway without a result whose deadline is ahead."""

@@ -4,16 +4,18 @@ Not what comes up (services/ingest.py) and not the wire (adapters/grpc).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
 import structlog
 
 from poleward_fleet.domain.commands import Command
-from poleward_fleet.domain.gateway_link import Hello, StoredBatches
+from poleward_fleet.domain.gateway_link import BatchStored, Hello, StoredBatches
 from poleward_fleet.domain.identity import DesiredState
+from poleward_fleet.domain.lighting import GatewayLighting
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.commands import CommandStore
 from poleward_fleet.ports.gateways import GatewayStore
+from poleward_fleet.ports.lighting import LightingStore
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.changes import ChangeBroadcast
 
@@ -21,19 +23,28 @@ _log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_WAITING = 10_000
 
+Downward = DesiredState | GatewayLighting | tuple[Command, ...] | BatchStored
+"""What goes down a stream; commands that were ordered together go together."""
+
 
 class GatewayLink:
     """One open stream.
 
     Downward messages wait here until the stream takes them: at most one desired state (it is
-    always read anew from the last revision sent), acknowledgements (only the newest of each kind
+    always read anew from the last revision sent), its lighting (sent when its digest differs from
+    the one sent last), acknowledgements (only the newest of each kind
     counts) and at most MAX_COMMANDS_WAITING commands; more are left to the resend at the next
     connect, before their deadline.
     """
 
-    def __init__(self, gateway_name: str, spool_id: str, revision: int) -> None:
+    def __init__(
+        self, gateway_name: str, spool_id: str, revision: int, lighting_digest: bytes = b""
+    ) -> None:
         self.gateway_name = gateway_name
         self.spool_id = spool_id
+        self._lighting_digest = lighting_digest
+        self._lighting_changed = True
+        self._node_numbers: set[int] = set()
         self.heard = True
         self._revision = revision
         self._desired_changed = True
@@ -57,33 +68,50 @@ class GatewayLink:
         self._acks[kind] = batch_number
         self._woken.set()
 
-    def send(self, command: Command) -> None:
-        """Hand over a command."""
-        if len(self._commands) >= MAX_COMMANDS_WAITING:
-            _log.warning("commands_waiting_limit", gateway=self.gateway_name)
-            return
-        self._commands[command.command_id] = command
+    def lighting_changed(self) -> None:
+        """Send the lighting again, if it differs from what was sent last."""
+        self._lighting_changed = True
         self._woken.set()
 
-    async def messages(
-        self, nodes: NodeStore
-    ) -> AsyncIterator[DesiredState | Command | tuple[str, int]]:
-        """Yield what goes down, commands first; acknowledgements as (kind, batch number)."""
+    def send(self, commands: Sequence[Command]) -> None:
+        """Hand over the commands of one order."""
+        if len(self._commands) + len(commands) > MAX_COMMANDS_WAITING:
+            _log.warning("commands_waiting_limit", gateway=self.gateway_name)
+            return
+        self._commands |= {command.command_id: command for command in commands}
+        self._woken.set()
+
+    def _look_for_new_nodes(self, state: DesiredState) -> None:
+        """Have the lighting looked at again when nodes came that it may be about."""
+        numbers = {node.node_number for node in state.nodes}
+        if not numbers <= self._node_numbers:
+            self._node_numbers |= numbers
+            self._lighting_changed = True
+
+    async def messages(self, nodes: NodeStore, lighting: LightingStore) -> AsyncIterator[Downward]:
+        """Yield what goes down, commands first."""
         while not self._closed:
             await self._woken.wait()
             self._woken.clear()
             commands, self._commands = self._commands, {}
-            for command in commands.values():
-                yield command
+            if commands:
+                yield tuple(commands.values())
             acks, self._acks = self._acks, {}
             for kind, number in acks.items():
-                yield kind, number
+                yield BatchStored(kind, number)
             if self._desired_changed:
                 self._desired_changed = False
                 state = await nodes.desired_state(self.gateway_name, self._revision)
                 if state.complete or state.revision != self._revision:
                     self._revision = state.revision
                     yield state
+                    self._look_for_new_nodes(state)
+            if self._lighting_changed:
+                self._lighting_changed = False
+                wanted = await lighting.gateway_lighting(self.gateway_name)
+                if wanted.digest() != self._lighting_digest:
+                    self._lighting_digest = wanted.digest()
+                    yield wanted
 
 
 class GatewayLinks:
@@ -93,6 +121,7 @@ class GatewayLinks:
         gateways: Enrolment and presence.
         nodes: Desired state.
         commands: Commands to send again at connect.
+        lighting: What gateways need to run their lamps by themselves.
         changes: Told who comes and goes.
         clock: Wall time.
     """
@@ -102,12 +131,14 @@ class GatewayLinks:
         gateways: GatewayStore,
         nodes: NodeStore,
         commands: CommandStore,
+        lighting: LightingStore,
         changes: ChangeBroadcast,
         clock: Clock,
     ) -> None:
         self._gateways = gateways
         self._nodes = nodes
         self._commands = commands
+        self._lighting = lighting
         self._changes = changes
         self._clock = clock
         self._links: dict[str, GatewayLink] = {}
@@ -119,23 +150,22 @@ class GatewayLinks:
             UnauthenticatedError: The gateway is not known (any more).
         """
         stored = await self._gateways.hello(gateway_name, hello, self._clock.now_ms())
-        link = GatewayLink(gateway_name, hello.spool_id, hello.desired_revision)
+        link = GatewayLink(
+            gateway_name, hello.spool_id, hello.desired_revision, hello.lighting_digest
+        )
         link.desired_changed()
         previous = self._links.get(gateway_name)
         self._links[gateway_name] = link
         if previous is not None:
             previous.close()
-        for command in await self._commands.pending(gateway_name, self._clock.now_ms()):
-            link.send(command)
+        link.send(await self._commands.pending(gateway_name, self._clock.now_ms()))
         _log.info("gateway_connected", gateway=gateway_name, version=hello.software_version)
         self._changes.publish(gateway_names=[gateway_name])
         return link, stored
 
-    def messages(
-        self, link: GatewayLink
-    ) -> AsyncIterator[DesiredState | Command | tuple[str, int]]:
+    def messages(self, link: GatewayLink) -> AsyncIterator[Downward]:
         """Yield what goes down on a stream until it is closed."""
-        return link.messages(self._nodes)
+        return link.messages(self._nodes, self._lighting)
 
     def close(self, link: GatewayLink) -> None:
         """Forget a stream; closing one that was replaced changes nothing for the new one."""
@@ -161,12 +191,17 @@ class GatewayLinks:
             if (link := self._links.get(name)) is not None:
                 link.desired_changed()
 
-    def send(self, gateway_name: str, command: Command) -> bool:
-        """Hand a command to a gateway; False when it is not connected."""
+    def lighting_changed(self) -> None:
+        """Send lighting to every gateway for which it differs; those that are away get it later."""
+        for link in self._links.values():
+            link.lighting_changed()
+
+    def send(self, gateway_name: str, commands: Sequence[Command]) -> bool:
+        """Hand the commands of one order to a gateway; False when it is not connected."""
         link = self._links.get(gateway_name)
         if link is None:
             return False
-        link.send(command)
+        link.send(commands)
         return True
 
     async def note_heard(self) -> None:

@@ -5,7 +5,7 @@ method that takes a principal checks role and area itself and raises ForbiddenEr
 NotFoundError; other errors are the classes of domain/errors.py.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,8 +13,18 @@ from typing import Protocol
 from poleward_fleet.domain.accounts import Principal, Session
 from poleward_fleet.domain.alarms import Alarm
 from poleward_fleet.domain.audit import AuditRecord
-from poleward_fleet.domain.commands import CommandOutcome
+from poleward_fleet.domain.commands import CommandOutcome, SetLamp
 from poleward_fleet.domain.inventory import Area, Gateway, PoleMarker, PoleView
+from poleward_fleet.domain.lighting import (
+    Group,
+    LightingKind,
+    LightingOverview,
+    PoleOutcome,
+    Program,
+    Rule,
+    Scene,
+)
+from poleward_fleet.domain.lighting_rules import Night
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
@@ -136,6 +146,81 @@ class LampControl(Protocol):
         """
 
 
+class LightingEditor(Protocol):
+    """Programs, groups, scenes and local rules."""
+
+    async def overview(self, principal: Principal) -> LightingOverview:
+        """Return all of it, with the poles that the principal may see."""
+
+    async def preview(
+        self, principal: Principal, program: Program, pole_code: str, at_s: int = 0
+    ) -> Night:
+        """Compute the night around a moment, or tonight, at a pole.
+
+        Raises:
+            InvalidError: The program cannot run.
+            NotFoundError: There is no such pole.
+        """
+
+    async def put(self, principal: Principal, item: Program | Scene | Rule) -> None:
+        """Add something or change what has its name.
+
+        Raises:
+            InvalidError: Says what to correct.
+        """
+
+    async def put_group(self, principal: Principal, group: Group, *, add: bool) -> None:
+        """Add a group or change the one of its name.
+
+        Raises:
+            NotFoundError: A pole does not exist, or is not the principal's.
+        """
+
+    async def assign(
+        self,
+        principal: Principal,
+        program: str,
+        *,
+        pole_codes: Sequence[str] = (),
+        group: str = "",
+        area_code: str = "",
+    ) -> int:
+        """Give poles a program; return how many."""
+
+    async def remove(self, principal: Principal, kind: LightingKind, name: str) -> None:
+        """Remove something.
+
+        Raises:
+            NotFoundError: There is none of this name.
+            ConflictError: A program that poles follow.
+        """
+
+
+class LampOrders(Protocol):
+    """Orders to many lamps, and answers to emergency calls."""
+
+    async def dim_group(
+        self, principal: Principal, group: str, wish: SetLamp, *, timeout_s: float = 10
+    ) -> list[PoleOutcome]:
+        """Dim every lamp of a group; return the outcome of each."""
+
+    async def run_scene(
+        self,
+        principal: Principal,
+        name: str,
+        *,
+        duration_s: int = 0,
+        starts_at_s: int = 0,
+        timeout_s: float = 10,
+    ) -> list[PoleOutcome]:
+        """Set the groups of a scene; return the outcome of each pole."""
+
+    async def answer_call(
+        self, principal: Principal, pole_code: str, *, reset: bool, timeout_s: float = 10
+    ) -> CommandOutcome:
+        """Accept or end the emergency call of a pole."""
+
+
 class ReleaseReader(Protocol):
     """Published releases."""
 
@@ -231,6 +316,8 @@ class WebServices:
     history: HistoryReader
     alarms: AlarmControl
     lamps: LampControl
+    lighting: LightingEditor
+    lamp_orders: LampOrders
     releases: ReleaseReader
     rollouts: RolloutControl
     sessions: Sessions

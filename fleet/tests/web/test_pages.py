@@ -18,6 +18,7 @@ PATHS = (
     "/",
     "/poles/QD-000001",
     "/poles/QD-000007",  # without a node
+    "/lighting",
     "/gateways",
     "/releases",
     "/rollouts",

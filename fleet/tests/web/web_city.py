@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 from web_city_alarms import FakeAlarms
+from web_city_lighting import FakeLighting
 from web_city_rollouts import FakeRollouts
 from web_city_streets import positions_from, street_positions
 
@@ -116,6 +117,9 @@ class FakeFleet:
             self.nodes_in_service, self._record, self.chance, published=poles > 0
         )
         self.alarm_list = FakeAlarms(lambda: self._tell(ALARMS))
+        self.lighting = FakeLighting(is_empty=poles == 0)
+        # Events by pole code, besides those that its status brings.
+        self.happened: dict[str, list[NodeEvent]] = {}
         self.sessions: dict[str, Principal] = {}
         self.failures = 0
         self.lamp_status = CommandStatus.DONE
@@ -163,6 +167,8 @@ class FakeFleet:
             history=self,
             alarms=self.alarm_list,
             lamps=self,
+            lighting=self.lighting,
+            lamp_orders=self.lighting,
             releases=self.rollouts,
             rollouts=self.rollouts,
             sessions=self,
@@ -199,7 +205,8 @@ class FakeFleet:
         marker = self.markers_by_code.get(code)
         if marker is None:
             raise NotFoundError(f"there is no pole {code} in your area")
-        return PoleDetail(self._view(marker), marker, self._latest(marker), self._events(marker))
+        events = (*self.happened.get(code, ()), *self._events(marker))
+        return PoleDetail(self._view(marker), marker, self._latest(marker), events)
 
     def _view(self, marker: PoleMarker) -> PoleView:
         number = self.node_numbers[marker.code]

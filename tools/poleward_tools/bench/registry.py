@@ -79,6 +79,11 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "group-command",
+            "one order dims 500 nodes through one gateway, 50 of them MicroPython VMs",
+            _in_module("group_command"),
+        ),
+        Benchmark(
             "uplink",
             "a gateway drains its spool into a fleet, mutual TLS, committed at both ends",
             _in_module("uplink"),

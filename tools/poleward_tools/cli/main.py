@@ -22,6 +22,8 @@ from poleward_tools.cli import (
     gateway_local,
     image,
     lamp,
+    lighting,
+    lighting_rules,
     login,
     node,
     pole,
@@ -30,6 +32,7 @@ from poleward_tools.cli import (
     rig,
     role,
     rollout,
+    sos,
     table,
     token,
     user,
@@ -53,6 +56,11 @@ gateway.app.add_typer(gateway_local.app, name="local")
 app.add_typer(node.app, name="node")
 app.add_typer(pole.app, name="pole")
 app.add_typer(lamp.app, name="lamp")
+app.add_typer(lighting.program_app, name="program")
+app.add_typer(lighting.group_app, name="group")
+app.add_typer(lighting.scene_app, name="scene")
+app.add_typer(lighting_rules.app, name="rule")
+app.add_typer(sos.app, name="sos")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(table.import_app, name="import")

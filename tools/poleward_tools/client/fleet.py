@@ -29,6 +29,7 @@ from poleward_tools.client.alarms import AlarmCalls
 from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
+from poleward_tools.client.lighting import LightingClient
 from poleward_tools.client.profile import FleetProfile
 from poleward_tools.client.tables import TableCalls
 
@@ -43,6 +44,9 @@ class FleetClient:
 
     Every method raises ClientError: show its message, and retry only when its failure is
     UNREACHABLE. Methods may be called from several threads.
+
+    Attributes:
+        lighting: programs, groups, scenes, rules, orders to many lamps.
     """
 
     def __init__(self, profile: FleetProfile) -> None:
@@ -55,6 +59,7 @@ class FleetClient:
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)
         self._inventory = InventoryServiceStub(self._channel)
+        self.lighting = LightingClient(self._channel, self._address)
         self._provisioning = ProvisioningServiceStub(self._channel)
         self._releases = ReleaseServiceStub(self._channel)
         self._rollouts = RolloutServiceStub(self._channel)

@@ -112,6 +112,25 @@ class LampOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class PoleOutcome:
+    """Outcome of an order at one pole: done, expired, refused or unreachable, and why."""
+
+    pole_code: str
+    status: str
+    detail: str
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One night of a program, in Unix seconds; a point is (from when, level in percent)."""
+
+    points: tuple[tuple[int, int], ...]
+    sunset_s: int
+    sunrise_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class ManufacturedNode:
     """What the flashing station knows of a node; the claim code only as a hash."""
 

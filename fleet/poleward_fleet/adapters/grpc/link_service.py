@@ -15,16 +15,16 @@ from poleward.v1 import artifact_service_pb2_grpc, enrollment_service_pb2_grpc
 from poleward.v1 import enrollment_service_pb2 as enrollment_pb
 from poleward.v1 import gateway_link_service_pb2 as link_pb
 from poleward.v1 import gateway_link_service_pb2_grpc as link_grpc
-from poleward_fleet.adapters.grpc import mapping
+from poleward_fleet.adapters.grpc import lighting_mapping, mapping
 from poleward_fleet.adapters.grpc.callers import gateway_of
-from poleward_fleet.domain.commands import Command
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
-from poleward_fleet.domain.gateway_link import StoredBatches
+from poleward_fleet.domain.gateway_link import BatchStored, StoredBatches
 from poleward_fleet.domain.identity import DesiredState
+from poleward_fleet.domain.lighting import GatewayLighting
 from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
-from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
+from poleward_fleet.services.gateways import Downward, GatewayLink, GatewayLinks
 from poleward_fleet.services.ingest import IngestService, ReportIngest
 from poleward_fleet.services.patches import PatchService
 
@@ -132,16 +132,22 @@ def _welcome(name: str, stored: StoredBatches) -> link_pb.ConnectResponse:
     )
 
 
-def _response(message: DesiredState | Command | tuple[str, int]) -> link_pb.ConnectResponse:
+def _response(message: Downward) -> link_pb.ConnectResponse:
     if isinstance(message, DesiredState):
         return link_pb.ConnectResponse(desired_state=mapping.desired_state_to_message(message))
-    if isinstance(message, Command):
-        return link_pb.ConnectResponse(command=mapping.command_to_message(message))
-    kind, number = message
-    ack = link_pb.BatchAck(batch_number=number)
-    if kind == "event":
-        return link_pb.ConnectResponse(event_ack=ack)
-    return link_pb.ConnectResponse(report_ack=ack)
+    if isinstance(message, GatewayLighting):
+        return link_pb.ConnectResponse(
+            desired_lighting=lighting_mapping.desired_lighting_to_message(message)
+        )
+    if isinstance(message, BatchStored):
+        ack = link_pb.BatchAck(batch_number=message.batch_number)
+        if message.kind == "event":
+            return link_pb.ConnectResponse(event_ack=ack)
+        return link_pb.ConnectResponse(report_ack=ack)
+    commands = [mapping.command_to_message(command) for command in message]
+    if len(commands) == 1:
+        return link_pb.ConnectResponse(command=commands[0])
+    return link_pb.ConnectResponse(command_batch=link_pb.CommandBatch(commands=commands))
 
 
 class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):

@@ -26,7 +26,7 @@ from poleward.v1 import (
 from poleward.v1 import (
     telemetry_types_pb2 as telemetry_pb,
 )
-from poleward_fleet.domain.commands import Command, CommandStatus, SetLamp
+from poleward_fleet.domain.commands import AnswerCall, Command, CommandStatus, SetLamp
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
 from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, OscoreKeys
@@ -158,9 +158,17 @@ def node_state(message: link_pb.NodeState) -> NodeState:
             message.release_sequence if message.HasField("release_sequence") else None
         ),
         boot=message.boot if message.HasField("boot") else None,
-        device=_texts(message.device),
+        device=_device(message),
         update=update,
     )
+
+
+def _device(message: link_pb.NodeState) -> tuple[tuple[str, str], ...]:
+    """What a node says about itself, and which lighting program it follows."""
+    texts = dict(_texts(message.device))
+    if message.HasField("program_digest"):
+        texts["lighting_program"] = message.program_digest[:64].replace("\x00", "")
+    return tuple(sorted(texts.items()))
 
 
 def _optional_text(message: link_pb.NodeState) -> str | None:
@@ -194,6 +202,7 @@ def hello(message: link_pb.Hello) -> Hello:
         spool_id=message.spool_id,
         desired_revision=min(message.desired_revision, _INT64_MAX),
         coap_uri=message.coap_uri[:256].replace("\x00", ""),
+        lighting_digest=message.lighting_digest,
     )
 
 
@@ -221,8 +230,12 @@ def command_to_message(command: Command) -> link_pb.Command:
                 instance=command.action.instance,
                 level_percent=command.action.level_percent,
                 duration_s=command.action.duration_s,
+                starts_at_s=command.action.starts_at_s,
+                fade_ms=command.action.fade_ms,
             )
         )
+    elif isinstance(command.action, AnswerCall):
+        message.answer_call.CopyFrom(link_pb.AnswerNodeCall(reset=command.action.reset))
     else:
         message.reboot.SetInParent()
     return message

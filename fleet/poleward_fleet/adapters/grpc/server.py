@@ -17,6 +17,7 @@ from poleward.v1 import (
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
     inventory_service_pb2_grpc,
+    lighting_service_pb2_grpc,
     provisioning_service_pb2_grpc,
     release_service_pb2_grpc,
     rollout_service_pb2_grpc,
@@ -28,6 +29,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
+from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
     LinkArtifactServicer,
@@ -61,6 +63,7 @@ _API_SERVICES = (
     "BulkService",
     "EnrollmentService",
     "InventoryService",
+    "LightingService",
     "ProvisioningService",
     "ReleaseService",
     "RolloutService",
@@ -99,6 +102,7 @@ async def add_api_services(
     artifacts: ArtifactServicer,
     releases: ReleaseServicer,
     rollouts: RolloutServicer,
+    lighting: LightingServicer,
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
@@ -112,6 +116,7 @@ async def add_api_services(
     artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(artifacts, server)
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(releases, server)
     rollout_service_pb2_grpc.add_RolloutServiceServicer_to_server(rollouts, server)
+    lighting_service_pb2_grpc.add_LightingServiceServicer_to_server(lighting, server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [f"poleward.v1.{name}" for name in _API_SERVICES]

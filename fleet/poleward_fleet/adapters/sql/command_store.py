@@ -4,13 +4,23 @@ Not their sending (services/commands.py).
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.commands import Command, CommandOutcome, CommandStatus, Reboot, SetLamp
+from poleward_fleet.domain.commands import (
+    Action,
+    AnswerCall,
+    Command,
+    CommandOutcome,
+    CommandStatus,
+    Reboot,
+    SetLamp,
+)
 
 _PUT = text(
     "INSERT INTO command (id, node_number, gateway_name, action, created_at_ms, created_by, "
@@ -27,6 +37,13 @@ _FINISH = text(
     "WHERE id = :id AND gateway_name = :gateway_name AND status = 'pending' RETURNING created_at_ms"
 )
 
+_ACTIONS: dict[str, type[Action]] = {
+    "set_lamp": SetLamp,
+    "reboot": Reboot,
+    "answer_call": AnswerCall,
+}
+_NAMES = {kind: name for name, kind in _ACTIONS.items()}
+
 
 class SqlCommandStore:
     """CommandStore on PostgreSQL."""
@@ -35,22 +52,25 @@ class SqlCommandStore:
         self._database = database
 
     async def put(
-        self, command: Command, *, gateway_name: str, now_ms: int, audit: AuditEntry
+        self, commands: Sequence[tuple[str, Command]], *, now_ms: int, audit: AuditEntry
     ) -> None:
-        """Keep a command before it is sent."""
+        """Keep the commands of one order before they are sent."""
+        if not commands:
+            return
+        rows = [
+            {
+                "id": command.command_id,
+                "node_number": command.node_number,
+                "gateway_name": gateway_name,
+                "action": json.dumps(_action_to_json(command.action)),
+                "now_ms": now_ms,
+                "created_by": audit.actor,
+                "deadline_ms": command.deadline_ms,
+            }
+            for gateway_name, command in commands
+        ]
         async with self._database.begin() as connection:
-            await connection.execute(
-                _PUT,
-                {
-                    "id": command.command_id,
-                    "node_number": command.node_number,
-                    "gateway_name": gateway_name,
-                    "action": json.dumps(_action_to_json(command.action)),
-                    "now_ms": now_ms,
-                    "created_by": audit.actor,
-                    "deadline_ms": command.deadline_ms,
-                },
-            )
+            await connection.execute(_PUT, rows)
             await self._database.audit(connection, audit)
 
     async def pending(self, gateway_name: str, now_ms: int) -> list[Command]:
@@ -83,23 +103,15 @@ class SqlCommandStore:
         return CommandOutcome(status, detail, max(0, finished_at_ms - rows[0].created_at_ms))
 
 
-def _action_to_json(action: SetLamp | Reboot) -> dict[str, Any]:
-    if isinstance(action, SetLamp):
-        return {
-            "set_lamp": {
-                "level_percent": action.level_percent,
-                "instance": action.instance,
-                "duration_s": action.duration_s,
-            }
-        }
-    return {"reboot": {}}
+def _action_to_json(action: Action) -> dict[str, Any]:
+    return {_NAMES[type(action)]: asdict(action)}
 
 
 def _command(row: Row[Any]) -> Command:
-    action = row.action
+    ((name, fields),) = row.action.items()
     return Command(
         command_id=bytes(row.id),
         node_number=row.node_number,
         deadline_ms=row.deadline_ms,
-        action=SetLamp(**action["set_lamp"]) if "set_lamp" in action else Reboot(),
+        action=_ACTIONS[name](**fields),
     )

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from poleward_fleet.adapters.web.alarm_pages import alarm_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
+from poleward_fleet.adapters.web.lighting_pages import lighting_router
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
 from poleward_fleet.adapters.web.map_pages import map_router
@@ -86,6 +87,7 @@ def create_app(
     app.include_router(pole_router(pages, guard, streams))
     app.include_router(alarm_router(pages, guard, streams))
     app.include_router(rollout_router(pages, guard))
+    app.include_router(lighting_router(pages, guard))
     app.include_router(fleet_router(pages, guard))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")
     _add_error_pages(app, pages)

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
+from poleward_fleet.adapters.web.lighting_pages import call_state
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.pages import Pages, language_of
 from poleward_fleet.adapters.web.request_guard import Guard
@@ -114,7 +115,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
             detail=detail, pole=detail.view.pole, node=detail.view.node, marker=detail.marker,
             areas=area_path(areas, detail.view.pole.area_code),
             live=pole_json(detail, language_of(request), pages.now_ms()),
-            may_command=principal.may(Permission.COMMAND),
+            may_command=principal.may(Permission.COMMAND), call=call_state(detail.events),
             presets=LEVEL_PRESETS, durations=DURATIONS_S, ranges=RANGES_S,
         )  # fmt: skip
 
@@ -123,7 +124,11 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         request: Request, code: str, principal: Principal = Depends(guard)  # noqa: B008
     ) -> Response:  # fmt: skip
         detail = await services.inventory.pole_detail(principal, code)
-        return pages.render(request, "pole_events.html", detail=detail)
+        return pages.render(
+            request, "pole_events.html",
+            detail=detail, call=call_state(detail.events),
+            may_command=principal.may(Permission.COMMAND),
+        )  # fmt: skip
 
     @router.get("/data/poles/{code}")
     async def pole_data(

@@ -11,6 +11,7 @@ from poleward_fleet.adapters.web.texts import (
     city_map,
     frame,
     gateways,
+    lighting,
     poles,
     updates,
 )
@@ -30,6 +31,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **frame.TEXTS,
     **gateways.TEXTS,
     **city_map.TEXTS,
+    **lighting.TEXTS,
     **poles.TEXTS,
     **updates.TEXTS,
 }
