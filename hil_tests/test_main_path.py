@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hil_tests.conftest import MakeNode, RigNode
 from poleward_tools.client import ClientError, Failure, FleetClient, FleetProfile
-from poleward_tools.client.views import Rollout
+from poleward_tools.client.rollout_views import Rollout, RolloutTarget
 from poleward_tools.demo import factory
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
@@ -30,17 +30,17 @@ def new_release(city: City, key: Ed25519PrivateKey | None = None) -> factory.Bui
 def roll_out(node: RigNode, release: factory.BuiltRelease) -> int:
     """Publish a release, which changes nothing when it is, and send it to this node only."""
     digest = node.city.publish(release, notes="")
-    return node.city.client.create_rollout(digest, area_code=node.pole.area_code).number
+    return node.city.client.rollouts.create(digest, RolloutTarget(node.pole.area_code)).number
 
 
 def wait_ended(node: RigNode, number: int) -> Rollout:
     client = node.city.client
     node.wait_until(
-        lambda: client.get_rollout(number).state not in ("running", "paused"),
+        lambda: client.rollouts.get(number).is_over,
         f"rollout {number} ended",
         UPDATE_S,
     )
-    return client.get_rollout(number)
+    return client.rollouts.get(number)
 
 
 def test_a_commissioned_node_registers_and_reports(make_node: MakeNode) -> None:
@@ -114,12 +114,12 @@ def test_a_node_survives_power_cuts_during_an_update(node: RigNode) -> None:
     seen = set()
 
     def cut_in_each_stage() -> bool:
-        rollout = client.get_rollout(number)
+        rollout = client.rollouts.get(number)
         stage = rollout.nodes[0].state if rollout.nodes else "queued"
         if stage in ("downloading", "downloaded", "trial") and stage not in seen:
             seen.add(stage)
             node.power_cut()
-        return rollout.state not in ("running", "paused")
+        return rollout.is_over
 
     node.wait_until(cut_in_each_stage, "rollout ended", UPDATE_S)
     # Whatever became of the update: the node runs one of the two releases, whole, and reports.

@@ -23,12 +23,14 @@ from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
 from poleward_fleet.adapters.sql.history_store import SqlHistoryStore
 from poleward_fleet.adapters.sql.inventory_store import SqlInventoryStore
+from poleward_fleet.adapters.sql.label_store import SqlLabelStore
 from poleward_fleet.adapters.sql.life_store import SqlLifeStore
 from poleward_fleet.adapters.sql.lighting_store import SqlLightingStore
 from poleward_fleet.adapters.sql.node_store import SqlNodeStore
 from poleward_fleet.adapters.sql.patch_store import SqlPatchStore
 from poleward_fleet.adapters.sql.release_store import SqlReleaseStore
 from poleward_fleet.adapters.sql.report_days import SqlReportDays
+from poleward_fleet.adapters.sql.rollout_steps import SqlRolloutSteps
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
@@ -50,6 +52,7 @@ from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.history_upkeep import HistoryUpkeep
 from poleward_fleet.services.ingest import IngestService
 from poleward_fleet.services.inventory import InventoryService
+from poleward_fleet.services.labels import LabelService
 from poleward_fleet.services.lamp_orders import LampOrderService
 from poleward_fleet.services.lighting import LightingService
 from poleward_fleet.services.node_life import NodeLifeService
@@ -58,6 +61,7 @@ from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.releases import ReleaseService
+from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.telemetry import TelemetryService
 
@@ -89,12 +93,14 @@ class Fleet:
     lamp_orders: LampOrderService
     lighting: LightingService
     lives: NodeLifeService
+    labels: LabelService
     links: GatewayLinks
     patches: PatchService
     own_account: OwnAccount
     provisioning: ProvisioningService
     releases: ReleaseService
     rollouts: RolloutService
+    rollout_loop: RolloutLoop
     telemetry: TelemetryService
     history: HistoryUpkeep
     authority: FileCertificateAuthority
@@ -126,7 +132,6 @@ def assemble(
     history_store = SqlHistoryStore(database, days)
     command_store = SqlCommandStore(database)
     release_store = SqlReleaseStore(database)
-    rollout_store = SqlRolloutStore(database)
     audit_store = SqlAuditStore(database)
     artifacts = FileArtifactStore(data_dir / "artifacts")
     patch_worker = PatchWorker()
@@ -140,7 +145,7 @@ def assemble(
     inventory = InventoryService(
         inventory_store, telemetry_store, areas, changes, links.connected, city_map
     )
-    rollouts = RolloutService(rollout_store, release_store, areas, links, changes, clock)
+    rollout_loop = RolloutLoop(SqlRolloutSteps(database), links, changes, clock)
     commands = CommandService(command_store, links, inventory, clock)
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
@@ -162,13 +167,14 @@ def assemble(
             node_store,
             inventory_store,
             links,
-            rollouts,
+            rollout_loop,
             lives,
             changes,
             AlarmJudge(alarm_store, AlarmLimits(), clock),
             alarms,
         ),
         inventory=inventory,
+        labels=LabelService(SqlLabelStore(database), areas),
         lamp_orders=LampOrderService(lighting_store, commands, inventory, areas),
         lighting=LightingService(lighting_store, inventory, areas, links, clock),
         lives=lives,
@@ -183,7 +189,10 @@ def assemble(
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),
-        rollouts=rollouts,
+        rollouts=RolloutService(
+            SqlRolloutStore(database), release_store, areas, rollout_loop, links, changes, clock
+        ),
+        rollout_loop=rollout_loop,
         telemetry=TelemetryService(
             telemetry_store, history_store, inventory, areas, retention, clock
         ),

@@ -25,6 +25,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
+from poleward_fleet.adapters.grpc.label_services import LabelServicer
 from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
@@ -34,8 +35,8 @@ from poleward_fleet.adapters.grpc.link_service import (
 from poleward_fleet.adapters.grpc.release_services import (
     ArtifactServicer,
     ReleaseServicer,
-    RolloutServicer,
 )
+from poleward_fleet.adapters.grpc.rollout_services import RolloutServicer
 from poleward_fleet.adapters.grpc.server import (
     add_api_services,
     listen,
@@ -182,7 +183,7 @@ async def running(
             fleet.history.run(),
             fleet.alarms.run(),
             fleet.patches.run(),
-            fleet.rollouts.run(),
+            fleet.rollout_loop.run(),
             _note_heard(fleet.links),
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(work))
@@ -253,8 +254,9 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         TelemetryServicer(accounts, fleet.telemetry),
         ArtifactServicer(accounts, fleet.artifacts, fleet.patches),
         ReleaseServicer(accounts, fleet.releases),
-        RolloutServicer(accounts, fleet.rollouts),
+        RolloutServicer(accounts, fleet.rollouts, SystemClock()),
         LightingServicer(accounts, fleet.lighting, fleet.lamp_orders),
+        LabelServicer(accounts, fleet.labels),
     )
     for server in (link_server, api_server):
         await server.start()

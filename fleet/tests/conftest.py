@@ -12,13 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from fleet_rig import FakeClock, PlainHasher, Rig, make_city
+from fleet_rig import FakeClock, PlainHasher, Rig, hello, make_city, make_gateway
 from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
 from poleward_fleet.assembly import Fleet, assemble
 from poleward_fleet.bootstrap import log_to_stderr, running
 from poleward_fleet.config import FleetConfig
+from poleward_fleet.services.gateways import GatewayLink
 
 _numbers = itertools.count(1)
 
@@ -109,3 +110,10 @@ async def rig(database_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
     async with running(config, hasher=PlainHasher()) as (fleet, addresses, _):
         await make_city(fleet)
         yield Rig(fleet, addresses, tmp_path)
+
+
+@pytest.fixture
+async def link(fleet: Fleet) -> GatewayLink:
+    """The stream of gateway gw-1, opened without a network."""
+    await make_gateway(fleet)
+    return (await fleet.links.open("gw-1", hello()))[0]

@@ -30,6 +30,7 @@ from poleward_fleet.domain.errors import (
 )
 from poleward_fleet.domain.identity import NodeTask
 from poleward_fleet.domain.inventory import Area, LifeState, Pole
+from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.services.accounts import LOCK_MS, MAX_FAILURES, SESSION_MS
 
 
@@ -65,7 +66,7 @@ async def test_viewer_changes_nothing(fleet: Fleet) -> None:
     with pytest.raises(ForbiddenError):
         await fleet.releases.publish(viewer, b"", "")
     with pytest.raises(ForbiddenError):
-        await fleet.rollouts.create(viewer, bytes(32))
+        await fleet.rollouts.create(viewer, bytes(32), Target(), Policy())
     with pytest.raises(ForbiddenError):
         await fleet.audit.records(viewer)
 

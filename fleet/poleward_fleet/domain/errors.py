@@ -3,9 +3,23 @@
 Not how they look on a link: the gRPC and web adapters turn them into status codes and pages.
 """
 
+from typing import Self
+
+from poleward_fleet.domain.words import Words
+
 
 class FleetError(Exception):
     """Root of every expected error; its text is for people and says what to do next."""
+
+    words: Words | None = None
+
+    @classmethod
+    def of(cls, key: str, **values: str | int) -> Self:
+        """Make an error that pages can say in any language."""
+        words = Words.of(key, **values)
+        error = cls(str(words))
+        error.words = words
+        return error
 
 
 class NotFoundError(FleetError):

@@ -1,22 +1,32 @@
 """How a rollout goes on: pure decisions from facts, safe to repeat after a crash at any moment.
 
-Not the loop that carries them out (services/rollouts.py) and not how a node updates itself.
+Not the loop that carries them out (services/rollout_loop.py), not what one node's report means
+(domain/rollout_progress.py) and not how a node updates itself.
 """
 
+import math
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+
+from poleward_fleet.domain.rollout_health import WaveHealth, regression
+from poleward_fleet.domain.rollout_policy import OnFailure, Policy, Wave, may_offer
+from poleward_fleet.domain.words import Words
 
 
 class RolloutState(Enum):
     """Where a rollout stands."""
 
+    PROPOSED = "proposed"  # a second person has to approve it
     RUNNING = "running"
-    PAUSED = "paused"
-    STOPPED = "stopped"  # by itself, after too many failures
+    PAUSED = "paused"  # by a person, or by itself after failures
+    STOPPED = "stopped"  # by itself, after failures
     ABORTED = "aborted"  # by a person
     FINISHED = "finished"
+
+
+OVER = frozenset({RolloutState.STOPPED, RolloutState.ABORTED, RolloutState.FINISHED})
 
 
 class NodeStage(Enum):
@@ -33,6 +43,7 @@ class NodeStage(Enum):
     RETURNED = "returned"
     TIMED_OUT = "timed_out"
     CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
 
 
 UNDER_WAY = frozenset(
@@ -41,41 +52,106 @@ UNDER_WAY = frozenset(
 UNSUCCESSFUL = frozenset(
     {NodeStage.FAILED, NodeStage.REJECTED, NodeStage.RETURNED, NodeStage.TIMED_OUT}
 )
-FINAL = UNSUCCESSFUL | {NodeStage.CONFIRMED, NodeStage.CANCELLED}
-
-# A node may stay this long in a stage before it counts as silent. Offered covers a gateway's own
-# pacing and a slow download on NB-IoT; the trial covers reboot, soak and health check.
-STAGE_TIMEOUT_MS = {
-    NodeStage.OFFERED: 30 * 60_000,
-    NodeStage.DOWNLOADING: 30 * 60_000,
-    NodeStage.DOWNLOADED: 10 * 60_000,
-    NodeStage.TRIAL: 10 * 60_000,
-}
+LEFT_OUT = frozenset({NodeStage.CANCELLED, NodeStage.SUPERSEDED})
+FINAL = UNSUCCESSFUL | LEFT_OUT | {NodeStage.CONFIRMED}
+# In a list, what tells most comes first.
+TELLING_ORDER = (
+    NodeStage.FAILED,
+    NodeStage.REJECTED,
+    NodeStage.RETURNED,
+    NodeStage.TIMED_OUT,
+    NodeStage.TRIAL,
+    NodeStage.DOWNLOADED,
+    NodeStage.DOWNLOADING,
+    NodeStage.OFFERED,
+    NodeStage.QUEUED,
+    NodeStage.CONFIRMED,
+    NodeStage.CANCELLED,
+    NodeStage.SUPERSEDED,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class NodeFact:
-    """What is known of one node of a rollout."""
+class WaveFact:
+    """What is known of one wave.
+
+    Args:
+        counts: Nodes by stage.
+        opened_at_ms: When it began; None before.
+        reached_at_ms: When enough of its nodes had confirmed; None before.
+        is_approved: A person let the next wave begin.
+    """
+
+    counts: Mapping[NodeStage, int]
+    opened_at_ms: int | None = None
+    reached_at_ms: int | None = None
+    is_approved: bool = False
+
+    def count(self, stages: Iterable[NodeStage]) -> int:
+        """Count nodes in any of the stages."""
+        return sum(self.counts.get(stage, 0) for stage in stages)
+
+    @property
+    def concerned(self) -> int:
+        """Count the nodes that are not left out."""
+        return sum(self.counts.values()) - self.count(LEFT_OUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A queued node of an open wave that could be offered the release now."""
 
     node_number: int
-    stage: NodeStage
-    since_ms: int
+    gateway_name: str
+    wave: int
     runs_release: bool = False  # it reports the release's sequence number as running
 
 
 @dataclass(frozen=True, slots=True)
+class Overdue:
+    """A node that stayed in its stage for longer than the stage allows."""
+
+    node_number: int
+    gateway_name: str
+    wave: int
+    stage: NodeStage
+    runs_release: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutFacts:
-    """What is known of a rollout at one moment."""
+    """What is known of a rollout at one moment. Its size does not grow with the rollout's.
+
+    Args:
+        waves: As many as the policy has.
+        under_way: Nodes under way by gateway; gateways without any may be missing.
+        candidates: At least as many as may be offered, while there are so many, in order.
+        overdue: Some of them when there are very many.
+        accepted_failures: Failures that a person saw and went on with.
+        accepted_wave: Up to this wave shares and health were seen as well; -1 for none.
+        may_grow: Nodes may join later.
+        is_join_due: It is time to look for nodes that match by now.
+        health: Of the newest wave that is watched; None when nothing is.
+        is_returning: Returning the updated nodes has begun.
+    """
 
     state: RolloutState
-    concurrency: int
-    max_failures: int
-    nodes: tuple[NodeFact, ...]
+    policy: Policy
+    waves: tuple[WaveFact, ...]
+    under_way: Mapping[str, int] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
+    accepted_failures: int = 0
+    accepted_wave: int = -1
+    may_grow: bool = False
+    is_join_due: bool = False
+    health: WaveHealth | None = None
+    is_returning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Ask for the release on these nodes."""
+    """Ask for the release on these queued nodes."""
 
     node_numbers: tuple[int, ...]
 
@@ -95,114 +171,233 @@ class AlreadyRuns:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancel:
-    """Take these queued nodes out; what nodes have begun is left to finish."""
+class CancelWaiting:
+    """Take nodes out that are queued or only offered; what others have begun they finish."""
 
-    node_numbers: tuple[int, ...]
+
+@dataclass(frozen=True, slots=True)
+class OpenWave:
+    """Let a wave begin."""
+
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReached:
+    """Remember that enough of a wave's nodes confirmed; its waiting time begins."""
+
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Take in nodes that match by now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """The rollout reached a final state."""
+    """The rollout reached a state by itself."""
 
     state: RolloutState
-    reason: str
-
-
-Action = Offer | TimeOut | AlreadyRuns | Cancel | Conclude
+    reason: Words
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
-    """A release on its way, with its counts."""
-
-    number: int
-    release_digest: bytes
-    release_version: str
-    release_sequence: int
-    area_code: str
-    concurrency: int
-    max_failures: int
-    state: RolloutState
-    reason: str
-    counts: tuple[tuple[NodeStage, int], ...]
-    created_at_ms: int
-    created_by: str
+class ReturnUpdated:
+    """Bring the nodes that run the release to the policy's good one, by a rollout of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutNode:
-    """One node's progress, for people."""
+Action = (
+    Offer
+    | TimeOut
+    | AlreadyRuns
+    | CancelWaiting
+    | OpenWave
+    | NoteReached
+    | Join
+    | Conclude
+    | ReturnUpdated
+)
 
-    node_number: int
-    pole_code: str
-    stage: NodeStage
-    reason: str
-    since_ms: int
+
+class Gate(Enum):
+    """What the step after a wave waits for."""
+
+    SUCCESS = "success"  # more nodes have to confirm
+    TIME = "time"  # they are watched for a while
+    APPROVAL = "approval"  # a person has to look
+    OPEN = "open"
 
 
 def next_actions(now_ms: int, facts: RolloutFacts) -> tuple[Action, ...]:
-    """Decide what has to be done now; doing it twice, or deciding again after it, is harmless.
+    """Decide what has to be done now; deciding again after it was done changes nothing.
 
     Rules:
-    - Never more than `concurrency` nodes are under way; a silent node frees its place when it
-      times out.
-    - At `max_failures` unsuccessful nodes a running rollout stops; queued nodes are cancelled.
-    - A paused rollout offers nothing, but still times out nodes.
-    - A queued node that runs the release already is confirmed. A node under way is not, because it
-      also runs the release while on trial: it has to say that it confirmed. Only when its time is
-      up, and what it said may have been lost, the running version decides.
-    - A running rollout whose nodes are all final is finished.
+    - A node that overstays a stage is timed out, in every state; only when it runs the release by
+      then it counts as confirmed. A node on trial runs it too, so before that it has to say so.
+    - Too many failures, silence included, or worse health stop the rollout, as its policy says.
+    - When it is over, waiting nodes are cancelled and, if so decided, updated nodes returned.
+    - Running, it opens waves as their gates allow and offers to no more nodes than allowed.
     """
-    if facts.state in (RolloutState.FINISHED, RolloutState.STOPPED, RolloutState.ABORTED):
-        queued = tuple(n.node_number for n in facts.nodes if n.stage is NodeStage.QUEUED)
-        overdue = _overdue(now_ms, facts.nodes)
-        return (*_unless_empty(Cancel(queued)), *_unless_empty(TimeOut(overdue)))
+    settled, waves, under_way = _settle(facts)
+    if facts.state in OVER:
+        return (*settled, *_wind_up(facts, waves))
+    if facts.state is RolloutState.PROPOSED:
+        return ()
+    trouble = _trouble(facts, waves)
+    if trouble is not None:
+        if facts.policy.on_failure is not OnFailure.PAUSE:
+            return (*settled, Conclude(RolloutState.STOPPED, trouble))
+        if facts.state is RolloutState.RUNNING:
+            return (*settled, Conclude(RolloutState.PAUSED, trouble))
+    if facts.state is RolloutState.PAUSED:
+        return settled
+    join = (Join(),) if facts.is_join_due else ()
+    return (
+        *settled,
+        *join,
+        *_advance(now_ms, facts, waves),
+        *_offers(now_ms, facts, under_way),
+    )
 
-    late = set(_overdue(now_ms, facts.nodes))
-    arrived = tuple(
-        n.node_number
-        for n in facts.nodes
-        if n.runs_release and (n.stage is NodeStage.QUEUED or n.node_number in late)
+
+def newest_open(waves: tuple[WaveFact, ...]) -> int:
+    """Return the newest wave that began; -1 when none did."""
+    return sum(wave.opened_at_ms is not None for wave in waves) - 1
+
+
+def gate_after(
+    now_ms: int, rule: Wave, wave: WaveFact, *, is_last: bool, is_accepted: bool
+) -> Gate:
+    """Tell what the step after a wave waits for: the next wave, or the end after the last.
+
+    Args:
+        now_ms: Time.
+        rule: What the policy says about the wave.
+        wave: Where it stands.
+        is_last: All of its nodes have to come to an end, successful or not.
+        is_accepted: A person saw its failures and went on: the same holds.
+    """
+    if is_last or is_accepted:
+        enough = wave.count(FINAL) == sum(wave.counts.values())
+    else:
+        enough = wave.counts.get(NodeStage.CONFIRMED, 0) >= _needed(rule, wave)
+    if not enough:
+        return Gate.SUCCESS
+    if rule.wait_s and (
+        wave.reached_at_ms is None or now_ms - wave.reached_at_ms < rule.wait_s * 1000
+    ):
+        return Gate.TIME
+    if rule.needs_approval and not wave.is_approved and not is_last:
+        return Gate.APPROVAL
+    return Gate.OPEN
+
+
+def _settle(
+    facts: RolloutFacts,
+) -> tuple[tuple[Action, ...], tuple[WaveFact, ...], Counter[str]]:
+    """Decide about overdue nodes; return that and the counts as they are after it."""
+    counts = [Counter(wave.counts) for wave in facts.waves]
+    under_way = Counter(facts.under_way)
+    arrived: list[int] = []
+    silent: list[int] = []
+    for node in facts.overdue:
+        counts[node.wave][node.stage] -= 1
+        under_way[node.gateway_name] -= 1
+        after = NodeStage.CONFIRMED if node.runs_release else NodeStage.TIMED_OUT
+        counts[node.wave][after] += 1
+        (arrived if node.runs_release else silent).append(node.node_number)
+    actions: list[Action] = []
+    if arrived:
+        actions.append(AlreadyRuns(tuple(arrived)))
+    if silent:
+        actions.append(TimeOut(tuple(silent)))
+    waves = tuple(
+        WaveFact(count, wave.opened_at_ms, wave.reached_at_ms, wave.is_approved)
+        for count, wave in zip(counts, facts.waves, strict=True)
     )
-    overdue = tuple(sorted(late.difference(arrived)))
-    gone = set(arrived) | set(overdue)
-    stages = Counter(n.stage for n in facts.nodes if n.node_number not in gone)
-    stages[NodeStage.CONFIRMED] += len(arrived)
-    stages[NodeStage.TIMED_OUT] += len(overdue)
-    queued = tuple(
-        n.node_number
-        for n in facts.nodes
-        if n.stage is NodeStage.QUEUED and n.node_number not in gone
-    )
-    actions: list[Action] = [
-        *_unless_empty(AlreadyRuns(arrived)),
-        *_unless_empty(TimeOut(overdue)),
-    ]
-    failures = sum(stages[stage] for stage in UNSUCCESSFUL)
-    if failures >= facts.max_failures:
-        actions += _unless_empty(Cancel(queued))
-        reason = f"{failures} of {len(facts.nodes)} nodes failed; the limit is {facts.max_failures}"
-        actions.append(Conclude(RolloutState.STOPPED, reason))
-        return tuple(actions)
-    if sum(stages[stage] for stage in FINAL) == len(facts.nodes):
-        confirmed = stages[NodeStage.CONFIRMED]
-        reason = f"{confirmed} of {len(facts.nodes)} nodes run it"
-        actions.append(Conclude(RolloutState.FINISHED, reason))
-        return tuple(actions)
-    if facts.state is RolloutState.RUNNING:
-        room = facts.concurrency - sum(stages[stage] for stage in UNDER_WAY)
-        actions += _unless_empty(Offer(queued[: max(0, room)]))
+    return tuple(actions), waves, under_way
+
+
+def _wind_up(facts: RolloutFacts, waves: tuple[WaveFact, ...]) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    if any(wave.count((NodeStage.QUEUED, NodeStage.OFFERED)) for wave in waves):
+        actions.append(CancelWaiting())
+    if (
+        facts.state is RolloutState.STOPPED
+        and facts.policy.on_failure is OnFailure.RETURN
+        and not facts.is_returning
+    ):
+        actions.append(ReturnUpdated())
     return tuple(actions)
 
 
-def _overdue(now_ms: int, nodes: Iterable[NodeFact]) -> tuple[int, ...]:
-    return tuple(
-        n.node_number
-        for n in nodes
-        if n.stage in UNDER_WAY and now_ms - n.since_ms >= STAGE_TIMEOUT_MS[n.stage]
+def _trouble(facts: RolloutFacts, waves: tuple[WaveFact, ...]) -> Words | None:
+    """Say why the rollout must not go on; None when it may."""
+    policy, health = facts.policy, facts.health
+    failures = [wave.count(UNSUCCESSFUL) for wave in waves]
+    if health is not None:
+        failures[health.wave] += health.silent
+    total = sum(failures) - facts.accepted_failures
+    if total >= policy.max_failures:
+        return Words.of("too_many_failures", failures=total, limit=policy.max_failures)
+    for number in range(facts.accepted_wave + 1, len(waves)):
+        wave, rule, failed = waves[number], policy.waves[number], failures[number]
+        said = {"wave": number + 1, "failures": failed, "nodes": wave.concerned}
+        if failed and failed * 100 >= policy.max_failure_percent * wave.concerned:
+            return Words.of("failure_share", percent=policy.max_failure_percent, **said)
+        is_last = number == len(waves) - 1
+        if not is_last and wave.concerned - failed < _needed(rule, wave):
+            return Words.of("out_of_reach", percent=rule.success_percent, **said)
+    if health is not None and health.wave > facts.accepted_wave:
+        return regression(health, policy.health)
+    return None
+
+
+def _needed(rule: Wave, wave: WaveFact) -> int:
+    return math.ceil(wave.concerned * rule.success_percent / 100)
+
+
+def _advance(now_ms: int, facts: RolloutFacts, waves: tuple[WaveFact, ...]) -> tuple[Action, ...]:
+    """Open the next wave or finish, when the gate of the newest one allows it."""
+    newest, last = newest_open(waves), len(waves) - 1
+    if newest < 0:
+        return (OpenWave(0),)
+    gate = gate_after(
+        now_ms,
+        facts.policy.waves[newest],
+        waves[newest],
+        is_last=newest == last,
+        is_accepted=newest <= facts.accepted_wave,
     )
+    if gate is Gate.TIME and waves[newest].reached_at_ms is None:
+        return (NoteReached(newest),)
+    if gate is not Gate.OPEN:
+        return ()
+    if newest < last:
+        return (OpenWave(newest + 1),)
+    nodes = sum(sum(wave.counts.values()) for wave in waves)
+    if facts.may_grow or sum(wave.count(FINAL) for wave in waves) < nodes:
+        return ()
+    confirmed = sum(wave.counts.get(NodeStage.CONFIRMED, 0) for wave in waves)
+    reason = Words.of("completed", confirmed=confirmed, nodes=nodes)
+    return (Conclude(RolloutState.FINISHED, reason),)
 
 
-def _unless_empty(action: Offer | TimeOut | AlreadyRuns | Cancel) -> tuple[Action, ...]:
-    return (action,) if action.node_numbers else ()
+def _offers(now_ms: int, facts: RolloutFacts, under_way: Counter[str]) -> tuple[Action, ...]:
+    policy = facts.policy
+    running = tuple(c.node_number for c in facts.candidates if c.runs_release)
+    actions: list[Action] = [AlreadyRuns(running)] if running else []
+    room = policy.concurrency - under_way.total()
+    offered: list[int] = []
+    if may_offer(policy, now_ms):
+        for candidate in facts.candidates:
+            if len(offered) >= room:
+                break
+            gateway = candidate.gateway_name
+            if not candidate.runs_release and under_way[gateway] < policy.gateway_concurrency:
+                under_way[gateway] += 1
+                offered.append(candidate.node_number)
+    if offered:
+        actions.append(Offer(tuple(offered)))
+    return tuple(actions)

@@ -13,6 +13,11 @@ def execute(statements: str) -> None:
             op.execute(statement)
 
 
+def execute_whole(statement: str) -> None:
+    """Run one statement that has semicolons of its own, such as a function."""
+    op.execute(statement)
+
+
 def drop(tables: str) -> None:
     """Drop tables, named with spaces between them, in that order."""
     for table in tables.split():

@@ -17,7 +17,7 @@ from poleward_fleet.services.alarms import AlarmJudge, AlarmService, changes_of_
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLink, GatewayLinks
 from poleward_fleet.services.node_life import NodeLifeService
-from poleward_fleet.services.rollouts import RolloutService
+from poleward_fleet.services.rollout_loop import RolloutLoop
 
 # Grouping batches into one transaction stores about 1.5 times as many readings per second.
 MAX_GROUP_BATCHES = 8
@@ -85,7 +85,7 @@ class IngestService:
         nodes: NodeStore,
         inventory: InventoryStore,
         links: GatewayLinks,
-        rollouts: RolloutService,
+        rollouts: RolloutLoop,
         lives: NodeLifeService,
         changes: ChangeBroadcast,
         judge: AlarmJudge,

@@ -1,41 +1,48 @@
-"""Carries rollouts on: a reconciliation loop over the database, one owner per rollout.
+"""What people do with rollouts: try, create, look, approve, pause, resume, abort.
 
-Not the decisions (domain/rollout.py). A crash at any moment loses no step: everything that the
-loop knows is in the database, and every step can be repeated.
+Not how they go on by themselves (services/rollout_loop.py).
 """
 
-import asyncio
-import uuid
-
-import structlog
+from collections.abc import Sequence
+from dataclasses import replace
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import ConflictError, FleetError, InvalidError, NotFoundError
-from poleward_fleet.domain.rollout import Rollout, RolloutNode, next_actions
+from poleward_fleet.domain.errors import ConflictError, InvalidError, NotFoundError
+from poleward_fleet.domain.labels import check_labels
+from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.rollout import (
+    TELLING_ORDER,
+    NodeStage,
+    RolloutState,
+    newest_open,
+)
+from poleward_fleet.domain.rollout_policy import Policy, Target, check_policy
+from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode, WaitsFor
+from poleward_fleet.domain.words import Words
+from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ReleaseStore
 from poleward_fleet.ports.rollouts import RolloutStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.permissions import AreaTree
+from poleward_fleet.services.rollout_loop import RolloutLoop
 
-_log = structlog.get_logger(__name__)
-
-DEFAULT_CONCURRENCY = 50
-DEFAULT_MAX_FAILURES = 3
-LEASE_MS = 30_000
-PERIOD_S = 5.0
+MAX_POLES_NAMED = 10_000
+MAX_NODES_AT_ONCE = 1_000
+_NOT_OVER = (RolloutState.PROPOSED, RolloutState.RUNNING, RolloutState.PAUSED)
 
 
 class RolloutService:
-    """Use cases around rollouts, and the loop.
+    """Use cases around rollouts.
 
     Args:
         store: Where rollouts are.
         releases: Published releases.
         areas: Tree for rights.
-        links: Gateways are told what is desired of their nodes.
+        loop: Woken when there is something to do.
+        links: Gateways are told what is no longer desired.
         changes: Live updates.
         clock: Wall time.
     """
@@ -45,6 +52,7 @@ class RolloutService:
         store: RolloutStore,
         releases: ReleaseStore,
         areas: AreaTree,
+        loop: RolloutLoop,
         links: GatewayLinks,
         changes: ChangeBroadcast,
         clock: Clock,
@@ -52,126 +60,206 @@ class RolloutService:
         self._store = store
         self._releases = releases
         self._areas = areas
+        self._loop = loop
         self._links = links
         self._changes = changes
         self._clock = clock
-        self._owner = uuid.uuid4().hex
-        self._woken = asyncio.Event()
 
     async def create(
         self,
         principal: Principal,
         release_digest: bytes,
+        target: Target,
+        policy: Policy,
         *,
-        area_code: str = "",
-        concurrency: int = 0,
-        max_failures: int = 0,
+        may_supersede: bool = False,
     ) -> Rollout:
-        """Start a rollout to the nodes in service in an area; 0 takes the defaults."""
-        allowed = await self._areas.allowed(principal, Permission.ROLL_OUT, area_code)
-        release = await self._releases.get(release_digest)
-        if release is None:
-            raise NotFoundError(f"release {release_digest.hex()[:16]}… is not published")
-        if not (0 <= concurrency <= 1_000_000 and 0 <= max_failures <= 1_000_000):
-            raise InvalidError("concurrency and the limit of failures must be 0 to 1,000,000")
-        number = await self._store.create(
+        """Create a rollout; unless it needs an approval, it begins.
+
+        Raises:
+            NotFoundError: No such release or area.
+            InvalidError: The policy makes no sense, or no node could take the release.
+            ConflictError: Nodes are in another rollout that is not over.
+        """
+        release, target, areas = await self._checked(principal, release_digest, target, policy)
+        number, told = await self._store.create(
             release,
-            allowed=allowed,
-            area_code=area_code,
-            concurrency=concurrency or DEFAULT_CONCURRENCY,
-            max_failures=max_failures or DEFAULT_MAX_FAILURES,
+            target,
+            policy,
+            areas=areas,
+            may_supersede=may_supersede,
             now_ms=self._clock.now_ms(),
             audit=AuditEntry(
                 principal.name,
                 "rollout.create",
                 release.version,
-                (("area", area_code), ("digest", release_digest.hex())),
+                (("area", target.area_code), ("digest", release_digest.hex())),
             ),
         )
-        self._changes.publish(rollout_numbers=[number])
-        self.wake()
-        return await self._get(number)
+        self._links.desired_changed(told)
+        return await self._changed(principal, number)
+
+    async def dry_run(
+        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+    ) -> DryRun:
+        """Tell what a rollout would do; raises what `create` would, apart from clashes."""
+        release, target, areas = await self._checked(principal, release_digest, target, policy)
+        return await self._store.dry_run(release, target, policy, areas=areas)
+
+    async def _checked(
+        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+    ) -> tuple[Release, Target, AllowedAreas]:
+        principal.require(Permission.ROLL_OUT)
+        target = replace(target, area_code=target.area_code or principal.area_code)
+        areas = await self._areas.allowed(principal, Permission.ROLL_OUT, target.area_code)
+        release = await self._release(release_digest)
+        check_policy(policy)
+        check_labels(target.labels)
+        if policy.return_digest:
+            good = await self._release(policy.return_digest)
+            if good.board_profile != release.board_profile:
+                raise InvalidError.of("return_profile", version=good.version)
+            if good.sequence <= release.sequence:
+                raise InvalidError.of(
+                    "return_older",
+                    version=good.version,
+                    sequence=good.sequence,
+                    least=release.sequence,
+                )
+        if len(target.pole_codes) > MAX_POLES_NAMED:
+            raise InvalidError.of("too_many_poles", most=MAX_POLES_NAMED)
+        if unknown := await self._store.unknown_poles(target.pole_codes, areas):
+            raise InvalidError.of("unknown_poles", poles=", ".join(unknown[:10]))
+        return release, target, areas
+
+    async def _release(self, digest: bytes) -> Release:
+        release = await self._releases.get(digest)
+        if release is None:
+            raise NotFoundError.of("no_release", digest=digest.hex()[:16])
+        return release
 
     async def rollouts(self, principal: Principal) -> list[Rollout]:
-        """Return the rollouts, newest first."""
-        principal.require(Permission.SEE)
-        return await self._store.rollouts()
+        """Return the rollouts that concern the principal's area, newest first."""
+        return await self._store.rollouts(await self._areas.allowed(principal, Permission.SEE))
 
-    async def rollout(
-        self, principal: Principal, number: int
-    ) -> tuple[Rollout, tuple[RolloutNode, ...]]:
-        """Return one rollout with its nodes."""
-        principal.require(Permission.SEE)
-        return await self._get(number), await self._store.nodes(number)
+    async def rollout(self, principal: Principal, number: int) -> Rollout:
+        """Return one rollout; its counts are those of the principal's area.
+
+        Raises:
+            NotFoundError: There is none, or it does not concern the principal's area.
+        """
+        areas = await self._areas.allowed(principal, Permission.SEE)
+        found = await self._store.rollouts(areas, number)
+        if not found:
+            raise NotFoundError.of("no_rollout", rollout=number)
+        return found[0]
+
+    async def nodes(
+        self,
+        principal: Principal,
+        number: int,
+        *,
+        stages: Sequence[NodeStage] = (),
+        skip: int = 0,
+        many: int = MAX_NODES_AT_ONCE,
+    ) -> list[RolloutNode]:
+        """Return nodes of a rollout, failures first; without stages those in any.
+
+        Raises:
+            NotFoundError: There is no such rollout, or it does not concern the principal's area.
+        """
+        await self.rollout(principal, number)
+        areas = await self._areas.allowed(principal, Permission.SEE)
+        return await self._store.nodes(
+            number,
+            areas,
+            stages=stages or TELLING_ORDER,
+            skip=max(0, skip),
+            many=min(max(1, many), MAX_NODES_AT_ONCE),
+        )
+
+    async def approve(self, principal: Principal, number: int) -> Rollout:
+        """Let a proposed rollout begin, or the next wave of one that waits for a person.
+
+        Raises:
+            ForbiddenError: The role does not carry it.
+            ConflictError: It needs another person, or waits for nobody.
+        """
+        rollout = await self._to_change(principal, number)
+        waits_for = rollout.waits_for(self._clock.now_ms())
+        audit = self._audit(principal, "rollout.approve", rollout)
+        done = False
+        if waits_for is WaitsFor.SECOND_PERSON:
+            if rollout.created_by == principal.name:
+                raise ConflictError.of("second_person", rollout=number, person=principal.name)
+            done = await self._store.approve(number, principal.name, audit)
+        elif waits_for is WaitsFor.APPROVAL:
+            wave = newest_open(rollout.waves)
+            done = await self._store.approve_wave(number, wave, principal.name, audit)
+        if not done:
+            raise ConflictError.of("nothing_to_approve", rollout=number)
+        return await self._changed(principal, number)
 
     async def pause(self, principal: Principal, number: int) -> Rollout:
         """Stop offering the release to further nodes."""
-        return await self._set_state(principal, number, ("running",), "paused")
+        return await self._set_state(
+            principal, number, (RolloutState.RUNNING,), RolloutState.PAUSED
+        )
 
     async def resume(self, principal: Principal, number: int) -> Rollout:
-        """Go on with a paused rollout."""
-        return await self._set_state(principal, number, ("paused",), "running")
+        """Go on with a paused rollout; its failures so far do not stop it again."""
+        rollout = await self._to_change(principal, number)
+        audit = self._audit(principal, "rollout.running", rollout)
+        if not await self._store.resume(number, audit):
+            raise self._cannot_become(rollout, RolloutState.RUNNING)
+        return await self._changed(principal, number)
 
     async def abort(self, principal: Principal, number: int) -> Rollout:
         """End a rollout; nodes that run the release keep it."""
-        return await self._set_state(principal, number, ("running", "paused"), "aborted")
+        return await self._set_state(principal, number, _NOT_OVER, RolloutState.ABORTED)
 
     async def _set_state(
-        self, principal: Principal, number: int, expected: tuple[str, ...], state: str
+        self,
+        principal: Principal,
+        number: int,
+        expected: tuple[RolloutState, ...],
+        state: RolloutState,
     ) -> Rollout:
-        await self._areas.allowed(principal, Permission.ROLL_OUT)
-        before = await self._get(number)
-        audit = AuditEntry(
-            principal.name, f"rollout.{state}", str(number), (("from", before.state.value),)
+        rollout = await self._to_change(principal, number)
+        done = await self._store.set_state(
+            number,
+            expected=expected,
+            state=state,
+            reason=Words.of("by_person", person=principal.name),
+            audit=self._audit(principal, f"rollout.{state.value}", rollout),
         )
-        if not await self._store.set_state(number, expected=expected, state=state, audit=audit):
-            raise ConflictError(
-                f"rollout {number} is {before.state.value}; it cannot become {state}"
-            )
-        self._changes.publish(rollout_numbers=[number])
-        self.wake()
-        return await self._get(number)
+        if not done:
+            raise self._cannot_become(rollout, state)
+        return await self._changed(principal, number)
 
-    async def _get(self, number: int) -> Rollout:
-        rollout = await self._store.rollout(number)
-        if rollout is None:
-            raise NotFoundError(f"rollout {number} does not exist")
+    async def _to_change(self, principal: Principal, number: int) -> Rollout:
+        """Return a rollout whose whole target is within the principal's area."""
+        principal.require(Permission.ROLL_OUT)
+        rollout = await self.rollout(principal, number)
+        if principal.area_code:
+            within = await self._areas.subtree(principal.area_code)
+            if rollout.target.area_code not in within:
+                raise ConflictError.of("wider", rollout=number)
         return rollout
 
-    def wake(self) -> None:
-        """Let the loop look at once instead of at its next turn."""
-        self._woken.set()
+    def _audit(self, principal: Principal, action: str, rollout: Rollout) -> AuditEntry:
+        before = (("from", rollout.state.value),)
+        return AuditEntry(principal.name, action, str(rollout.number), before)
 
-    async def run(self) -> None:
-        """Reconcile for ever; cancelled by its owner."""
-        while True:
-            try:
-                async with asyncio.timeout(PERIOD_S):
-                    await self._woken.wait()
-            except TimeoutError:
-                pass
-            self._woken.clear()
-            try:
-                await self.reconcile()
-            except FleetError as error:
-                _log.warning("rollouts_wait", reason=str(error))
+    def _cannot_become(self, rollout: Rollout, state: RolloutState) -> ConflictError:
+        return ConflictError.of(
+            "cannot_become",
+            rollout=rollout.number,
+            state=rollout.state.value,
+            wanted=state.value,
+        )
 
-    async def reconcile(self) -> None:
-        """Look once at every rollout that may need action and do what has to be done."""
-        now_ms = self._clock.now_ms()
-        for number in await self._store.unfinished():
-            if not await self._store.lease(
-                number, self._owner, now_ms=now_ms, until_ms=now_ms + LEASE_MS
-            ):
-                continue
-            actions = next_actions(now_ms, await self._store.facts(number))
-            if not actions:
-                continue
-            told = await self._store.carry_out(number, actions, now_ms)
-            self._links.desired_changed(told)
-            self._changes.publish(rollout_numbers=[number])
-            _log.info(
-                "rollout_step",
-                rollout=number,
-                actions=[type(action).__name__ for action in actions],
-            )
+    async def _changed(self, principal: Principal, number: int) -> Rollout:
+        self._changes.publish(rollout_numbers=[number])
+        self._loop.wake()
+        return await self.rollout(principal, number)

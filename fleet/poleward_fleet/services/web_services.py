@@ -26,7 +26,9 @@ from poleward_fleet.domain.lighting import (
 )
 from poleward_fleet.domain.lighting_rules import Night
 from poleward_fleet.domain.releases import Release
-from poleward_fleet.domain.rollout import Rollout, RolloutNode
+from poleward_fleet.domain.rollout import NodeStage
+from poleward_fleet.domain.rollout_policy import Policy, Target
+from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
 
 
@@ -235,36 +237,57 @@ class RolloutControl(Protocol):
         self,
         principal: Principal,
         release_digest: bytes,
+        target: Target,
+        policy: Policy,
         *,
-        area_code: str = "",
-        concurrency: int = 0,
-        max_failures: int = 0,
+        may_supersede: bool = False,
     ) -> Rollout:
-        """Start a rollout to the nodes in service in an area; 0 takes the defaults (50 and 3).
+        """Create a rollout; unless it needs an approval, it begins.
 
         Raises:
             NotFoundError: No such release or area.
-            InvalidError: No node to roll out to.
-            ConflictError: Another rollout is under way on some of the nodes.
+            InvalidError: The policy makes no sense, or no node could take the release.
+            ConflictError: Nodes are in another rollout that is not over.
         """
 
-    async def rollouts(self, principal: Principal) -> list[Rollout]:
-        """Return the rollouts, newest first."""
+    async def dry_run(
+        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+    ) -> DryRun:
+        """Tell what a rollout would do; raises what `create` would, apart from clashes."""
 
-    async def rollout(
-        self, principal: Principal, number: int
-    ) -> tuple[Rollout, tuple[RolloutNode, ...]]:
-        """Return one rollout with its nodes.
+    async def rollouts(self, principal: Principal) -> list[Rollout]:
+        """Return the rollouts that concern the principal's area, newest first."""
+
+    async def rollout(self, principal: Principal, number: int) -> Rollout:
+        """Return one rollout; its counts are those of the principal's area.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is none, or it does not concern the principal's area.
+        """
+
+    async def nodes(
+        self,
+        principal: Principal,
+        number: int,
+        *,
+        stages: Sequence[NodeStage] = (),
+        skip: int = 0,
+        many: int = 1000,
+    ) -> list[RolloutNode]:
+        """Return nodes of a rollout, failures first; without stages those in any."""
+
+    async def approve(self, principal: Principal, number: int) -> Rollout:
+        """Let a proposed rollout begin, or the next wave of one that waits for a person.
+
+        Raises:
+            ConflictError: It needs another person, or waits for nobody.
         """
 
     async def pause(self, principal: Principal, number: int) -> Rollout:
         """Stop offering the release to further nodes."""
 
     async def resume(self, principal: Principal, number: int) -> Rollout:
-        """Go on with a paused rollout."""
+        """Go on with a paused rollout; its failures so far do not stop it again."""
 
     async def abort(self, principal: Principal, number: int) -> Rollout:
         """End a rollout; nodes that run the release keep it."""

@@ -117,7 +117,12 @@ async def test_rollout_page_moves_by_itself_and_asks_before_aborting(
 ) -> None:
     page, rollouts = visit.page, site.city.rollouts
     await page.goto(f"{site.url}/rollouts/new")
-    await page.click("form.stack button.primary")
+    await page.click("#try")
+    await expect(page.locator("#trial")).to_contain_text("11 min")
+    await page.fill("[name=wave_size_0]", "4")
+    await expect(page.locator("#start")).to_have_count(0)  # what was tried is not what is asked
+    await page.click("#try")
+    await page.click("#start")
     await expect(page.locator("#progress h1")).to_have_text("1.1.0")
     nodes = rollouts.rollout_nodes[1]
     first = replace(nodes[0], stage=NodeStage.CONFIRMED)

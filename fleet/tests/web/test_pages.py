@@ -1,5 +1,6 @@
 """What the pages show and how they answer to errors. Not how they look; a browser tests that."""
 
+import hashlib
 import re
 
 import httpx
@@ -9,9 +10,12 @@ from web_visits import form_token, sign_in
 
 from poleward_fleet.adapters.web.pages import HERE, embedded_json
 from poleward_fleet.adapters.web.texts import TEXTS, Language, negotiate, translate
+from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.inventory import LifeState, LinkState, PoleStatus
 from poleward_fleet.domain.rollout import NodeStage, RolloutState
+from poleward_fleet.domain.rollout_policy import OnFailure, Policy, Target, Wave, Window
+from poleward_fleet.domain.rollout_views import WaitsFor
 from poleward_fleet.domain.telemetry import NodeEvent, Severity
 
 PATHS = (
@@ -77,6 +81,8 @@ def test_every_text_of_a_template_exists() -> None:
         ("link", LinkState),
         ("stage", NodeStage),
         ("rollout", RolloutState),
+        ("waits_for", WaitsFor),
+        ("on_failure", OnFailure),
         ("js", CommandStatus),
     ],
 )
@@ -243,6 +249,92 @@ async def test_rollout_is_created_paused_resumed_and_aborted(
     page = await operator.get("/rollouts/1")
     assert "aborted" in page.text
     assert "/rollouts/1/pause" not in page.text
+
+
+async def test_form_of_a_rollout_says_everything_about_it(
+    operator: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    new, old = city.rollouts.release_list
+    fields = {
+        "csrf": form_token(await operator.get("/rollouts/new")),
+        "release": new.digest.hex(),
+        "labels": "night old-lamp",
+        "also_later": "yes",
+        "wave_size_0": "3",
+        "wave_wait_0": "30",
+        "wave_size_2": "10%",
+        "wave_success_2": "90",
+        "wave_approve_2": "yes",
+        "max_failures": "7",
+        "on_failure": "return",
+        "return_release": old.digest.hex(),
+        "window_start": "23:00",
+        "window_end": "04:30",
+        "window_day": ["0", "4"],
+        "time_zone": "Asia/Shanghai",
+        "silence_min": "5",
+    }
+    tried = await operator.post("/rollouts/try", data=fields)
+    assert tried.status_code == 200, tried.text
+    assert city.rollouts.rollout_list == []
+    await operator.post("/rollouts/new", data=fields)
+    made = city.rollouts.rollout_list[0]
+    assert made.target == Target(labels=("night", "old-lamp"), also_later=True)
+    assert made.policy.waves == (
+        Wave(nodes=3, wait_s=1800),
+        Wave(percent=10, success_percent=90, needs_approval=True),
+        Wave(),
+    )
+    assert made.policy.windows == (Window((0, 4), 23 * 60, 4 * 60 + 30),)
+    assert (made.policy.on_failure, made.policy.return_digest) == (OnFailure.RETURN, old.digest)
+    assert made.policy.deadlines.trial_s == 300
+    assert made.policy.max_failures == 7
+    page = (await operator.get("/rollouts/1", headers={"accept-language": "zh-CN"})).text
+    assert "批次 2" in page
+    assert "23:00–04:30" in page
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "english", "chinese"),
+    [
+        ("wave_size_0", "three", "whole number", "应为整数"),
+        ("wave_success_0", "101", "wave 1 is out of range", "批次 1"),
+        ("release", "00" * 32, "is not published", "未发布"),
+        ("time_zone", "Mars/Base", "Asia/Shanghai", "未知时区"),
+        ("on_failure", "return", "name the release", "须指定"),
+    ],
+)
+async def test_rollout_that_makes_no_sense_is_refused_in_both_languages(
+    operator: httpx.AsyncClient, field: str, value: str, english: str, chinese: str
+) -> None:
+    token = form_token(await operator.get("/rollouts/new"))
+    release = hashlib.sha256(b"1.1.0").hexdigest()
+    fields = {"csrf": token, "release": release, "wave_size_0": "1", "window_start": "1:00",
+              "window_end": "2:00", "window_day": "1"} | {field: value}  # fmt: skip
+    for language, words in (("en", english), ("zh-CN", chinese)):
+        answer = await operator.post(
+            "/rollouts/try", data=fields, headers={"accept-language": language}
+        )
+        assert answer.status_code in (400, 404)
+        assert words in answer.text
+
+
+async def test_proposed_rollout_is_approved_by_somebody_else(
+    operator: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    maker = Principal("maker", frozenset({Role.ADMINISTRATOR}))
+    release = city.rollouts.release_list[0]
+    policy = Policy(needs_approval=True)
+    await city.rollouts.create(maker, release.digest, Target(), policy)
+    page = await operator.get("/rollouts/1")
+    assert "second person" in page.text
+    await operator.post("/rollouts/1/approve", data={"csrf": form_token(page)})
+    assert city.rollouts.rollout_list[0].state is RolloutState.RUNNING
+    city.rollouts.set_rollout(1, state=RolloutState.PROPOSED, created_by="operator")
+    page = await operator.get("/rollouts/1")
+    assert 'id="approve"' not in page.text
+    refused = await operator.post("/rollouts/1/approve", data={"csrf": form_token(page)})
+    assert refused.status_code == 409
 
 
 async def test_progress_is_asked_for_only_while_it_can_move(

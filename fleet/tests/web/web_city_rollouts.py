@@ -5,15 +5,19 @@ Not the fleet's decisions: nodes move on by chance, or as a test says.
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from poleward_fleet.adapters.web.pages import unix_ms
 from poleward_fleet.domain.accounts import Permission, Principal
-from poleward_fleet.domain.errors import NotFoundError
+from poleward_fleet.domain.errors import ConflictError, NotFoundError
 from poleward_fleet.domain.releases import Release
-from poleward_fleet.domain.rollout import NodeStage, Rollout, RolloutNode, RolloutState
+from poleward_fleet.domain.rollout import TELLING_ORDER, NodeStage, RolloutState, WaveFact
+from poleward_fleet.domain.rollout_policy import Policy, Target, check_policy, wave_ends
+from poleward_fleet.domain.rollout_views import DryRun, LinkLoad, Rollout, RolloutNode
+from poleward_fleet.domain.words import NO_WORDS, Words
 
 
 class Record(Protocol):
@@ -70,59 +74,117 @@ class FakeRollouts:
         self,
         principal: Principal,
         release_digest: bytes,
+        target: Target,
+        policy: Policy,
         *,
-        area_code: str = "",
-        concurrency: int = 0,
-        max_failures: int = 0,
+        may_supersede: bool = False,
     ) -> Rollout:
-        principal.require(Permission.ROLL_OUT)
-        release = next((r for r in self.release_list if r.digest == release_digest), None)
-        if release is None:
-            raise NotFoundError("there is no such release")
+        release = self._checked(principal, release_digest, policy)
         number = len(self.rollout_list) + 1
-        nodes = tuple(
-            RolloutNode(number, code, NodeStage.QUEUED, "", unix_ms())
-            for number, code in self.nodes_by_pole()
+        poles = self.nodes_by_pole()
+        ends = wave_ends(len(poles), policy.waves)
+        self.rollout_nodes[number] = tuple(
+            RolloutNode(
+                node_number=node,
+                pole_code=code,
+                wave=next(wave for wave, end in enumerate(ends) if position < end),
+                stage=NodeStage.QUEUED,
+                reason=NO_WORDS,
+                since_ms=unix_ms(),
+                attempts=0,
+            )
+            for position, (node, code) in enumerate(poles)
         )
+        proposed = policy.needs_approval
         self.rollout_list.insert(
             0,
             Rollout(
-                number,
-                release.digest,
-                release.version,
-                release.sequence,
-                area_code,
-                concurrency,
-                max_failures,
-                RolloutState.RUNNING,
-                "",
-                ((NodeStage.QUEUED, len(nodes)),),
-                unix_ms(),
-                principal.name,
+                number=number,
+                release_digest=release.digest,
+                release_version=release.version,
+                release_sequence=release.sequence,
+                target=target,
+                policy=policy,
+                state=RolloutState.PROPOSED if proposed else RolloutState.RUNNING,
+                reason=NO_WORDS,
+                waves=(),
+                returns_rollout=0,
+                accepted_wave=-1,
+                created_at_ms=unix_ms(),
+                created_by=principal.name,
+                approved_by="",
             ),
         )
-        self.rollout_nodes[number] = nodes
         self.record(principal, "rollout.create", str(number), release=release.version)
-        return self.rollout_list[0]
+        return self.set_rollout(number)
+
+    async def dry_run(
+        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+    ) -> DryRun:
+        release = self._checked(principal, release_digest, policy)
+        poles = self.nodes_by_pole()
+        ends = wave_ends(len(poles), policy.waves)
+        sizes = tuple(end - start for start, end in zip((0, *ends), ends, strict=False))
+        load = LinkLoad("gw-01", len(poles), release.bundle_bytes, 10 * release.bundle_bytes)
+        return DryRun(
+            wave_nodes=sizes,
+            run_already=2,
+            run_newer=1,
+            taken=3,
+            canaries=tuple(code for _, code in poles[: sizes[0]]),
+            links=(load,),
+            duration_s=660,
+        )
+
+    def _checked(self, principal: Principal, release_digest: bytes, policy: Policy) -> Release:
+        principal.require(Permission.ROLL_OUT)
+        check_policy(policy)
+        release = next((r for r in self.release_list if r.digest == release_digest), None)
+        if release is None:
+            raise NotFoundError.of("no_release", digest=release_digest.hex()[:16])
+        return release
 
     async def rollouts(self, principal: Principal) -> list[Rollout]:
         return self.rollout_list
 
-    async def rollout(
-        self, principal: Principal, number: int
-    ) -> tuple[Rollout, tuple[RolloutNode, ...]]:
+    async def rollout(self, principal: Principal, number: int) -> Rollout:
         for rollout in self.rollout_list:
             if rollout.number == number:
-                return rollout, self.rollout_nodes[number]
-        raise NotFoundError(f"there is no rollout {number}")
+                return rollout
+        raise NotFoundError.of("no_rollout", rollout=number)
+
+    async def nodes(
+        self,
+        principal: Principal,
+        number: int,
+        *,
+        stages: Sequence[NodeStage] = (),
+        skip: int = 0,
+        many: int = 1000,
+    ) -> list[RolloutNode]:
+        order = list(stages or TELLING_ORDER)
+        found = [node for node in self.rollout_nodes[number] if node.stage in order]
+        return sorted(found, key=lambda node: order.index(node.stage))[skip : skip + many]
 
     def set_rollout(self, number: int, **fields: object) -> Rollout:
         """Change a rollout and count its nodes again."""
         index = next(i for i, r in enumerate(self.rollout_list) if r.number == number)
-        stages = [node.stage for node in self.rollout_nodes[number]]
-        counts = tuple((stage, stages.count(stage)) for stage in NodeStage if stage in stages)
-        self.rollout_list[index] = replace(self.rollout_list[index], counts=counts, **fields)  # type: ignore[arg-type]
+        rollout = self.rollout_list[index]
+        nodes = self.rollout_nodes[number]
+        waves = tuple(
+            WaveFact(
+                Counter(node.stage for node in nodes if node.wave == wave),
+                opened_at_ms=rollout.created_at_ms if wave == 0 else None,
+            )
+            for wave in range(len(rollout.policy.waves))
+        )
+        self.rollout_list[index] = replace(rollout, **{"waves": waves} | fields)  # type: ignore[arg-type]
         return self.rollout_list[index]
+
+    async def approve(self, principal: Principal, number: int) -> Rollout:
+        if (await self.rollout(principal, number)).created_by == principal.name:
+            raise ConflictError.of("second_person", rollout=number, person=principal.name)
+        return self.set_rollout(number, state=RolloutState.RUNNING, approved_by=principal.name)
 
     async def pause(self, principal: Principal, number: int) -> Rollout:
         principal.require(Permission.ROLL_OUT)
@@ -137,7 +199,8 @@ class FakeRollouts:
     async def abort(self, principal: Principal, number: int) -> Rollout:
         await self.rollout(principal, number)
         self.record(principal, "rollout.abort", str(number))
-        return self.set_rollout(number, state=RolloutState.ABORTED, reason=f"by {principal.name}")
+        reason = Words.of("by_person", person=principal.name)
+        return self.set_rollout(number, state=RolloutState.ABORTED, reason=reason)
 
     def advance_rollouts(self) -> None:
         """Move some nodes of each running rollout one stage on."""
@@ -154,11 +217,12 @@ class FakeRollouts:
                 continue
             nodes = list(self.rollout_nodes[rollout.number])
             moving = [i for i, node in enumerate(nodes) if node.stage in path[:-1]]
-            for i in moving[: max(6, rollout.concurrency // 2)]:
+            for i in moving[: max(6, rollout.policy.concurrency // 2)]:
                 if self.chance.random() < 0.5:
-                    stage, reason = path[path.index(nodes[i].stage) + 1], ""
+                    stage, reason = path[path.index(nodes[i].stage) + 1], NO_WORDS
                     if stage is NodeStage.CONFIRMED and self.chance.random() < 0.03:
-                        stage, reason = NodeStage.RETURNED, "lamp self-test failed on trial"
+                        stage = NodeStage.RETURNED
+                        reason = Words.told("lamp self-test failed on trial")
                     nodes[i] = replace(nodes[i], stage=stage, reason=reason, since_ms=unix_ms())
             self.rollout_nodes[rollout.number] = tuple(nodes)
             state = RolloutState.RUNNING if moving else RolloutState.FINISHED

@@ -16,12 +16,14 @@ from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
 from poleward_fleet.domain.identity import DesiredState
 from poleward_fleet.domain.inventory import LinkState
 from poleward_fleet.domain.rollout import NodeStage
+from poleward_fleet.domain.rollout_policy import Policy, Target, Wave
 from poleward_tools.bench.bench_fleet import BENCHMARKER, BenchFleet, bench_fleet
 
 SECONDS = 10.0
 NODES = 100_000
 _NODES_PER_GATEWAY = 500
 _CONCURRENCY = 5_000
+_CANARIES = 20
 _SEQUENCE = 2
 _VERSION = "2.0.0"
 _DIGEST = bytes(range(32))
@@ -78,9 +80,12 @@ async def _roll_out(
 ) -> dict[str, Any]:
     rollouts = bench.fleet.rollouts
     began_at_s = time.perf_counter()
-    rollout = await rollouts.create(
-        BENCHMARKER, _DIGEST, concurrency=max(1, min(_CONCURRENCY, nodes // 2)), max_failures=nodes
+    policy = Policy(
+        waves=(Wave(nodes=_CANARIES, success_percent=90), Wave()),
+        concurrency=max(1, min(_CONCURRENCY, nodes // 2)),
+        gateway_concurrency=_NODES_PER_GATEWAY,
     )
+    rollout = await rollouts.create(BENCHMARKER, _DIGEST, Target(), policy)
     planned_at_s = time.perf_counter()
     while offers.nodes < nodes and (left_s := planned_at_s + seconds - time.perf_counter()) > 0:
         offers.some.clear()

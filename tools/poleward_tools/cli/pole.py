@@ -1,4 +1,4 @@
-"""Commands about poles: `poleward pole list`.
+"""Commands about poles: `poleward pole list|label|labels`.
 
 Nodes are in node.py, lamps in lamp.py, imports of poles in table.py.
 """
@@ -8,14 +8,10 @@ from typing import Annotated
 import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
-from poleward_tools.cli.output import print_json, print_table
+from poleward_tools.cli.output import print_json, print_table, results
+from poleward_tools.exit_codes import USAGE, CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Poles: the assets on the street.")
-
-
-@app.callback()
-def _pole() -> None:
-    """Poles: the assets on the street."""
 
 
 @app.command("list")
@@ -50,3 +46,43 @@ def list_poles(
             for view in found
         ),
     )
+
+
+@app.command("label")
+def change_labels(
+    poles: Annotated[list[str], typer.Argument(help="Codes of poles.")],
+    *,
+    add: Annotated[list[str] | None, typer.Option(help="Label to give; repeat it.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="Label to take; repeat it.")] = None,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give labels to poles and take labels away; all poles or none.
+
+    Example: `poleward pole label BRS-000001 BRS-000002 --add pilot`
+    """
+    if not (add or remove):
+        raise CommandError("Say what to --add or to --remove.", USAGE)
+    with open_client(fleet, token) as client:
+        client.labels.change(poles, add or (), remove or ())
+    if json:
+        print_json({"changed": len(set(poles))})
+    else:
+        results.print(f"{len(set(poles))} poles changed.")
+
+
+@app.command("labels")
+def list_labels(
+    *, fleet: FleetOption = None, token: TokenOption = None, json: JsonOption = False
+) -> None:
+    """List the labels in use.
+
+    Example: `poleward pole labels`
+    """
+    with open_client(fleet, token) as client:
+        counts = client.labels.counts()
+    if json:
+        print_json({"labels": counts})
+    else:
+        print_table(("label", "poles #"), counts.items())

@@ -1,17 +1,27 @@
-"""Commands about rollouts: `poleward rollout create|status|pause|resume|abort`.
+"""Commands about rollouts: `poleward rollout create|list|show|watch|report|approve|pause|…`.
 
-Releases are made and published in release.py.
+Not how waves and windows are written (rollout_options.py) and not releases (release.py).
 """
 
 import time
+from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
+from poleward_tools.cli.rollout_options import parse_duration_s, parse_waves, parse_window
 from poleward_tools.client import FleetClient
-from poleward_tools.client.views import Release, Rollout
+from poleward_tools.client.rollout_views import (
+    DryRun,
+    Rollout,
+    RolloutNode,
+    RolloutPolicy,
+    RolloutTarget,
+)
+from poleward_tools.client.views import Release
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: releases on their way to nodes.")
@@ -19,6 +29,16 @@ app = typer.Typer(no_args_is_help=True, help="Rollouts: releases on their way to
 NumberArgument = Annotated[int, typer.Argument(min=1, help="Number of the rollout.")]
 
 _POLL_S = 1.0
+_NODES_SHOWN = 30
+_NOT_DONE = ("failed", "rejected", "returned", "timed_out")
+
+
+class OnFailure(StrEnum):
+    """What a rollout does when it stops by itself."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+    RETURN = "return"
 
 
 @app.command("create")
@@ -26,57 +46,179 @@ def create(
     release: Annotated[str, typer.Argument(help="Version, or first digits of the digest.")],
     *,
     area: Annotated[str, typer.Option(help="Only this area and those below.")] = "",
+    label: Annotated[list[str] | None, typer.Option(help="Only poles with this label.")] = None,
+    pole: Annotated[list[str] | None, typer.Option(help="Only this pole; repeat it.")] = None,
+    also_later: Annotated[
+        bool, typer.Option("--also-later", help="Also nodes that match later; it stays open.")
+    ] = False,
+    wave: Annotated[
+        list[str] | None,
+        typer.Option(help="3, 10%,success=95,wait=1h,approve or rest; repeat it in order."),
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=0, help="Nodes under way at once; 0: 50.")] = 0,
+    gateway_concurrency: Annotated[
+        int, typer.Option(min=0, help="The same behind one gateway; 0: 20.")
+    ] = 0,
+    jitter: Annotated[str, typer.Option(help="Spread a wave's offers over this time.")] = "0",
     max_failures: Annotated[int, typer.Option(min=0, help="Stop at this many; 0: 3.")] = 0,
+    max_failure_percent: Annotated[
+        int, typer.Option(min=0, max=100, help="Stop at this share of a wave; 0: 100.")
+    ] = 0,
+    attempts: Annotated[int, typer.Option(min=0, help="Of a node whose link failed; 0: 2.")] = 0,
+    silence: Annotated[
+        str, typer.Option(help="A node that says nothing for so long in a stage failed; 0: 10-30m.")
+    ] = "0",
+    on_failure: Annotated[OnFailure, typer.Option(help="When it stops by itself.")] = (
+        OnFailure.CANCEL
+    ),
+    return_to: Annotated[str, typer.Option(help="Release for updated nodes then.")] = "",
+    window: Annotated[
+        list[str] | None, typer.Option(help='Offer only then: "mon-fri 01:00-05:00"; repeat it.')
+    ] = None,
+    time_zone: Annotated[str, typer.Option(help="Of the windows, e.g. Asia/Shanghai.")] = "",
+    needs_approval: Annotated[
+        bool, typer.Option("--needs-approval", help="A second person lets it begin.")
+    ] = False,
+    supersede: Annotated[
+        bool, typer.Option("--supersede", help="Take waiting nodes out of older rollouts.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell who, how much and how long.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it until it ends.")] = False,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring a published release to the nodes of an area.
+    """Bring a published release to nodes, wave by wave.
 
-    Example: `poleward rollout create 1.1.0 --area 330102000000 --wait`
+    Example: `poleward rollout create 1.1.0 --wave 3,wait=1h --wave 20%,success=95 --dry-run`
     """
+    target = RolloutTarget(area, tuple(label or ()), tuple(pole or ()), also_later)
+    silence_s = parse_duration_s(silence)
     with open_client(fleet, token) as client:
-        digest = find_release(client, release).digest
-        rollout = client.create_rollout(
-            digest, area_code=area, concurrency=concurrency, max_failures=max_failures
+        policy = RolloutPolicy(
+            waves=parse_waves(wave or []),
+            concurrency=concurrency,
+            gateway_concurrency=gateway_concurrency,
+            jitter_s=parse_duration_s(jitter),
+            max_failures=max_failures,
+            max_failure_percent=max_failure_percent,
+            max_attempts=attempts,
+            on_failure=(OnFailure.RETURN if return_to else on_failure).value,
+            return_digest=find_release(client, return_to).digest if return_to else b"",
+            windows=tuple(parse_window(text) for text in window or ()),
+            time_zone=time_zone,
+            needs_approval=needs_approval,
+            offered_s=silence_s,
+            downloading_s=silence_s,
+            downloaded_s=silence_s,
+            trial_s=silence_s,
         )
+        digest = find_release(client, release).digest
+        if dry_run:
+            _show_dry_run(client.rollouts.dry_run(digest, target, policy), json)
+            return
+        rollout = client.rollouts.create(digest, target, policy, supersede=supersede)
         if wait:
             rollout = follow(client, rollout.number)
-    _show(rollout, json)
-    if wait and rollout.state != "finished":
-        raise typer.Exit(FAILED)
+    _end(rollout, json, must_finish=wait)
 
 
-@app.command("status")
-def status(
-    number: Annotated[int | None, typer.Argument(help="Number; without it, all.")] = None,
+@app.command("list")
+def list_all(
+    *, fleet: FleetOption = None, token: TokenOption = None, json: JsonOption = False
+) -> None:
+    """List the rollouts that concern your area, newest first.
+
+    Example: `poleward rollout list`
+    """
+    with open_client(fleet, token) as client:
+        rollouts = client.rollouts.list_all()
+    if json:
+        print_json({"rollouts": rollouts})
+        return
+    print_table(
+        ("rollout #", "release", "state", "waits for", "created", "by", "nodes"),
+        (
+            (rollout.number, rollout.release_version, rollout.state, _waits_for(rollout),
+             age_text(rollout.created_at_ms) + " ago", rollout.created_by, counts_text(rollout))
+            for rollout in rollouts
+        ),
+    )  # fmt: skip
+
+
+@app.command("show")
+def show(
+    number: NumberArgument,
     *,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one rollout with its nodes, or list all.
+    """Show one rollout: waves, counts, and the nodes that tell most.
 
-    Example: `poleward rollout status 1 --json`
+    Example: `poleward rollout show 1 --json`
     """
     with open_client(fleet, token) as client:
-        if number is not None:
-            _show(client.get_rollout(number), json)
-            return
-        rollouts = client.list_rollouts()
+        _show(client.rollouts.get(number), json)
+
+
+@app.command("watch")
+def watch(
+    number: NumberArgument,
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Follow a rollout until it ends; exits 1 unless it finished.
+
+    Example: `poleward rollout watch 1`
+    """
+    with open_client(fleet, token) as client:
+        rollout = follow(client, number)
+    _end(rollout, json, must_finish=True)
+
+
+@app.command("report")
+def report(
+    number: NumberArgument,
+    *,
+    state: Annotated[
+        list[str] | None, typer.Option(help="Only nodes in this state; repeat it.")
+    ] = None,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell how every node of a rollout fared; --json gives the rollout with all its nodes.
+
+    Example: `poleward rollout report 1 --state failed --state timed_out`
+    """
+    with open_client(fleet, token) as client:
+        rollout = client.rollouts.get(number)
+        nodes = list(client.rollouts.nodes(number, state or ()))
     if json:
-        print_json({"rollouts": rollouts})
+        print_json({"rollout": rollout, "nodes": nodes})
         return
-    print_table(
-        ("rollout #", "release", "state", "created", "nodes"),
-        (
-            (rollout.number, rollout.release_version, rollout.state,
-             age_text(rollout.created_at_ms) + " ago", counts_text(rollout))
-            for rollout in rollouts
-        ),
-    )  # fmt: skip
+    _summarize(rollout)
+    _print_nodes(nodes)
+
+
+@app.command("approve")
+def approve(
+    number: NumberArgument,
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let a proposed rollout begin, or the next wave of one that waits for a person.
+
+    Example: `poleward rollout approve 1`
+    """
+    _act(number, fleet, token, json, lambda client: client.rollouts.approve(number))
 
 
 @app.command("pause")
@@ -91,8 +233,7 @@ def pause(
 
     Example: `poleward rollout pause 1`
     """
-    with open_client(fleet, token) as client:
-        _show(client.pause_rollout(number), json)
+    _act(number, fleet, token, json, lambda client: client.rollouts.pause(number))
 
 
 @app.command("resume")
@@ -103,12 +244,11 @@ def resume(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Go on with a paused rollout.
+    """Go on with a paused rollout; its failures so far do not stop it again.
 
     Example: `poleward rollout resume 1`
     """
-    with open_client(fleet, token) as client:
-        _show(client.resume_rollout(number), json)
+    _act(number, fleet, token, json, lambda client: client.rollouts.resume(number))
 
 
 @app.command("abort")
@@ -123,8 +263,19 @@ def abort(
 
     Example: `poleward rollout abort 1`
     """
+    _act(number, fleet, token, json, lambda client: client.rollouts.abort(number))
+
+
+def _act(
+    number: int,
+    fleet: str | None,
+    token: str | None,
+    json: bool,
+    change: Callable[[FleetClient], Rollout],
+) -> None:
     with open_client(fleet, token) as client:
-        _show(client.abort_rollout(number), json)
+        change(client)
+        _show(client.rollouts.get(number), json)
 
 
 def find_release(client: FleetClient, wanted: str) -> Release:
@@ -150,12 +301,14 @@ def follow(client: FleetClient, number: int) -> Rollout:
     """Wait until a rollout ends, showing its counts; returns it with its nodes."""
     shown = ""
     while True:
-        rollout = client.get_rollout(number)
+        rollout = client.rollouts.get(number)
         text = counts_text(rollout)
+        if waits_for := _waits_for(rollout):
+            text += f"; waits for {waits_for}"
         if text != shown:
             progress.print(f"rollout {number}: {text}")
             shown = text
-        if rollout.state not in ("running", "paused"):
+        if rollout.is_over:
             return rollout
         time.sleep(_POLL_S)
 
@@ -165,20 +318,71 @@ def counts_text(rollout: Rollout) -> str:
     return ", ".join(f"{count} {state}" for state, count in rollout.counts.items() if count)
 
 
+def _waits_for(rollout: Rollout) -> str:
+    return "" if rollout.waits_for == "nothing" else rollout.waits_for.replace("_", " ")
+
+
+def _end(rollout: Rollout, json: bool, *, must_finish: bool) -> None:
+    _show(rollout, json)
+    if must_finish and rollout.state != "finished":
+        raise typer.Exit(FAILED)
+
+
 def _show(rollout: Rollout, json: bool) -> None:
     if json:
         print_json(rollout)
         return
-    results.print(
-        f"Rollout {rollout.number} of {rollout.release_version} is {rollout.state}: "
-        f"{counts_text(rollout)}. {rollout.reason}".rstrip(". ")
-        + "."
-    )
-    if rollout.nodes:
+    _summarize(rollout)
+    _print_nodes(rollout.nodes[:_NODES_SHOWN])
+    if len(rollout.nodes) > _NODES_SHOWN:
+        results.print(f"More nodes: poleward rollout report {rollout.number}")
+
+
+def _summarize(rollout: Rollout) -> None:
+    text = f"Rollout {rollout.number} of {rollout.release_version} is {rollout.state}"
+    if rollout.returns_rollout:
+        text += f", it returns nodes of rollout {rollout.returns_rollout}"
+    results.print(f"{text}: {counts_text(rollout)}. {rollout.reason}".rstrip(". ") + ".")
+    if waits_for := _waits_for(rollout):
+        results.print(f"It waits for {waits_for}.")
+    if len(rollout.waves) > 1:
         print_table(
-            ("node #", "pole", "state", "since", "reason"),
+            ("wave #", "began", "nodes #", "confirmed #", "not successful #"),
             (
-                (node.node_number, node.pole_code, node.state, age_text(node.since_ms), node.reason)
-                for node in rollout.nodes
+                (number, age_text(wave.opened_at_ms) + (" ago" if wave.opened_at_ms else ""),
+                 sum(wave.counts.values()), wave.counts.get("confirmed", 0),
+                 sum(wave.counts.get(state, 0) for state in _NOT_DONE))
+                for number, wave in enumerate(rollout.waves, 1)
             ),
-        )
+        )  # fmt: skip
+
+
+def _print_nodes(nodes: tuple[RolloutNode, ...] | list[RolloutNode]) -> None:
+    if nodes:
+        print_table(
+            ("node #", "pole", "wave #", "state", "since", "reason"),
+            (
+                (node.node_number, node.pole_code, node.wave, node.state,
+                 age_text(node.since_ms), node.reason)
+                for node in nodes
+            ),
+        )  # fmt: skip
+
+
+def _show_dry_run(would: DryRun, json: bool) -> None:
+    if json:
+        print_json(would)
+        return
+    results.print(
+        f"{sum(would.wave_nodes)} nodes in {len(would.wave_nodes)} waves "
+        f"({', '.join(map(str, would.wave_nodes))}); {would.run_already} run it already, "
+        f"{would.run_newer} run a newer release, {would.taken} are in another rollout."
+    )
+    results.print(f"About {would.duration_s // 60} min without waiting for windows or people.")
+    if would.canaries:
+        results.print(f"First wave: {', '.join(would.canaries)}")
+    print_table(
+        ("gateway", "nodes #", "from fleet bytes", "to nodes bytes"),
+        ((load.gateway_name, load.nodes, load.uplink_bytes, load.downlink_bytes)
+         for load in would.links),
+    )  # fmt: skip

@@ -13,7 +13,6 @@ from poleward.v1 import enrollment_service_pb2 as enrollment
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward.v1 import provisioning_service_pb2 as provisioning
 from poleward.v1 import release_service_pb2 as releases
-from poleward.v1 import rollout_service_pb2 as rollouts
 from poleward.v1 import telemetry_service_pb2 as telemetry
 from poleward.v1 import telemetry_types_pb2 as telemetry_types
 from poleward.v1.artifact_service_pb2_grpc import ArtifactServiceStub
@@ -21,7 +20,6 @@ from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from poleward.v1.inventory_service_pb2_grpc import InventoryServiceStub
 from poleward.v1.provisioning_service_pb2_grpc import ProvisioningServiceStub
 from poleward.v1.release_service_pb2_grpc import ReleaseServiceStub
-from poleward.v1.rollout_service_pb2_grpc import RolloutServiceStub
 from poleward.v1.telemetry_service_pb2_grpc import TelemetryServiceStub
 from poleward_tools.client import mapping, views
 from poleward_tools.client.accounts import AccountCalls
@@ -29,8 +27,10 @@ from poleward_tools.client.alarms import AlarmCalls
 from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
+from poleward_tools.client.labels import LabelCalls
 from poleward_tools.client.lighting import LightingClient
 from poleward_tools.client.profile import FleetProfile
+from poleward_tools.client.rollouts import RolloutCalls
 from poleward_tools.client.tables import TableCalls
 
 _TIMEOUT_S = 30.0
@@ -62,8 +62,9 @@ class FleetClient:
         self.lighting = LightingClient(self._channel, self._address)
         self._provisioning = ProvisioningServiceStub(self._channel)
         self._releases = ReleaseServiceStub(self._channel)
-        self._rollouts = RolloutServiceStub(self._channel)
         self._telemetry = TelemetryServiceStub(self._channel)
+        self.labels = LabelCalls(self._channel, self._address)
+        self.rollouts = RolloutCalls(self._channel, self._address)
 
     def __enter__(self) -> Self:
         return self
@@ -279,66 +280,6 @@ class FleetClient:
         with translated("list releases", self._address):
             answer = self._releases.ListReleases(releases.ListReleasesRequest(), timeout=_TIMEOUT_S)
         return [mapping.release_view(release) for release in answer.releases]
-
-    # Rollouts
-
-    def create_rollout(
-        self,
-        release_digest: bytes,
-        *,
-        area_code: str = "",
-        concurrency: int = 0,
-        max_failures: int = 0,
-    ) -> views.Rollout:
-        """Start a rollout to an area, or to all; 0 for the fleet's defaults."""
-        request = rollouts.CreateRolloutRequest(
-            release_digest=release_digest,
-            area_code=area_code,
-            concurrency=concurrency,
-            max_failures=max_failures,
-        )
-        with translated("create the rollout", self._address):
-            answer = self._rollouts.CreateRollout(request, timeout=_TIMEOUT_S)
-        return mapping.rollout_view(answer.rollout)
-
-    def get_rollout(self, number: int) -> views.Rollout:
-        """Get a rollout with its nodes."""
-        with translated(f"show rollout {number}", self._address):
-            answer = self._rollouts.GetRollout(
-                rollouts.GetRolloutRequest(number=number), timeout=_TIMEOUT_S
-            )
-        nodes = tuple(mapping.rollout_node_view(node) for node in answer.nodes)
-        return mapping.rollout_view(answer.rollout, nodes)
-
-    def list_rollouts(self) -> list[views.Rollout]:
-        """List rollouts without their nodes, newest first."""
-        with translated("list rollouts", self._address):
-            answer = self._rollouts.ListRollouts(rollouts.ListRolloutsRequest(), timeout=_TIMEOUT_S)
-        return [mapping.rollout_view(rollout) for rollout in answer.rollouts]
-
-    def pause_rollout(self, number: int) -> views.Rollout:
-        """Stop offering the release to further nodes."""
-        request = rollouts.PauseRolloutRequest(number=number)
-        with translated(f"pause rollout {number}", self._address):
-            return mapping.rollout_view(
-                self._rollouts.PauseRollout(request, timeout=_TIMEOUT_S).rollout
-            )
-
-    def resume_rollout(self, number: int) -> views.Rollout:
-        """Go on with a paused rollout."""
-        request = rollouts.ResumeRolloutRequest(number=number)
-        with translated(f"resume rollout {number}", self._address):
-            return mapping.rollout_view(
-                self._rollouts.ResumeRollout(request, timeout=_TIMEOUT_S).rollout
-            )
-
-    def abort_rollout(self, number: int) -> views.Rollout:
-        """End a rollout; nodes that run the release keep it."""
-        request = rollouts.AbortRolloutRequest(number=number)
-        with translated(f"abort rollout {number}", self._address):
-            return mapping.rollout_view(
-                self._rollouts.AbortRollout(request, timeout=_TIMEOUT_S).rollout
-            )
 
     # Telemetry
 

@@ -3,7 +3,6 @@
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward.v1 import provisioning_service_pb2 as provisioning
 from poleward.v1 import release_service_pb2 as releases
-from poleward.v1 import rollout_service_pb2 as rollouts
 from poleward.v1 import telemetry_service_pb2 as telemetry
 from poleward_tools.client import views
 
@@ -125,29 +124,6 @@ def release_view(release: releases.Release) -> views.Release:
         published_at_ms=release.published_at_ms,
         notes=release.notes,
         bundle_bytes=release.bundle_bytes,
-    )
-
-
-def rollout_view(
-    rollout: rollouts.Rollout, nodes: tuple[views.RolloutNode, ...] = ()
-) -> views.Rollout:
-    """Convert a rollout."""
-    return views.Rollout(
-        number=rollout.number,
-        release_digest=rollout.release_digest,
-        release_version=rollout.release_version,
-        state=rollout.state,
-        reason=rollout.reason,
-        counts=dict(rollout.counts),
-        created_at_ms=rollout.created_at_ms,
-        nodes=nodes,
-    )
-
-
-def rollout_node_view(node: rollouts.RolloutNode) -> views.RolloutNode:
-    """Convert one node's progress."""
-    return views.RolloutNode(
-        node.node_number, node.pole_code, node.state, node.reason, node.since_ms
     )
 
 

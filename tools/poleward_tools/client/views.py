@@ -155,31 +155,6 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutNode:
-    """One node's progress in a rollout."""
-
-    node_number: int
-    pole_code: str
-    state: str
-    reason: str
-    since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """A release on its way; state is running, paused, stopped, aborted or finished."""
-
-    number: int
-    release_digest: bytes
-    release_version: str
-    state: str
-    reason: str
-    counts: dict[str, int]
-    created_at_ms: int
-    nodes: tuple[RolloutNode, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class StoredCount:
     """What is stored of one boot of one node."""
 

@@ -150,18 +150,18 @@ def _update(city: City, narrator: Narrator, outcome: Outcome) -> None:
     with narrator.step(f"Building, signing and publishing release {SECOND_VERSION}"):
         release = factory.build_release(SECOND_VERSION, sequence=2, key=city.signing_key)
         digest = city.publish(release, notes="The demo's second release.")
-        rollout = city.client.create_rollout(digest)
+        rollout = city.client.rollouts.create(digest)
     total = len(city.poles)
     with narrator.step(f"Nodes update from {FACTORY_VERSION}", total=total) as step:
 
         def ended() -> bool:
-            found = city.client.get_rollout(rollout.number)
+            found = city.client.rollouts.get(rollout.number)
             outcome.ota_confirmed = found.counts.get("confirmed", 0)
             step.reached(outcome.ota_confirmed)
-            return found.state not in ("running", "paused")
+            return found.is_over
 
         city.wait_until(ended, what="rollout finished", timeout_s=120 + 6 * total, poll_s=0.5)
-    found = city.client.get_rollout(rollout.number)
+    found = city.client.rollouts.get(rollout.number)
     stragglers = [
         f"{node.pole_code} {node.state} {node.reason}".strip()
         for node in found.nodes

@@ -21,9 +21,6 @@ from poleward.v1 import (
     release_service_pb2 as release_pb,
 )
 from poleward.v1 import (
-    rollout_service_pb2 as rollout_pb,
-)
-from poleward.v1 import (
     telemetry_types_pb2 as telemetry_pb,
 )
 from poleward_fleet.domain.commands import AnswerCall, Command, CommandStatus, SetLamp
@@ -32,7 +29,7 @@ from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
 from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, OscoreKeys
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
 from poleward_fleet.domain.releases import Patch, PatchState, Release
-from poleward_fleet.domain.rollout import NodeStage, Rollout, RolloutNode
+from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns, SeriesKey, Severity
 
 _INT32_MAX = 2**31 - 1
@@ -386,28 +383,4 @@ def patch_to_message(value: Patch) -> artifact_pb.GetPatchResponse:
     """Pack how far a patch is."""
     return artifact_pb.GetPatchResponse(
         state=_PATCH_STATES[value.state], digest=value.digest, size_bytes=value.size_bytes
-    )
-
-
-def rollout_to_message(value: Rollout) -> rollout_pb.Rollout:
-    """Pack a rollout."""
-    return rollout_pb.Rollout(
-        number=value.number,
-        release_digest=value.release_digest,
-        release_version=value.release_version,
-        state=value.state.value,
-        reason=value.reason,
-        counts={stage.value: count for stage, count in value.counts},
-        created_at_ms=value.created_at_ms,
-    )
-
-
-def rollout_node_to_message(value: RolloutNode) -> rollout_pb.RolloutNode:
-    """Pack one node's progress."""
-    return rollout_pb.RolloutNode(
-        node_number=value.node_number,
-        pole_code=value.pole_code,
-        state=value.stage.value,
-        reason=value.reason,
-        since_ms=value.since_ms,
     )

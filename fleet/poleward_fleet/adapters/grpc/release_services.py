@@ -12,10 +12,8 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import (
     artifact_service_pb2_grpc,
     release_service_pb2_grpc,
-    rollout_service_pb2_grpc,
 )
 from poleward.v1 import release_service_pb2 as release_pb
-from poleward.v1 import rollout_service_pb2 as rollout_pb
 from poleward_fleet.adapters.grpc import mapping
 from poleward_fleet.adapters.grpc.callers import principal_of
 from poleward_fleet.adapters.grpc.link_service import download
@@ -25,7 +23,6 @@ from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.releases import ReleaseService
-from poleward_fleet.services.rollouts import RolloutService
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -121,75 +118,3 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
         principal = await principal_of(self._accounts, context)
         await self._releases.trust_key(principal, request.public_key, request.name)
         return release_pb.TrustReleaseKeyResponse()
-
-
-class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
-    """Rollouts."""
-
-    def __init__(self, accounts: AccountService, rollouts: RolloutService) -> None:
-        self._accounts = accounts
-        self._rollouts = rollouts
-
-    async def CreateRollout(  # noqa: N802
-        self, request: rollout_pb.CreateRolloutRequest, context: _Context
-    ) -> rollout_pb.CreateRolloutResponse:
-        """Start a rollout."""
-        principal = await principal_of(self._accounts, context)
-        rollout = await self._rollouts.create(
-            principal,
-            request.release_digest,
-            area_code=request.area_code,
-            concurrency=request.concurrency,
-            max_failures=request.max_failures,
-        )
-        return rollout_pb.CreateRolloutResponse(rollout=mapping.rollout_to_message(rollout))
-
-    async def GetRollout(  # noqa: N802
-        self, request: rollout_pb.GetRolloutRequest, context: _Context
-    ) -> rollout_pb.GetRolloutResponse:
-        """Return one rollout with its nodes."""
-        principal = await principal_of(self._accounts, context)
-        rollout, nodes = await self._rollouts.rollout(principal, _number(request.number))
-        return rollout_pb.GetRolloutResponse(
-            rollout=mapping.rollout_to_message(rollout),
-            nodes=[mapping.rollout_node_to_message(node) for node in nodes],
-        )
-
-    async def ListRollouts(  # noqa: N802
-        self, request: rollout_pb.ListRolloutsRequest, context: _Context
-    ) -> rollout_pb.ListRolloutsResponse:
-        """List rollouts, newest first."""
-        principal = await principal_of(self._accounts, context)
-        rollouts = await self._rollouts.rollouts(principal)
-        return rollout_pb.ListRolloutsResponse(
-            rollouts=[mapping.rollout_to_message(rollout) for rollout in rollouts]
-        )
-
-    async def PauseRollout(  # noqa: N802
-        self, request: rollout_pb.PauseRolloutRequest, context: _Context
-    ) -> rollout_pb.PauseRolloutResponse:
-        """Stop offering the release to further nodes."""
-        principal = await principal_of(self._accounts, context)
-        rollout = await self._rollouts.pause(principal, _number(request.number))
-        return rollout_pb.PauseRolloutResponse(rollout=mapping.rollout_to_message(rollout))
-
-    async def ResumeRollout(  # noqa: N802
-        self, request: rollout_pb.ResumeRolloutRequest, context: _Context
-    ) -> rollout_pb.ResumeRolloutResponse:
-        """Go on with a paused rollout."""
-        principal = await principal_of(self._accounts, context)
-        rollout = await self._rollouts.resume(principal, _number(request.number))
-        return rollout_pb.ResumeRolloutResponse(rollout=mapping.rollout_to_message(rollout))
-
-    async def AbortRollout(  # noqa: N802
-        self, request: rollout_pb.AbortRolloutRequest, context: _Context
-    ) -> rollout_pb.AbortRolloutResponse:
-        """End a rollout."""
-        principal = await principal_of(self._accounts, context)
-        rollout = await self._rollouts.abort(principal, _number(request.number))
-        return rollout_pb.AbortRolloutResponse(rollout=mapping.rollout_to_message(rollout))
-
-
-def _number(number: int) -> int:
-    """Fit a number into the database's range; nothing has the highest one."""
-    return min(number, 2**63 - 1)

@@ -17,6 +17,7 @@ from poleward.v1 import (
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
     inventory_service_pb2_grpc,
+    label_service_pb2_grpc,
     lighting_service_pb2_grpc,
     provisioning_service_pb2_grpc,
     release_service_pb2_grpc,
@@ -29,6 +30,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
+from poleward_fleet.adapters.grpc.label_services import LabelServicer
 from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
 from poleward_fleet.adapters.grpc.link_service import (
     GatewayLinkServicer,
@@ -38,8 +40,8 @@ from poleward_fleet.adapters.grpc.link_service import (
 from poleward_fleet.adapters.grpc.release_services import (
     ArtifactServicer,
     ReleaseServicer,
-    RolloutServicer,
 )
+from poleward_fleet.adapters.grpc.rollout_services import RolloutServicer
 from poleward_fleet.adapters.grpc.status import ErrorInterceptor
 from poleward_fleet.domain.errors import ConfigurationError
 
@@ -64,6 +66,7 @@ _API_SERVICES = (
     "EnrollmentService",
     "InventoryService",
     "LightingService",
+    "LabelService",
     "ProvisioningService",
     "ReleaseService",
     "RolloutService",
@@ -103,6 +106,7 @@ async def add_api_services(
     releases: ReleaseServicer,
     rollouts: RolloutServicer,
     lighting: LightingServicer,
+    labels: LabelServicer,
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
@@ -117,6 +121,7 @@ async def add_api_services(
     release_service_pb2_grpc.add_ReleaseServiceServicer_to_server(releases, server)
     rollout_service_pb2_grpc.add_RolloutServiceServicer_to_server(rollouts, server)
     lighting_service_pb2_grpc.add_LightingServiceServicer_to_server(lighting, server)
+    label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [f"poleward.v1.{name}" for name in _API_SERVICES]

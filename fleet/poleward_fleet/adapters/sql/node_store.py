@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.rollout_progress import apply_progress
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError
 from poleward_fleet.domain.gateway_link import NodeState
@@ -25,7 +26,6 @@ from poleward_fleet.domain.identity import (
     operational_sender_id,
 )
 from poleward_fleet.domain.inventory import LinkState
-from poleward_fleet.domain.rollout import UNSUCCESSFUL
 from poleward_fleet.ports.nodes import AppliedStates
 
 _KNOWN = text(
@@ -59,22 +59,6 @@ FROM unnest(CAST(:number AS integer[]), CAST(:link_state AS text[]),
 WHERE node.number = r.number AND node.gateway_name = :gateway_name
 RETURNING node.number, old.life_state <> new.life_state AS began_service
 """
-)
-# A final stage stays, whatever a late or repeated report says.
-_PROGRESS = text(
-    """
-UPDATE rollout_node rn SET stage = r.stage, reason = r.reason, since_ms = :now_ms
-FROM unnest(CAST(:number AS integer[]), CAST(:digest AS bytea[]), CAST(:stage AS text[]),
-    CAST(:reason AS text[])) AS r (number, digest, stage, reason), rollout o
-WHERE rn.node_number = r.number AND o.number = rn.rollout_number AND o.release_digest = r.digest
-    AND rn.stage IN ('offered', 'downloading', 'downloaded', 'trial') AND rn.stage <> r.stage
-RETURNING rn.rollout_number, rn.node_number, rn.stage
-"""
-)
-# What a node failed to install is not asked of it again until somebody decides so.
-_WITHDRAW = text(
-    "UPDATE desired_node SET release_digest = NULL, revision = :revision "
-    "WHERE gateway_name = :gateway_name AND node_number = ANY (CAST(:numbers AS integer[]))"
 )
 _FOREIGN = text(
     "SELECT n FROM unnest(CAST(:numbers AS integer[])) AS r (n) WHERE NOT EXISTS (SELECT FROM "
@@ -227,11 +211,6 @@ class SqlNodeStore:
 
     async def apply_states(self, gateway_name: str, states: Sequence[NodeState]) -> AppliedStates:
         """Store reported states and rollout progress; tell what else that changed."""
-        updates = [
-            (state.node_number, state.update)
-            for state in states
-            if state.update is not None and state.update.stage is not None
-        ]
         async with self._database.begin() as connection:
             await refuse_foreign(connection, gateway_name, [s.node_number for s in states])
             applied = await connection.execute(
@@ -258,29 +237,9 @@ class SqlNodeStore:
             gateways = await self._end_hand_over(
                 connection, gateway_name, [row.number for row in own if row.number in online]
             )
-            if not updates:
-                return AppliedStates(frozenset(), gateways)
-            rows = await connection.execute(
-                _PROGRESS,
-                {
-                    "now_ms": self._database.clock.now_ms(),
-                    "number": [number for number, _ in updates],
-                    "digest": [update.release_digest for _, update in updates],
-                    "stage": [update.stage.value if update.stage else "" for _, update in updates],
-                    "reason": [update.reason for _, update in updates],
-                },
-            )
-            moved = rows.all()
-            unsuccessful = {stage.value for stage in UNSUCCESSFUL}
-            numbers = [row.node_number for row in moved if row.stage in unsuccessful]
-            if numbers:
-                named = {"gateway_name": gateway_name}
-                revision = (await connection.execute(NEXT_REVISION, named)).scalar_one()
-                await connection.execute(
-                    _WITHDRAW, named | {"numbers": numbers, "revision": revision}
-                )
-                gateways |= {gateway_name}
-            return AppliedStates(frozenset(row.rollout_number for row in moved), gateways)
+            now_ms = self._database.clock.now_ms()
+            moved, told = await apply_progress(connection, states, now_ms)
+            return AppliedStates(moved, gateways | told)
 
     async def _end_hand_over(
         self, connection: AsyncConnection, gateway_name: str, numbers: Sequence[int]

@@ -82,21 +82,22 @@ class SqlReleaseStore:
     async def get(self, digest: bytes) -> Release | None:
         """Return a release by the digest of its envelope."""
         rows = await self._database.rows(_GET, {"digest": digest})
-        return _release(rows[0]) if rows else None
+        return release_of(rows[0]) if rows else None
 
     async def with_sequence(self, board_profile: str, sequence: int) -> Release | None:
         """Return the release of a kind of board that has a sequence number."""
         rows = await self._database.rows(
             _WITH_SEQUENCE, {"board_profile": board_profile, "sequence": sequence}
         )
-        return _release(rows[0]) if rows else None
+        return release_of(rows[0]) if rows else None
 
     async def releases(self) -> list[Release]:
         """Return the releases, newest first."""
-        return [_release(row) for row in await self._database.rows(_ALL)]
+        return [release_of(row) for row in await self._database.rows(_ALL)]
 
 
-def _release(row: Row[Any]) -> Release:
+def release_of(row: Row[Any]) -> Release:
+    """Read a release."""
     return Release(
         digest=bytes(row.digest),
         version=row.version,

@@ -1,110 +1,87 @@
-"""Rollouts and the nodes in them in PostgreSQL.
+"""Rollouts in PostgreSQL: made, read, paused, resumed, aborted, approved.
 
-Not the decisions (domain/rollout.py) nor the loop (services/rollouts.py).
+Not which nodes they take (rollout_plan.py) nor the steps of the loop (rollout_steps.py).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Row, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, TextClause, text
 
+from poleward_fleet.adapters.sql import rollout_plan
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.desired_releases import withdraw
+from poleward_fleet.adapters.sql.policy_json import policy_of, policy_to_json
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import ConflictError, InvalidError
 from poleward_fleet.domain.releases import Release
-from poleward_fleet.domain.rollout import (
-    Action,
-    AlreadyRuns,
-    Cancel,
-    Conclude,
-    NodeFact,
-    NodeStage,
-    Offer,
-    Rollout,
-    RolloutFacts,
-    RolloutNode,
-    RolloutState,
-    TimeOut,
-)
+from poleward_fleet.domain.rollout import NodeStage, RolloutState, WaveFact
+from poleward_fleet.domain.rollout_policy import Policy, Target
+from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
+from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
 _CREATE = text(
-    "INSERT INTO rollout (release_digest, area_code, concurrency, max_failures, state, "
-    "created_at_ms, created_by) VALUES (:digest, NULLIF(:area_code, ''), :concurrency, "
-    ":max_failures, 'running', :now_ms, :created_by) RETURNING number"
+    "INSERT INTO rollout (release_digest, area_code, labels, pole_codes, also_later, policy, "
+    "state, joined_at_ms, created_at_ms, created_by) VALUES (:digest, NULLIF(:area_code, ''), "
+    "CAST(:labels AS text[]), CAST(:pole_codes AS text[]), :also_later, CAST(:policy AS jsonb), "
+    ":state, :now_ms, :now_ms, :created_by) RETURNING number"
 )
-# Canaries prefer recently heard nodes, so the order of offering is by number only among equals.
-_FILL = text(
-    "INSERT INTO rollout_node (rollout_number, node_number, stage, since_ms) "
-    "SELECT :number, n.number, 'queued', :now_ms FROM node n JOIN pole p ON p.code = n.pole_code "
-    "WHERE n.life_state IN ('commissioned', 'in_service') AND n.gateway_name IS NOT NULL "
-    "AND n.board_profile = :board_profile "
-    "AND (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[])))"
+_ROLLOUTS = text(
+    "SELECT o.*, r.version, r.sequence FROM rollout o "
+    "JOIN release r ON r.digest = o.release_digest "
+    "WHERE CAST(:number AS bigint) IS NULL OR o.number = :number ORDER BY o.number DESC"
 )
-_CLASH = text(
-    "SELECT rn.rollout_number, rn.node_number FROM rollout_node rn JOIN rollout_node mine "
-    "ON mine.node_number = rn.node_number AND mine.rollout_number = :number "
-    "WHERE rn.rollout_number <> :number "
-    "AND rn.stage IN ('queued', 'offered', 'downloading', 'downloaded', 'trial') LIMIT 1"
+_WAVES = text(
+    "SELECT * FROM rollout_wave WHERE CAST(:number AS bigint) IS NULL OR rollout_number = :number "
+    "ORDER BY rollout_number, wave"
 )
-_ROLLOUTS = """
-SELECT o.*, r.version, r.sequence, c.stages, c.counts FROM rollout o
-JOIN release r ON r.digest = o.release_digest
-LEFT JOIN LATERAL (
-    SELECT array_agg(stage) AS stages, array_agg(n) AS counts FROM (
-        SELECT stage, count(*) AS n FROM rollout_node WHERE rollout_number = o.number GROUP BY stage
-    ) AS s
-) c ON true
-"""
-_ALL = text(_ROLLOUTS + "ORDER BY o.number DESC")
-_ONE = text(_ROLLOUTS + "WHERE o.number = :number")
+_TALLY = text(
+    "SELECT rollout_number, wave, stage, sum(nodes) AS nodes FROM rollout_tally "
+    "WHERE (CAST(:number AS bigint) IS NULL OR rollout_number = :number) AND nodes > 0 "
+    "GROUP BY rollout_number, wave, stage"
+)
+_TALLY_WITHIN = text(
+    "SELECT rn.rollout_number, rn.wave, rn.stage, count(*) AS nodes FROM rollout_node rn "
+    "JOIN node n ON n.number = rn.node_number JOIN pole p ON p.code = n.pole_code "
+    "WHERE (CAST(:number AS bigint) IS NULL OR rn.rollout_number = :number) "
+    "AND p.area_code = ANY (CAST(:areas AS text[])) GROUP BY 1, 2, 3"
+)
 _NODES = text(
-    "SELECT rn.*, coalesce(n.pole_code, '') AS pole_code FROM rollout_node rn "
-    "JOIN node n ON n.number = rn.node_number WHERE rn.rollout_number = :number "
-    "ORDER BY rn.node_number"
-)
-_UNFINISHED = text(
-    "SELECT number FROM rollout o WHERE state IN ('running', 'paused') OR EXISTS (SELECT FROM "
-    "rollout_node rn WHERE rn.rollout_number = o.number "
-    "AND rn.stage IN ('queued', 'offered', 'downloading', 'downloaded', 'trial')) ORDER BY number"
-)
-_LEASE = text(
-    "UPDATE rollout SET lease_owner = :owner, lease_until_ms = :until_ms WHERE number = :number "
-    "AND (lease_owner = :owner OR lease_until_ms < :now_ms)"
-)
-_HEAD = text("SELECT state, concurrency, max_failures FROM rollout WHERE number = :number")
-_FACTS = text(
-    "SELECT rn.node_number, rn.stage, rn.since_ms, n.release_sequence = r.sequence AS runs "
-    "FROM rollout_node rn JOIN rollout o ON o.number = rn.rollout_number "
-    "JOIN release r ON r.digest = o.release_digest JOIN node n ON n.number = rn.node_number "
-    "WHERE rn.rollout_number = :number ORDER BY n.link_state <> 'online', rn.node_number"
-)
-_MOVE = text(
-    "UPDATE rollout_node SET stage = :stage, reason = :reason, since_ms = :now_ms "
-    "WHERE rollout_number = :number AND node_number = ANY (CAST(:nodes AS integer[])) "
-    "AND stage = ANY (CAST(:from_stages AS text[])) RETURNING node_number"
-)
-_TOUCHED = text(
-    "SELECT DISTINCT gateway_name FROM desired_node "
-    "WHERE node_number = ANY (CAST(:nodes AS integer[])) AND NOT removed ORDER BY gateway_name"
-)
-_DESIRE = text(
-    "WITH g AS (UPDATE gateway SET desired_revision = desired_revision + 1 "
-    "WHERE name = ANY (CAST(:gateways AS text[])) RETURNING name, desired_revision) "
-    "UPDATE desired_node d SET release_digest = CASE WHEN :wanted THEN o.release_digest END, "
-    "revision = g.desired_revision FROM g, rollout o WHERE d.gateway_name = g.name "
-    "AND o.number = :number AND d.node_number = ANY (CAST(:nodes AS integer[])) AND NOT d.removed"
-)
-_CONCLUDE = text(
-    "UPDATE rollout SET state = :state, reason = :reason "
-    "WHERE number = :number AND state IN ('running', 'paused')"
+    """
+SELECT rn.*, n.pole_code FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
+CROSS JOIN LATERAL (
+    SELECT * FROM rollout_node WHERE rollout_number = :number AND stage = s.stage
+    ORDER BY since_ms DESC LIMIT :reach
+) rn JOIN node n ON n.number = rn.node_number LEFT JOIN pole p ON p.code = n.pole_code
+WHERE CAST(:areas AS text[]) IS NULL OR p.area_code = ANY (CAST(:areas AS text[]))
+ORDER BY s.turn, rn.since_ms DESC, rn.node_number OFFSET :skip LIMIT :many
+"""
 )
 _SET_STATE = text(
-    "UPDATE rollout SET state = :state WHERE number = :number "
+    "UPDATE rollout SET state = :state, reason = CAST(:reason AS jsonb) WHERE number = :number "
     "AND state = ANY (CAST(:expected AS text[]))"
 )
-_UNDER_WAY = ["offered", "downloading", "downloaded", "trial"]
+_APPROVE = text(
+    "UPDATE rollout SET state = 'running', approved_by = :person "
+    "WHERE number = :number AND state = 'proposed' AND created_by <> :person"
+)
+_APPROVE_WAVE = text(
+    "UPDATE rollout_wave SET approved_by = :person "
+    "WHERE rollout_number = :number AND wave = :wave AND approved_by = ''"
+)
+_ACCEPT = text(
+    "UPDATE rollout o SET state = 'running', reason = NULL, accepted_failures = ("
+    "SELECT coalesce(sum(nodes), 0) FROM rollout_tally WHERE rollout_number = o.number "
+    "AND stage IN ('failed', 'rejected', 'returned', 'timed_out')), accepted_wave = ("
+    "SELECT coalesce(max(wave), -1) FROM rollout_wave WHERE rollout_number = o.number "
+    "AND opened_at_ms IS NOT NULL) WHERE number = :number AND state = 'paused'"
+)
+
+_UNKNOWN_POLES = text(
+    "SELECT code FROM unnest(CAST(:codes AS text[])) AS wanted (code) WHERE NOT EXISTS ("
+    "SELECT FROM pole p WHERE p.code = wanted.code "
+    "AND (CAST(:areas AS text[]) IS NULL OR p.area_code = ANY (CAST(:areas AS text[])))) ORDER BY 1"
+)
 
 
 class SqlRolloutStore:
@@ -116,201 +93,191 @@ class SqlRolloutStore:
     async def create(
         self,
         release: Release,
+        target: Target,
+        policy: Policy,
         *,
-        allowed: AllowedAreas,
-        area_code: str,
-        concurrency: int,
-        max_failures: int,
+        areas: AllowedAreas,
+        may_supersede: bool,
         now_ms: int,
         audit: AuditEntry,
-    ) -> int:
-        """Create a rollout to the nodes that fit the release; return its number."""
+    ) -> tuple[int, list[str]]:
+        """Create a rollout; return its number and the gateways that have to be told."""
+        state = RolloutState.PROPOSED if policy.needs_approval else RolloutState.RUNNING
         async with self._database.begin() as connection:
             number = (
                 await connection.execute(
                     _CREATE,
                     {
                         "digest": release.digest,
-                        "area_code": area_code,
-                        "concurrency": concurrency,
-                        "max_failures": max_failures,
+                        "area_code": target.area_code,
+                        "labels": list(target.labels),
+                        "pole_codes": list(target.pole_codes),
+                        "also_later": target.also_later,
+                        "policy": policy_to_json(policy),
+                        "state": state.value,
                         "now_ms": now_ms,
                         "created_by": audit.actor,
                     },
                 )
             ).scalar_one()
-            nodes = await connection.execute(
-                _FILL,
-                {
-                    "number": number,
-                    "now_ms": now_ms,
-                    "board_profile": release.board_profile,
-                    "allowed": None if allowed is None else list(allowed),
-                },
+            parameters = rollout_plan.target_parameters(target, release, areas)
+            await rollout_plan.fill(connection, number, policy, release, parameters, now_ms)
+            offered = await rollout_plan.supersede(
+                connection, number, release, now_ms, allowed=may_supersede
             )
-            if nodes.rowcount == 0:
-                raise InvalidError(
-                    f"no node with board profile {release.board_profile} is in service there"
-                )
-            clash = (await connection.execute(_CLASH, {"number": number})).one_or_none()
-            if clash is not None:
-                raise ConflictError(
-                    f"node {clash.node_number} is in rollout {clash.rollout_number}, which is not "
-                    "over; wait for it or abort it"
-                )
+            told = await withdraw(connection, offered)
             await self._database.audit(connection, audit)
-            return int(number)
+            return int(number), sorted(told)
 
-    async def rollouts(self) -> list[Rollout]:
-        """Return the rollouts, newest first."""
-        return [_rollout(row) for row in await self._database.rows(_ALL)]
+    async def dry_run(
+        self, release: Release, target: Target, policy: Policy, *, areas: AllowedAreas
+    ) -> DryRun:
+        """Tell what a rollout would do."""
+        async with self._database.begin() as connection:
+            parameters = rollout_plan.target_parameters(target, release, areas)
+            return await rollout_plan.dry_run(connection, policy, release, parameters)
 
-    async def rollout(self, number: int) -> Rollout | None:
-        """Return one rollout."""
-        rows = await self._database.rows(_ONE, {"number": number})
-        return _rollout(rows[0]) if rows else None
+    async def unknown_poles(self, codes: Collection[str], areas: AllowedAreas) -> list[str]:
+        """Return those codes that no pole in the areas has."""
+        if not codes:
+            return []
+        named = {"codes": list(codes), "areas": None if areas is None else list(areas)}
+        return [row.code for row in await self._database.rows(_UNKNOWN_POLES, named)]
 
-    async def nodes(self, number: int) -> tuple[RolloutNode, ...]:
-        """Return the nodes of a rollout by number."""
-        rows = await self._database.rows(_NODES, {"number": number})
-        return tuple(
-            RolloutNode(
-                node_number=row.node_number,
-                pole_code=row.pole_code,
-                stage=NodeStage(row.stage),
-                reason=row.reason,
-                since_ms=row.since_ms,
-            )
+    async def rollouts(self, areas: AllowedAreas, number: int | None = None) -> list[Rollout]:
+        """Return the rollouts that concern the areas, newest first, counting only nodes there."""
+        parameters: dict[str, Any] = {"number": number}
+        async with self._database.begin() as connection:
+            rows = (await connection.execute(_ROLLOUTS, parameters)).all()
+            waves = (await connection.execute(_WAVES, parameters)).all()
+            if areas is None:
+                tally = (await connection.execute(_TALLY, parameters)).all()
+            else:
+                parameters["areas"] = list(areas)
+                tally = (await connection.execute(_TALLY_WITHIN, parameters)).all()
+        counts: dict[tuple[int, int], dict[NodeStage, int]] = {}
+        for count in tally:
+            key = (count.rollout_number, count.wave)
+            counts.setdefault(key, {})[NodeStage(count.stage)] = int(count.nodes)
+        concerned = {count.rollout_number for count in tally}
+        facts: dict[int, list[WaveFact]] = {}
+        for wave in waves:
+            found = counts.get((wave.rollout_number, wave.wave), {})
+            facts.setdefault(wave.rollout_number, []).append(wave_fact(wave, found))
+        return [
+            _rollout(row, facts.get(row.number, ()))
             for row in rows
-        )
+            if areas is None or row.number in concerned
+        ]
 
-    async def unfinished(self) -> list[int]:
-        """Return the rollouts that may need action: not over, or with nodes under way."""
-        return [row.number for row in await self._database.rows(_UNFINISHED)]
-
-    async def lease(self, number: int, owner: str, *, now_ms: int, until_ms: int) -> bool:
-        """Become or stay the owner of a rollout until a time; False when another one is."""
-        parameters = {"number": number, "owner": owner, "now_ms": now_ms, "until_ms": until_ms}
-        return await self._database.run(_LEASE, parameters) == 1
-
-    async def facts(self, number: int) -> RolloutFacts:
-        """Return what next_actions needs."""
-        async with self._database.begin() as connection:
-            head = (await connection.execute(_HEAD, {"number": number})).one()
-            rows = await connection.execute(_FACTS, {"number": number})
-            return RolloutFacts(
-                state=RolloutState(head.state),
-                concurrency=head.concurrency,
-                max_failures=head.max_failures,
-                nodes=tuple(
-                    NodeFact(row.node_number, NodeStage(row.stage), row.since_ms, row.runs)
-                    for row in rows
-                ),
-            )
-
-    async def carry_out(self, number: int, actions: Sequence[Action], now_ms: int) -> list[str]:
-        """Store decisions in one transaction; return the gateways that have to be told."""
-        told: set[str] = set()
-        async with self._database.begin() as connection:
-            for action in actions:
-                match action:
-                    case Offer(nodes):
-                        moved = await self._move(
-                            connection, number, nodes, ["queued"], "offered", "", now_ms
-                        )
-                        told |= await self._desire(connection, number, moved, wanted=True)
-                    case TimeOut(nodes):
-                        reason = "it did not get further in time"
-                        moved = await self._move(
-                            connection, number, nodes, _UNDER_WAY, "timed_out", reason, now_ms
-                        )
-                        told |= await self._desire(connection, number, moved, wanted=False)
-                    case AlreadyRuns(nodes):
-                        await self._move(
-                            connection,
-                            number,
-                            nodes,
-                            ["queued", *_UNDER_WAY],
-                            "confirmed",
-                            "",
-                            now_ms,
-                        )
-                    case Cancel(nodes):
-                        await self._move(
-                            connection, number, nodes, ["queued"], "cancelled", "", now_ms
-                        )
-                    case Conclude(state, reason):
-                        await connection.execute(
-                            _CONCLUDE, {"number": number, "state": state.value, "reason": reason}
-                        )
-        return sorted(told)
-
-    async def _move(
+    async def nodes(
         self,
-        connection: AsyncConnection,
         number: int,
-        nodes: Sequence[int],
-        from_stages: Sequence[str],
-        stage: str,
-        reason: str,
-        now_ms: int,
-    ) -> list[int]:
-        rows = await connection.execute(
-            _MOVE,
+        areas: AllowedAreas,
+        *,
+        stages: Sequence[NodeStage],
+        skip: int,
+        many: int,
+    ) -> list[RolloutNode]:
+        """Return nodes of a rollout in some stages: stage by stage, the latest move first."""
+        rows = await self._database.rows(
+            _NODES,
             {
                 "number": number,
-                "nodes": list(nodes),
-                "from_stages": list(from_stages),
-                "stage": stage,
-                "reason": reason,
-                "now_ms": now_ms,
+                "stages": [stage.value for stage in stages],
+                "areas": None if areas is None else list(areas),
+                # Nodes elsewhere are left out after the reach: look at all of them then.
+                "reach": skip + many if areas is None else None,
+                "skip": skip,
+                "many": many,
             },
         )
-        return list(rows.scalars().all())
-
-    async def _desire(
-        self, connection: AsyncConnection, number: int, nodes: Sequence[int], *, wanted: bool
-    ) -> set[str]:
-        touched = (await connection.execute(_TOUCHED, {"nodes": list(nodes)})).scalars().all()
-        if touched:
-            await connection.execute(
-                _DESIRE,
-                {
-                    "number": number,
-                    "nodes": list(nodes),
-                    "gateways": list(touched),
-                    "wanted": wanted,
-                },
+        return [
+            RolloutNode(
+                node_number=row.node_number,
+                pole_code=row.pole_code or "",
+                wave=row.wave,
+                stage=NodeStage(row.stage),
+                reason=Words.of_json(row.reason),
+                since_ms=row.since_ms,
+                attempts=row.attempts,
             )
-        return set(touched)
+            for row in rows
+        ]
 
     async def set_state(
-        self, number: int, *, expected: Collection[str], state: str, audit: AuditEntry
+        self,
+        number: int,
+        *,
+        expected: Collection[RolloutState],
+        state: RolloutState,
+        reason: Words,
+        audit: AuditEntry,
     ) -> bool:
         """Move a rollout from one of the expected states; False when it is in another."""
+        return await self._change(
+            _SET_STATE,
+            {
+                "number": number,
+                "expected": [known.value for known in expected],
+                "state": state.value,
+                "reason": reason.to_json(),
+            },
+            audit,
+        )
+
+    async def resume(self, number: int, audit: AuditEntry) -> bool:
+        """Let a paused rollout run and accept its failures so far; False when it is not paused."""
+        return await self._change(_ACCEPT, {"number": number}, audit)
+
+    async def approve(self, number: int, person: str, audit: AuditEntry) -> bool:
+        """Let a proposed rollout run; False when it is not proposed, or by this person."""
+        return await self._change(_APPROVE, {"number": number, "person": person}, audit)
+
+    async def approve_wave(self, number: int, wave: int, person: str, audit: AuditEntry) -> bool:
+        """Let the wave after this one begin; False when somebody else did."""
+        named = {"number": number, "wave": wave, "person": person}
+        return await self._change(_APPROVE_WAVE, named, audit)
+
+    async def _change(
+        self, statement: TextClause, parameters: Mapping[str, Any], audit: AuditEntry
+    ) -> bool:
         async with self._database.begin() as connection:
-            done = await connection.execute(
-                _SET_STATE, {"number": number, "expected": list(expected), "state": state}
-            )
-            if done.rowcount == 0:
+            if (await connection.execute(statement, parameters)).rowcount == 0:
                 return False
             await self._database.audit(connection, audit)
             return True
 
 
-def _rollout(row: Row[Any]) -> Rollout:
-    counts = zip(row.stages or (), row.counts or (), strict=True)
+def wave_fact(row: Row[Any], counts: Mapping[NodeStage, int]) -> WaveFact:
+    """Build what is known of a wave from its row and counts."""
+    return WaveFact(counts, row.opened_at_ms, row.reached_at_ms, bool(row.approved_by))
+
+
+def target_of(row: Row[Any]) -> Target:
+    """Read the target of a rollout."""
+    return Target(
+        area_code=row.area_code or "",
+        labels=tuple(row.labels),
+        pole_codes=tuple(row.pole_codes),
+        also_later=row.also_later,
+    )
+
+
+def _rollout(row: Row[Any], waves: Sequence[WaveFact]) -> Rollout:
     return Rollout(
         number=row.number,
         release_digest=bytes(row.release_digest),
         release_version=row.version,
         release_sequence=row.sequence,
-        area_code=row.area_code or "",
-        concurrency=row.concurrency,
-        max_failures=row.max_failures,
+        target=target_of(row),
+        policy=policy_of(row.policy),
         state=RolloutState(row.state),
-        reason=row.reason,
-        counts=tuple(sorted(((NodeStage(s), n) for s, n in counts), key=lambda c: c[0].value)),
+        reason=Words.of_json(row.reason),
+        waves=tuple(waves),
+        returns_rollout=row.returns_rollout or 0,
+        accepted_wave=row.accepted_wave,
         created_at_ms=row.created_at_ms,
         created_by=row.created_by,
+        approved_by=row.approved_by,
     )

@@ -28,7 +28,7 @@ from poleward_fleet.adapters.web.request_guard import (
     SecurityHeaders,
 )
 from poleward_fleet.adapters.web.rollout_pages import rollout_router
-from poleward_fleet.adapters.web.texts import translate
+from poleward_fleet.adapters.web.texts import say, translate
 from poleward_fleet.domain.errors import (
     ConflictError,
     FleetError,
@@ -135,6 +135,8 @@ def _add_error_pages(app: FastAPI, pages: Pages) -> None:
     async def fleet_error(request: Request, error: Exception) -> Response:
         code = next((code for kind, code in STATUS_CODES if isinstance(error, kind)), 500)
         detail = str(error)
+        if isinstance(error, FleetError) and error.words is not None:
+            detail = say(language_of(request), error.words)
         if isinstance(error, FormRefusedError):
             detail = translate(language_of(request), "error.form")
         response = answer(request, code, detail)

@@ -20,6 +20,7 @@ from poleward_fleet.adapters.web.texts import (
     Language,
     browser_texts,
     negotiate,
+    say,
     translate,
 )
 from poleward_fleet.domain.accounts import Permission, Principal
@@ -94,6 +95,7 @@ class Pages:
 
         context = {
             "t": t,
+            "say": lambda words: say(language, words),
             "t_or": lambda key, otherwise: t(key) if key in TEXTS else otherwise,
             "language": language.value,
             "other_language": (Language.EN if language is Language.ZH else Language.ZH).value,

@@ -1,22 +1,25 @@
-"""Releases and rollouts: lists, one rollout with its progress, starting and stopping.
+"""Releases and rollouts: lists, one rollout with its progress, the wizard, starting and stopping.
 
 Not the decisions of a rollout; domain/rollout.py makes them.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
 
 from poleward_fleet.adapters.web.pages import Pages
 from poleward_fleet.adapters.web.request_guard import Guard
+from poleward_fleet.adapters.web.rollout_form import WAVE_ROWS, read_rollout_form
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.domain.rollout import UNDER_WAY, UNSUCCESSFUL, NodeStage, Rollout, RolloutState
+from poleward_fleet.domain.rollout import OVER, NodeStage
+from poleward_fleet.domain.rollout_policy import OnFailure, Policy
+from poleward_fleet.domain.rollout_views import Rollout, WaitsFor
 
 # Of a large rollout the page lists the nodes that tell most and counts the rest.
 NODES_SHOWN = 200
-UNDECIDED = frozenset({RolloutState.RUNNING, RolloutState.PAUSED})
 # The bar reads from what is finished to what is still to come.
 BAR_ORDER = (
     NodeStage.CONFIRMED,
@@ -26,17 +29,12 @@ BAR_ORDER = (
     NodeStage.OFFERED,
     NodeStage.QUEUED,
     NodeStage.CANCELLED,
+    NodeStage.SUPERSEDED,
     NodeStage.TIMED_OUT,
     NodeStage.RETURNED,
     NodeStage.REJECTED,
     NodeStage.FAILED,
 )
-_LIST_ORDER = {
-    stage: position
-    for position, stage in enumerate(
-        (*sorted(UNSUCCESSFUL, key=lambda s: s.value), *sorted(UNDER_WAY, key=lambda s: s.value))
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +47,8 @@ class BarPart:
     width: float
 
 
-def progress_bar(rollout: Rollout) -> tuple[BarPart, ...]:
-    """Lay out a rollout's counts as one bar of width 1000."""
-    counts = dict(rollout.counts)
+def progress_bar(counts: Mapping[NodeStage, int]) -> tuple[BarPart, ...]:
+    """Lay out counts as one bar of width 1000."""
     total = sum(counts.values())
     parts: list[BarPart] = []
     start = 0.0
@@ -81,9 +78,9 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         return pages.render(
             request, "rollouts.html",
-            rows=[(rollout, progress_bar(rollout), dict(rollout.counts)) for rollout in rollouts],
+            rows=[(rollout, progress_bar(rollout.counts)) for rollout in rollouts],
             areas=areas, may_roll_out=principal.may(Permission.ROLL_OUT),
-            moving=any(rollout.state in UNDECIDED for rollout in rollouts),
+            moving=any(rollout.state not in OVER for rollout in rollouts),
         )  # fmt: skip
 
     @router.get("/rollouts/new")
@@ -95,40 +92,46 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             request, "rollout_new.html",
             releases=await services.releases.releases(principal),
             areas=await services.inventory.areas(principal), chosen=release,
+            wave_rows=range(WAVE_ROWS), policy=Policy(), on_failure=list(OnFailure),
         )  # fmt: skip
 
+    @router.post("/rollouts/try")
+    async def try_out(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+        asked = read_rollout_form(await request.form())
+        would = await services.rollouts.dry_run(
+            principal, asked.release_digest, asked.target, asked.policy
+        )
+        return pages.render(
+            request, "rollout_try.html", would=would, total=sum(would.wave_nodes), asked=asked
+        )
+
     @router.post("/rollouts/new")
-    async def create(
-        principal: Principal = Depends(guard),  # noqa: B008
-        release: str = Form(""),
-        area: str = Form(""),
-        concurrency: int = Form(50, ge=1, le=100_000),
-        max_failures: int = Form(3, ge=1, le=100_000),
-    ) -> Response:
-        try:
-            digest = bytes.fromhex(release)
-        except ValueError as error:
-            raise InvalidError("choose a release from the list") from error
+    async def create(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+        asked = read_rollout_form(await request.form())
         rollout = await services.rollouts.create(
-            principal, digest, area_code=area, concurrency=concurrency, max_failures=max_failures
+            principal,
+            asked.release_digest,
+            asked.target,
+            asked.policy,
+            may_supersede=asked.may_supersede,
         )
         return RedirectResponse(f"/rollouts/{rollout.number}", status_code=303)
 
     async def rollout_response(
         request: Request, principal: Principal, number: int, template: str
     ) -> Response:
-        rollout, nodes = await services.rollouts.rollout(principal, number)
+        rollout = await services.rollouts.rollout(principal, number)
+        nodes = await services.rollouts.nodes(principal, number, many=NODES_SHOWN)
         areas = {area.code: area for area in await services.inventory.areas(principal)}
-        listed = sorted(
-            nodes,
-            key=lambda node: (_LIST_ORDER.get(node.stage, 99), -node.since_ms, node.pole_code),
-        )
-        counts = dict(rollout.counts)
+        total = sum(rollout.counts.values())
         return pages.render(
             request, template,
-            rollout=rollout, counts=counts, total=sum(counts.values()), bar=progress_bar(rollout),
-            nodes=listed[:NODES_SHOWN], unlisted=max(0, len(listed) - NODES_SHOWN), areas=areas,
-            may_roll_out=principal.may(Permission.ROLL_OUT), moving=rollout.state in UNDECIDED,
+            rollout=rollout, counts=rollout.counts, total=total,
+            bar=progress_bar(rollout.counts),
+            wave_bars=[progress_bar(wave.counts) for wave in rollout.waves],
+            waits_for=rollout.waits_for(pages.now_ms()), WaitsFor=WaitsFor,
+            nodes=nodes, unlisted=max(0, total - len(nodes)), areas=areas,
+            may_roll_out=principal.may(Permission.ROLL_OUT), moving=rollout.state not in OVER,
         )  # fmt: skip
 
     @router.get("/rollouts/{number}")
@@ -139,18 +142,20 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         template = "rollout_progress.html" if part else "rollout.html"
         return await rollout_response(request, principal, number, template)
 
+    actions: dict[str, Callable[[Principal, int], Awaitable[Rollout]]] = {
+        "approve": services.rollouts.approve,
+        "pause": services.rollouts.pause,
+        "resume": services.rollouts.resume,
+        "abort": services.rollouts.abort,
+    }
+
     @router.post("/rollouts/{number}/{action}")
     async def act(
         request: Request, number: int, action: str, principal: Principal = Depends(guard)  # noqa: B008
     ) -> Response:  # fmt: skip
-        if action == "pause":
-            await services.rollouts.pause(principal, number)
-        elif action == "resume":
-            await services.rollouts.resume(principal, number)
-        elif action == "abort":
-            await services.rollouts.abort(principal, number)
-        else:
-            raise InvalidError("a rollout can be paused, resumed or aborted")
+        if action not in actions:
+            raise InvalidError("a rollout can be approved, paused, resumed or aborted")
+        await actions[action](principal, number)
         if request.headers.get("hx-request") == "true":
             return await rollout_response(request, principal, number, "rollout_progress.html")
         return RedirectResponse(f"/rollouts/{number}", status_code=303)

@@ -23,6 +23,7 @@ CREATE TABLE pole (
     longitude_deg double precision NOT NULL
         CONSTRAINT pole_longitude_range CHECK (longitude_deg BETWEEN -180 AND 180),
     equipment text[] NOT NULL,
+    labels text[] NOT NULL DEFAULT '{}',
     lamp_nominal_w integer NOT NULL CONSTRAINT pole_nominal_w_range
         CHECK (lamp_nominal_w BETWEEN 0 AND 10000)
 );

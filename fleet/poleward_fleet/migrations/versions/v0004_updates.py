@@ -1,6 +1,6 @@
 """Releases, their keys, and rollouts."""
 
-from poleward_fleet.migrations.statements import drop, execute
+from poleward_fleet.migrations.statements import drop, execute, execute_whole
 
 revision = "0004"
 down_revision = "0003"
@@ -40,37 +40,115 @@ CREATE TABLE rollout (
     number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT rollout_pkey PRIMARY KEY,
     release_digest bytea NOT NULL CONSTRAINT rollout_release_fkey REFERENCES release (digest),
     area_code text CONSTRAINT rollout_area_fkey REFERENCES area (code),
-    concurrency integer NOT NULL CONSTRAINT rollout_concurrency_positive CHECK (concurrency > 0),
-    max_failures integer NOT NULL CONSTRAINT rollout_failures_positive CHECK (max_failures > 0),
+    labels text[] NOT NULL DEFAULT '{}',
+    pole_codes text[] NOT NULL DEFAULT '{}',
+    also_later boolean NOT NULL DEFAULT false,
+    returns_rollout bigint CONSTRAINT rollout_returns_key UNIQUE
+        CONSTRAINT rollout_returns_fkey REFERENCES rollout (number),
+    policy jsonb NOT NULL,
     state text NOT NULL CONSTRAINT rollout_state_known
-        CHECK (state IN ('running', 'paused', 'stopped', 'aborted', 'finished')),
-    reason text NOT NULL DEFAULT '',
+        CHECK (state IN ('proposed', 'running', 'paused', 'stopped', 'aborted', 'finished')),
+    reason jsonb,
+    accepted_failures integer NOT NULL DEFAULT 0,
+    accepted_wave integer NOT NULL DEFAULT -1,
+    is_returning boolean NOT NULL DEFAULT false,
+    joined_at_ms bigint NOT NULL DEFAULT 0,
     created_at_ms bigint NOT NULL,
     created_by text NOT NULL,
+    approved_by text NOT NULL DEFAULT '',
     lease_owner text NOT NULL DEFAULT '',
     lease_until_ms bigint NOT NULL DEFAULT 0
 );
 
+CREATE TABLE rollout_wave (
+    rollout_number bigint NOT NULL CONSTRAINT rollout_wave_rollout_fkey REFERENCES rollout (number),
+    wave integer NOT NULL,
+    opened_at_ms bigint,
+    reached_at_ms bigint,
+    approved_by text NOT NULL DEFAULT '',
+    CONSTRAINT rollout_wave_pkey PRIMARY KEY (rollout_number, wave)
+);
+
+-- Without foreign keys: rows are made from rows of node and rollout, which are never deleted, and
+-- checking each of 100,000 took longer than writing them.
 CREATE TABLE rollout_node (
-    rollout_number bigint NOT NULL
-        CONSTRAINT rollout_node_rollout_fkey REFERENCES rollout (number),
-    node_number integer NOT NULL CONSTRAINT rollout_node_node_fkey REFERENCES node (number),
+    node_number integer NOT NULL,
+    rollout_number bigint NOT NULL,
+    gateway_name text NOT NULL,
+    wave integer NOT NULL,
+    position integer NOT NULL,
     stage text NOT NULL CONSTRAINT rollout_node_stage_known CHECK (stage IN (
         'queued', 'offered', 'downloading', 'downloaded', 'trial', 'confirmed', 'failed',
-        'rejected', 'returned', 'timed_out', 'cancelled')),
-    reason text NOT NULL DEFAULT '',
+        'rejected', 'returned', 'timed_out', 'cancelled', 'superseded')),
+    reason jsonb,
     since_ms bigint NOT NULL,
-    CONSTRAINT rollout_node_pkey PRIMARY KEY (rollout_number, node_number)
+    delay_ms bigint NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    offered_at_ms bigint NOT NULL DEFAULT 0,
+    boot integer NOT NULL DEFAULT 0,
+    CONSTRAINT rollout_node_pkey PRIMARY KEY (node_number, rollout_number)
 );
-CREATE INDEX rollout_node_node_idx ON rollout_node (node_number);
+CREATE INDEX rollout_node_stage_idx ON rollout_node (rollout_number, stage, since_ms);
+CREATE INDEX rollout_node_queue_idx ON rollout_node (rollout_number, gateway_name, wave, position)
+    WHERE stage = 'queued';
+
+CREATE TABLE rollout_tally (
+    rollout_number bigint NOT NULL,
+    wave integer NOT NULL,
+    gateway_name text NOT NULL,
+    stage text NOT NULL,
+    nodes integer NOT NULL,
+    CONSTRAINT rollout_tally_pkey PRIMARY KEY (rollout_number, wave, gateway_name, stage)
+) WITH (fillfactor = 50);
 """
+# Counts follow the nodes in the same statement, so that no reader ever counts 100,000 rows.
+_COUNTING = (
+    """
+CREATE FUNCTION count_rollout_nodes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO rollout_tally (rollout_number, wave, gateway_name, stage, nodes)
+    SELECT rollout_number, wave, gateway_name, stage, count(*) FROM added
+    GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (rollout_number, wave, gateway_name, stage)
+        DO UPDATE SET nodes = rollout_tally.nodes + excluded.nodes;
+    RETURN NULL;
+END $$
+""",
+    """
+CREATE FUNCTION recount_rollout_nodes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO rollout_tally (rollout_number, wave, gateway_name, stage, nodes)
+    SELECT rollout_number, wave, gateway_name, stage, sum(change) FROM (
+        SELECT rollout_number, wave, gateway_name, stage, 1 AS change FROM added
+        UNION ALL SELECT rollout_number, wave, gateway_name, stage, -1 FROM taken
+    ) AS changes
+    GROUP BY 1, 2, 3, 4 HAVING sum(change) <> 0 ORDER BY 1, 2, 3, 4
+    ON CONFLICT (rollout_number, wave, gateway_name, stage)
+        DO UPDATE SET nodes = rollout_tally.nodes + excluded.nodes;
+    RETURN NULL;
+END $$
+""",
+    """
+CREATE TRIGGER rollout_node_added AFTER INSERT ON rollout_node
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION count_rollout_nodes()
+""",
+    """
+CREATE TRIGGER rollout_node_moved AFTER UPDATE ON rollout_node
+    REFERENCING NEW TABLE AS added OLD TABLE AS taken
+    FOR EACH STATEMENT EXECUTE FUNCTION recount_rollout_nodes()
+""",
+)
 
 
 def upgrade() -> None:
     """Make the tables."""
     execute(_TABLES)
+    for statement in _COUNTING:
+        execute_whole(statement)
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("rollout_node rollout patch release release_key")
+    drop("rollout_tally rollout_node rollout_wave rollout patch release release_key")
+    execute("DROP FUNCTION count_rollout_nodes;\nDROP FUNCTION recount_rollout_nodes;\n")

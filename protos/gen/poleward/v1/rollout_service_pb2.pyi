@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,35 +19,267 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _RolloutFailurePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RolloutFailurePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RolloutFailurePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROLLOUT_FAILURE_POLICY_UNSPECIFIED: _RolloutFailurePolicy.ValueType  # 0
+    """Not set: cancel."""
+    ROLLOUT_FAILURE_POLICY_PAUSE: _RolloutFailurePolicy.ValueType  # 1
+    """It pauses; a person decides."""
+    ROLLOUT_FAILURE_POLICY_CANCEL: _RolloutFailurePolicy.ValueType  # 2
+    """It is over; updated nodes keep the release."""
+    ROLLOUT_FAILURE_POLICY_RETURN: _RolloutFailurePolicy.ValueType  # 3
+    """It is over; updated nodes get the release named for that."""
+
+class RolloutFailurePolicy(_RolloutFailurePolicy, metaclass=_RolloutFailurePolicyEnumTypeWrapper):
+    """RolloutFailurePolicy is what a rollout does when it stops by itself."""
+
+ROLLOUT_FAILURE_POLICY_UNSPECIFIED: RolloutFailurePolicy.ValueType  # 0
+"""Not set: cancel."""
+ROLLOUT_FAILURE_POLICY_PAUSE: RolloutFailurePolicy.ValueType  # 1
+"""It pauses; a person decides."""
+ROLLOUT_FAILURE_POLICY_CANCEL: RolloutFailurePolicy.ValueType  # 2
+"""It is over; updated nodes keep the release."""
+ROLLOUT_FAILURE_POLICY_RETURN: RolloutFailurePolicy.ValueType  # 3
+"""It is over; updated nodes get the release named for that."""
+Global___RolloutFailurePolicy: _TypeAlias = RolloutFailurePolicy  # noqa: Y015
+
+@_typing.final
+class RolloutTarget(_message.Message):
+    """RolloutTarget says which nodes a rollout is for; what is empty does not restrict."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AREA_CODE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    POLE_CODES_FIELD_NUMBER: _builtins.int
+    ALSO_LATER_FIELD_NUMBER: _builtins.int
+    area_code: _builtins.str
+    """Nodes in this area and those below."""
+    also_later: _builtins.bool
+    """Nodes that match later join the last wave."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes in poles that carry all of these labels."""
+
+    @_builtins.property
+    def pole_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes in these poles."""
+
+    def __init__(
+        self,
+        *,
+        area_code: _builtins.str = ...,
+        labels: _abc.Iterable[_builtins.str] | None = ...,
+        pole_codes: _abc.Iterable[_builtins.str] | None = ...,
+        also_later: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_later", b"also_later", "area_code", b"area_code", "labels", b"labels", "pole_codes", b"pole_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutTarget: _TypeAlias = RolloutTarget  # noqa: Y015
+
+@_typing.final
+class RolloutWave(_message.Message):
+    """RolloutWave is a part of the nodes and what has to hold before the next part begins."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    SUCCESS_PERCENT_FIELD_NUMBER: _builtins.int
+    WAIT_S_FIELD_NUMBER: _builtins.int
+    NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
+    nodes: _builtins.int
+    """How many nodes; 0 when percent says it."""
+    percent: _builtins.int
+    """Share of all nodes in percent; 0 as well for all that are left. Only the last wave is that."""
+    success_percent: _builtins.int
+    """Share of this wave's nodes, in percent, that has to confirm before the next wave; 100 when not set."""
+    wait_s: _builtins.int
+    """Seconds from then on in which nodes are watched before the next wave."""
+    needs_approval: _builtins.bool
+    """After that a person has to let the next wave begin."""
+    def __init__(
+        self,
+        *,
+        nodes: _builtins.int = ...,
+        percent: _builtins.int = ...,
+        success_percent: _builtins.int | None = ...,
+        wait_s: _builtins.int = ...,
+        needs_approval: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_success_percent", b"_success_percent", "success_percent", b"success_percent"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_success_percent", b"_success_percent", "needs_approval", b"needs_approval", "nodes", b"nodes", "percent", b"percent", "success_percent", b"success_percent", "wait_s", b"wait_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__success_percent: _TypeAlias = _typing.Literal["success_percent"]  # noqa: Y015
+    _WhichOneofArgType__success_percent: _TypeAlias = _typing.Literal["_success_percent", b"_success_percent"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__success_percent) -> _WhichOneofReturnType__success_percent | None: ...
+
+Global___RolloutWave: _TypeAlias = RolloutWave  # noqa: Y015
+
+@_typing.final
+class RolloutWindow(_message.Message):
+    """RolloutWindow is a time of the week in which nodes may be offered the release, local time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    """Minute of the day at which it begins."""
+    end_minute: _builtins.int
+    """Minute of the day at which it ends; at or before the start it is on the next day."""
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days on which it begins, 0 for Monday."""
+
+    def __init__(
+        self,
+        *,
+        weekdays: _abc.Iterable[_builtins.int] | None = ...,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_minute", b"end_minute", "start_minute", b"start_minute", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutWindow: _TypeAlias = RolloutWindow  # noqa: Y015
+
+@_typing.final
+class RolloutPolicy(_message.Message):
+    """RolloutPolicy says how a rollout goes; what is 0 or empty takes the fleet's default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAVES_FIELD_NUMBER: _builtins.int
+    CONCURRENCY_FIELD_NUMBER: _builtins.int
+    GATEWAY_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    JITTER_S_FIELD_NUMBER: _builtins.int
+    MAX_FAILURES_FIELD_NUMBER: _builtins.int
+    MAX_FAILURE_PERCENT_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    RETRY_S_FIELD_NUMBER: _builtins.int
+    ON_FAILURE_FIELD_NUMBER: _builtins.int
+    RETURN_DIGEST_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    NEEDS_APPROVAL_FIELD_NUMBER: _builtins.int
+    OFFERED_S_FIELD_NUMBER: _builtins.int
+    DOWNLOADING_S_FIELD_NUMBER: _builtins.int
+    DOWNLOADED_S_FIELD_NUMBER: _builtins.int
+    TRIAL_S_FIELD_NUMBER: _builtins.int
+    concurrency: _builtins.int
+    """Nodes under way at once; 50."""
+    gateway_concurrency: _builtins.int
+    """Nodes under way at once behind one gateway; 20."""
+    jitter_s: _builtins.int
+    """Seconds over which the offers of a wave are spread."""
+    max_failures: _builtins.int
+    """Unsuccessful nodes at which it stops; 3."""
+    max_failure_percent: _builtins.int
+    """Share of a wave's nodes, in percent, unsuccessful, at which it stops; 100."""
+    max_attempts: _builtins.int
+    """How often a node whose update failed on the way is asked; 2."""
+    retry_s: _builtins.int
+    """Seconds before the second attempt, twice as many before each further one; 60."""
+    on_failure: Global___RolloutFailurePolicy.ValueType
+    """What happens when it stops by itself."""
+    return_digest: _builtins.bytes
+    """SHA-256 of the envelope of the release that updated nodes get then, 32 bytes."""
+    time_zone: _builtins.str
+    """IANA time zone of the windows, e.g. "Asia/Shanghai"; UTC."""
+    needs_approval: _builtins.bool
+    """It begins only when a second person approved it."""
+    offered_s: _builtins.int
+    """Seconds after which a node in this stage counts as silent; 1800."""
+    downloading_s: _builtins.int
+    """The same while it downloads; 1800."""
+    downloaded_s: _builtins.int
+    """The same from the download to the restart; 600."""
+    trial_s: _builtins.int
+    """The same on trial; 600."""
+    @_builtins.property
+    def waves(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutWave]:
+        """Waves in order; none for a single one with all nodes."""
+
+    @_builtins.property
+    def windows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutWindow]:
+        """Nothing is offered outside of these; none for always."""
+
+    def __init__(
+        self,
+        *,
+        waves: _abc.Iterable[Global___RolloutWave] | None = ...,
+        concurrency: _builtins.int = ...,
+        gateway_concurrency: _builtins.int = ...,
+        jitter_s: _builtins.int = ...,
+        max_failures: _builtins.int = ...,
+        max_failure_percent: _builtins.int = ...,
+        max_attempts: _builtins.int = ...,
+        retry_s: _builtins.int = ...,
+        on_failure: Global___RolloutFailurePolicy.ValueType = ...,
+        return_digest: _builtins.bytes = ...,
+        windows: _abc.Iterable[Global___RolloutWindow] | None = ...,
+        time_zone: _builtins.str = ...,
+        needs_approval: _builtins.bool = ...,
+        offered_s: _builtins.int = ...,
+        downloading_s: _builtins.int = ...,
+        downloaded_s: _builtins.int = ...,
+        trial_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["concurrency", b"concurrency", "downloaded_s", b"downloaded_s", "downloading_s", b"downloading_s", "gateway_concurrency", b"gateway_concurrency", "jitter_s", b"jitter_s", "max_attempts", b"max_attempts", "max_failure_percent", b"max_failure_percent", "max_failures", b"max_failures", "needs_approval", b"needs_approval", "offered_s", b"offered_s", "on_failure", b"on_failure", "retry_s", b"retry_s", "return_digest", b"return_digest", "time_zone", b"time_zone", "trial_s", b"trial_s", "waves", b"waves", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutPolicy: _TypeAlias = RolloutPolicy  # noqa: Y015
+
 @_typing.final
 class CreateRolloutRequest(_message.Message):
-    """CreateRolloutRequest says what goes where."""
+    """CreateRolloutRequest says what goes where and how."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
-    AREA_CODE_FIELD_NUMBER: _builtins.int
-    CONCURRENCY_FIELD_NUMBER: _builtins.int
-    MAX_FAILURES_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    SUPERSEDE_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.bytes
     """SHA-256 of the release envelope, 32 bytes."""
-    area_code: _builtins.str
-    """Only this area and those below; empty for all."""
-    concurrency: _builtins.int
-    """Nodes that may be under way at once; 0 for 50."""
-    max_failures: _builtins.int
-    """Failed, rejected or returned nodes at which it stops by itself; 0 for 3."""
+    supersede: _builtins.bool
+    """Nodes that wait in a rollout of an older release leave that one."""
+    @_builtins.property
+    def target(self) -> Global___RolloutTarget:
+        """Which nodes."""
+
+    @_builtins.property
+    def policy(self) -> Global___RolloutPolicy:
+        """How."""
+
     def __init__(
         self,
         *,
         release_digest: _builtins.bytes = ...,
-        area_code: _builtins.str = ...,
-        concurrency: _builtins.int = ...,
-        max_failures: _builtins.int = ...,
+        target: Global___RolloutTarget | None = ...,
+        policy: Global___RolloutPolicy | None = ...,
+        supersede: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area_code", b"area_code", "concurrency", b"concurrency", "max_failures", b"max_failures", "release_digest", b"release_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "release_digest", b"release_digest", "supersede", b"supersede", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -77,6 +310,126 @@ class CreateRolloutResponse(_message.Message):
 Global___CreateRolloutResponse: _TypeAlias = CreateRolloutResponse  # noqa: Y015
 
 @_typing.final
+class TryRolloutRequest(_message.Message):
+    """TryRolloutRequest says what would go where and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    release_digest: _builtins.bytes
+    """SHA-256 of the release envelope, 32 bytes."""
+    @_builtins.property
+    def target(self) -> Global___RolloutTarget:
+        """Which nodes."""
+
+    @_builtins.property
+    def policy(self) -> Global___RolloutPolicy:
+        """How."""
+
+    def __init__(
+        self,
+        *,
+        release_digest: _builtins.bytes = ...,
+        target: Global___RolloutTarget | None = ...,
+        policy: Global___RolloutPolicy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "release_digest", b"release_digest", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryRolloutRequest: _TypeAlias = TryRolloutRequest  # noqa: Y015
+
+@_typing.final
+class RolloutLinkLoad(_message.Message):
+    """RolloutLinkLoad is what a rollout costs one gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    UPLINK_BYTES_FIELD_NUMBER: _builtins.int
+    DOWNLINK_BYTES_FIELD_NUMBER: _builtins.int
+    gateway_name: _builtins.str
+    """Name of the gateway."""
+    nodes: _builtins.int
+    """Nodes behind it."""
+    uplink_bytes: _builtins.int
+    """Bytes from the fleet to the gateway, once."""
+    downlink_bytes: _builtins.int
+    """Bytes from the gateway to its nodes, without repetitions."""
+    def __init__(
+        self,
+        *,
+        gateway_name: _builtins.str = ...,
+        nodes: _builtins.int = ...,
+        uplink_bytes: _builtins.int = ...,
+        downlink_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["downlink_bytes", b"downlink_bytes", "gateway_name", b"gateway_name", "nodes", b"nodes", "uplink_bytes", b"uplink_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutLinkLoad: _TypeAlias = RolloutLinkLoad  # noqa: Y015
+
+@_typing.final
+class TryRolloutResponse(_message.Message):
+    """TryRolloutResponse tells what the rollout would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAVE_NODES_FIELD_NUMBER: _builtins.int
+    RUN_ALREADY_FIELD_NUMBER: _builtins.int
+    RUN_NEWER_FIELD_NUMBER: _builtins.int
+    TAKEN_FIELD_NUMBER: _builtins.int
+    CANARIES_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    run_already: _builtins.int
+    """Nodes that run the release already; they count as confirmed."""
+    run_newer: _builtins.int
+    """Nodes that run a newer release; they are left out."""
+    taken: _builtins.int
+    """Nodes in another rollout that is not over."""
+    duration_s: _builtins.int
+    """Estimate for nodes that all answer, in seconds, without waiting for windows or people."""
+    @_builtins.property
+    def wave_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Nodes of each wave."""
+
+    @_builtins.property
+    def canaries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of poles in the first wave, at most 50."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutLinkLoad]:
+        """By gateway name."""
+
+    def __init__(
+        self,
+        *,
+        wave_nodes: _abc.Iterable[_builtins.int] | None = ...,
+        run_already: _builtins.int = ...,
+        run_newer: _builtins.int = ...,
+        taken: _builtins.int = ...,
+        canaries: _abc.Iterable[_builtins.str] | None = ...,
+        links: _abc.Iterable[Global___RolloutLinkLoad] | None = ...,
+        duration_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["canaries", b"canaries", "duration_s", b"duration_s", "links", b"links", "run_already", b"run_already", "run_newer", b"run_newer", "taken", b"taken", "wave_nodes", b"wave_nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TryRolloutResponse: _TypeAlias = TryRolloutResponse  # noqa: Y015
+
+@_typing.final
 class RolloutNode(_message.Message):
     """RolloutNode is one node's progress."""
 
@@ -87,16 +440,22 @@ class RolloutNode(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
+    WAVE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
     pole_code: _builtins.str
     """Pole."""
     state: _builtins.str
-    """queued, offered, downloading, downloaded, trial, confirmed, failed, rejected, returned, timed_out, cancelled."""
+    """queued, offered, downloading, downloaded, trial, confirmed, failed, rejected, returned, timed_out, cancelled, superseded."""
     reason: _builtins.str
     """Why, for people."""
     since_ms: _builtins.int
     """Since when, Unix milliseconds."""
+    wave: _builtins.int
+    """Wave, from 1."""
+    attempts: _builtins.int
+    """How often it was offered the release."""
     def __init__(
         self,
         *,
@@ -105,14 +464,68 @@ class RolloutNode(_message.Message):
         state: _builtins.str = ...,
         reason: _builtins.str = ...,
         since_ms: _builtins.int = ...,
+        wave: _builtins.int = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_number", b"node_number", "pole_code", b"pole_code", "reason", b"reason", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "node_number", b"node_number", "pole_code", b"pole_code", "reason", b"reason", "since_ms", b"since_ms", "state", b"state", "wave", b"wave"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RolloutNode: _TypeAlias = RolloutNode  # noqa: Y015
+
+@_typing.final
+class RolloutWaveProgress(_message.Message):
+    """RolloutWaveProgress is where one wave stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    OPENED_AT_MS_FIELD_NUMBER: _builtins.int
+    REACHED_AT_MS_FIELD_NUMBER: _builtins.int
+    opened_at_ms: _builtins.int
+    """When it began, Unix milliseconds; 0 before."""
+    reached_at_ms: _builtins.int
+    """When enough of its nodes had confirmed, if a waiting time follows, Unix milliseconds; 0 before."""
+    @_builtins.property
+    def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Number of nodes by state."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        opened_at_ms: _builtins.int = ...,
+        reached_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "opened_at_ms", b"opened_at_ms", "reached_at_ms", b"reached_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RolloutWaveProgress: _TypeAlias = RolloutWaveProgress  # noqa: Y015
 
 @_typing.final
 class Rollout(_message.Message):
@@ -147,6 +560,13 @@ class Rollout(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
+    WAVES_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    RETURNS_ROLLOUT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number."""
     release_digest: _builtins.bytes
@@ -154,14 +574,34 @@ class Rollout(_message.Message):
     release_version: _builtins.str
     """Version of the release."""
     state: _builtins.str
-    """running, paused, stopped, aborted, finished."""
+    """proposed, running, paused, stopped, aborted, finished."""
     reason: _builtins.str
-    """Why it stopped, for people."""
+    """Why, for people."""
     created_at_ms: _builtins.int
     """When it was created, Unix milliseconds."""
+    created_by: _builtins.str
+    """Who created it."""
+    approved_by: _builtins.str
+    """Who let it begin; empty when nobody had to."""
+    waits_for: _builtins.str
+    """nothing, second_person, resume, window, nodes, time, approval, late_nodes."""
+    returns_rollout: _builtins.int
+    """Number of the rollout whose updated nodes it returns; 0 for none."""
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Number of nodes by state."""
+
+    @_builtins.property
+    def waves(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutWaveProgress]:
+        """Its waves."""
+
+    @_builtins.property
+    def target(self) -> Global___RolloutTarget:
+        """Which nodes it is for."""
+
+    @_builtins.property
+    def policy(self) -> Global___RolloutPolicy:
+        """How it goes."""
 
     def __init__(
         self,
@@ -173,10 +613,17 @@ class Rollout(_message.Message):
         reason: _builtins.str = ...,
         counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         created_at_ms: _builtins.int = ...,
+        created_by: _builtins.str = ...,
+        approved_by: _builtins.str = ...,
+        waits_for: _builtins.str = ...,
+        waves: _abc.Iterable[Global___RolloutWaveProgress] | None = ...,
+        target: Global___RolloutTarget | None = ...,
+        policy: Global___RolloutPolicy | None = ...,
+        returns_rollout: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at_ms", b"created_at_ms", "number", b"number", "reason", b"reason", "release_digest", b"release_digest", "release_version", b"release_version", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "counts", b"counts", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "number", b"number", "policy", b"policy", "reason", b"reason", "release_digest", b"release_digest", "release_version", b"release_version", "returns_rollout", b"returns_rollout", "state", b"state", "target", b"target", "waits_for", b"waits_for", "waves", b"waves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,7 +665,7 @@ class GetRolloutResponse(_message.Message):
 
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutNode]:
-        """Its nodes."""
+        """At most 1,000 of its nodes, failures first."""
 
     def __init__(
         self,
@@ -274,6 +721,112 @@ class ListRolloutsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRolloutsResponse: _TypeAlias = ListRolloutsResponse  # noqa: Y015
+
+@_typing.final
+class ListRolloutNodesRequest(_message.Message):
+    """ListRolloutNodesRequest names a page of a rollout's nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number of the rollout."""
+    page_token: _builtins.str
+    """Token of the page; empty for the first."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only nodes in these states; none for all."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        states: _abc.Iterable[_builtins.str] | None = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutNodesRequest: _TypeAlias = ListRolloutNodesRequest  # noqa: Y015
+
+@_typing.final
+class ListRolloutNodesResponse(_message.Message):
+    """ListRolloutNodesResponse carries a page."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty when this is the last."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RolloutNode]:
+        """The nodes."""
+
+    def __init__(
+        self,
+        *,
+        nodes: _abc.Iterable[Global___RolloutNode] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "nodes", b"nodes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRolloutNodesResponse: _TypeAlias = ListRolloutNodesResponse  # noqa: Y015
+
+@_typing.final
+class ApproveRolloutRequest(_message.Message):
+    """ApproveRolloutRequest names a rollout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Number."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveRolloutRequest: _TypeAlias = ApproveRolloutRequest  # noqa: Y015
+
+@_typing.final
+class ApproveRolloutResponse(_message.Message):
+    """ApproveRolloutResponse carries the rollout."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rollout(self) -> Global___Rollout:
+        """The rollout."""
+
+    def __init__(
+        self,
+        *,
+        rollout: Global___Rollout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rollout", b"rollout"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveRolloutResponse: _TypeAlias = ApproveRolloutResponse  # noqa: Y015
 
 @_typing.final
 class PauseRolloutRequest(_message.Message):

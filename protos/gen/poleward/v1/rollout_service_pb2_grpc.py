@@ -40,6 +40,11 @@ class RolloutServiceStub:
                 request_serializer=poleward_dot_v1_dot_rollout__service__pb2.CreateRolloutRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.CreateRolloutResponse.FromString,
                 _registered_method=True)
+        self.TryRollout = channel.unary_unary(
+                '/poleward.v1.RolloutService/TryRollout',
+                request_serializer=poleward_dot_v1_dot_rollout__service__pb2.TryRolloutRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.TryRolloutResponse.FromString,
+                _registered_method=True)
         self.GetRollout = channel.unary_unary(
                 '/poleward.v1.RolloutService/GetRollout',
                 request_serializer=poleward_dot_v1_dot_rollout__service__pb2.GetRolloutRequest.SerializeToString,
@@ -49,6 +54,16 @@ class RolloutServiceStub:
                 '/poleward.v1.RolloutService/ListRollouts',
                 request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsResponse.FromString,
+                _registered_method=True)
+        self.ListRolloutNodes = channel.unary_unary(
+                '/poleward.v1.RolloutService/ListRolloutNodes',
+                request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.FromString,
+                _registered_method=True)
+        self.ApproveRollout = channel.unary_unary(
+                '/poleward.v1.RolloutService/ApproveRollout',
+                request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutResponse.FromString,
                 _registered_method=True)
         self.PauseRollout = channel.unary_unary(
                 '/poleward.v1.RolloutService/PauseRollout',
@@ -72,14 +87,21 @@ class RolloutServiceServicer:
     """
 
     def CreateRollout(self, request, context):
-        """CreateRollout starts a rollout.
+        """CreateRollout creates a rollout; unless it needs an approval, it begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TryRollout(self, request, context):
+        """TryRollout tells what a rollout would do and stores nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetRollout(self, request, context):
-        """GetRollout returns one rollout with its counts.
+        """GetRollout returns one rollout with its counts and the nodes that tell most.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -87,6 +109,20 @@ class RolloutServiceServicer:
 
     def ListRollouts(self, request, context):
         """ListRollouts lists rollouts, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRolloutNodes(self, request, context):
+        """ListRolloutNodes lists the nodes of a rollout, failures first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveRollout(self, request, context):
+        """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,7 +136,7 @@ class RolloutServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeRollout(self, request, context):
-        """ResumeRollout goes on with a paused rollout.
+        """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,6 +157,11 @@ def add_RolloutServiceServicer_to_server(servicer, server):
                     request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.CreateRolloutRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_rollout__service__pb2.CreateRolloutResponse.SerializeToString,
             ),
+            'TryRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.TryRollout,
+                    request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.TryRolloutRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_rollout__service__pb2.TryRolloutResponse.SerializeToString,
+            ),
             'GetRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRollout,
                     request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.GetRolloutRequest.FromString,
@@ -130,6 +171,16 @@ def add_RolloutServiceServicer_to_server(servicer, server):
                     servicer.ListRollouts,
                     request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsResponse.SerializeToString,
+            ),
+            'ListRolloutNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRolloutNodes,
+                    request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.SerializeToString,
+            ),
+            'ApproveRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveRollout,
+                    request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutResponse.SerializeToString,
             ),
             'PauseRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.PauseRollout,
@@ -186,6 +237,33 @@ class RolloutService:
             _registered_method=True)
 
     @staticmethod
+    def TryRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.RolloutService/TryRollout',
+            poleward_dot_v1_dot_rollout__service__pb2.TryRolloutRequest.SerializeToString,
+            poleward_dot_v1_dot_rollout__service__pb2.TryRolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetRollout(request,
             target,
             options=(),
@@ -229,6 +307,60 @@ class RolloutService:
             '/poleward.v1.RolloutService/ListRollouts',
             poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsRequest.SerializeToString,
             poleward_dot_v1_dot_rollout__service__pb2.ListRolloutsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRolloutNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.RolloutService/ListRolloutNodes',
+            poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.SerializeToString,
+            poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.RolloutService/ApproveRollout',
+            poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutRequest.SerializeToString,
+            poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,15 +34,21 @@ class RolloutServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RolloutServiceAsyncStub: ...
     CreateRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.CreateRolloutRequest, _rollout_service_pb2.CreateRolloutResponse]
-    """CreateRollout starts a rollout."""
+    """CreateRollout creates a rollout; unless it needs an approval, it begins."""
+    TryRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.TryRolloutRequest, _rollout_service_pb2.TryRolloutResponse]
+    """TryRollout tells what a rollout would do and stores nothing."""
     GetRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.GetRolloutRequest, _rollout_service_pb2.GetRolloutResponse]
-    """GetRollout returns one rollout with its counts."""
+    """GetRollout returns one rollout with its counts and the nodes that tell most."""
     ListRollouts: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutsRequest, _rollout_service_pb2.ListRolloutsResponse]
     """ListRollouts lists rollouts, newest first."""
+    ListRolloutNodes: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutNodesRequest, _rollout_service_pb2.ListRolloutNodesResponse]
+    """ListRolloutNodes lists the nodes of a rollout, failures first."""
+    ApproveRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ApproveRolloutRequest, _rollout_service_pb2.ApproveRolloutResponse]
+    """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person."""
     PauseRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.PauseRolloutRequest, _rollout_service_pb2.PauseRolloutResponse]
     """PauseRollout stops offering the release to further nodes."""
     ResumeRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ResumeRolloutRequest, _rollout_service_pb2.ResumeRolloutResponse]
-    """ResumeRollout goes on with a paused rollout."""
+    """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again."""
     AbortRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.AbortRolloutRequest, _rollout_service_pb2.AbortRolloutResponse]
     """AbortRollout ends a rollout; nodes that run the release keep it."""
 
@@ -52,15 +58,21 @@ class RolloutServiceAsyncStub(RolloutServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.CreateRolloutRequest, _rollout_service_pb2.CreateRolloutResponse]  # type: ignore[assignment]
-    """CreateRollout starts a rollout."""
+    """CreateRollout creates a rollout; unless it needs an approval, it begins."""
+    TryRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.TryRolloutRequest, _rollout_service_pb2.TryRolloutResponse]  # type: ignore[assignment]
+    """TryRollout tells what a rollout would do and stores nothing."""
     GetRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.GetRolloutRequest, _rollout_service_pb2.GetRolloutResponse]  # type: ignore[assignment]
-    """GetRollout returns one rollout with its counts."""
+    """GetRollout returns one rollout with its counts and the nodes that tell most."""
     ListRollouts: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutsRequest, _rollout_service_pb2.ListRolloutsResponse]  # type: ignore[assignment]
     """ListRollouts lists rollouts, newest first."""
+    ListRolloutNodes: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutNodesRequest, _rollout_service_pb2.ListRolloutNodesResponse]  # type: ignore[assignment]
+    """ListRolloutNodes lists the nodes of a rollout, failures first."""
+    ApproveRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ApproveRolloutRequest, _rollout_service_pb2.ApproveRolloutResponse]  # type: ignore[assignment]
+    """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person."""
     PauseRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.PauseRolloutRequest, _rollout_service_pb2.PauseRolloutResponse]  # type: ignore[assignment]
     """PauseRollout stops offering the release to further nodes."""
     ResumeRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ResumeRolloutRequest, _rollout_service_pb2.ResumeRolloutResponse]  # type: ignore[assignment]
-    """ResumeRollout goes on with a paused rollout."""
+    """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again."""
     AbortRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.AbortRolloutRequest, _rollout_service_pb2.AbortRolloutResponse]  # type: ignore[assignment]
     """AbortRollout ends a rollout; nodes that run the release keep it."""
 
@@ -73,7 +85,15 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_service_pb2.CreateRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.CreateRolloutResponse, _abc.Awaitable[_rollout_service_pb2.CreateRolloutResponse]]:
-        """CreateRollout starts a rollout."""
+        """CreateRollout creates a rollout; unless it needs an approval, it begins."""
+
+    @_abc_1.abstractmethod
+    def TryRollout(
+        self,
+        request: _rollout_service_pb2.TryRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rollout_service_pb2.TryRolloutResponse, _abc.Awaitable[_rollout_service_pb2.TryRolloutResponse]]:
+        """TryRollout tells what a rollout would do and stores nothing."""
 
     @_abc_1.abstractmethod
     def GetRollout(
@@ -81,7 +101,7 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_service_pb2.GetRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.GetRolloutResponse, _abc.Awaitable[_rollout_service_pb2.GetRolloutResponse]]:
-        """GetRollout returns one rollout with its counts."""
+        """GetRollout returns one rollout with its counts and the nodes that tell most."""
 
     @_abc_1.abstractmethod
     def ListRollouts(
@@ -90,6 +110,22 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.ListRolloutsResponse, _abc.Awaitable[_rollout_service_pb2.ListRolloutsResponse]]:
         """ListRollouts lists rollouts, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListRolloutNodes(
+        self,
+        request: _rollout_service_pb2.ListRolloutNodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rollout_service_pb2.ListRolloutNodesResponse, _abc.Awaitable[_rollout_service_pb2.ListRolloutNodesResponse]]:
+        """ListRolloutNodes lists the nodes of a rollout, failures first."""
+
+    @_abc_1.abstractmethod
+    def ApproveRollout(
+        self,
+        request: _rollout_service_pb2.ApproveRolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rollout_service_pb2.ApproveRolloutResponse, _abc.Awaitable[_rollout_service_pb2.ApproveRolloutResponse]]:
+        """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person."""
 
     @_abc_1.abstractmethod
     def PauseRollout(
@@ -105,7 +141,7 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_service_pb2.ResumeRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.ResumeRolloutResponse, _abc.Awaitable[_rollout_service_pb2.ResumeRolloutResponse]]:
-        """ResumeRollout goes on with a paused rollout."""
+        """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again."""
 
     @_abc_1.abstractmethod
     def AbortRollout(

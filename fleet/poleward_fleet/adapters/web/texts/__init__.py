@@ -13,8 +13,11 @@ from poleward_fleet.adapters.web.texts import (
     gateways,
     lighting,
     poles,
+    rollout_wizard,
+    rollout_words,
     updates,
 )
+from poleward_fleet.domain.words import Words
 
 
 class Language(Enum):
@@ -33,6 +36,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     **city_map.TEXTS,
     **lighting.TEXTS,
     **poles.TEXTS,
+    **rollout_wizard.TEXTS,
+    **rollout_words.TEXTS,
     **updates.TEXTS,
 }
 
@@ -46,6 +51,17 @@ def translate(language: Language, key: str, **values: object) -> str:
     english, chinese = TEXTS[key]
     text = chinese if language is Language.ZH else english
     return text.format(**values) if values else text
+
+
+def say(language: Language, words: Words) -> str:
+    """Return a sentence of the fleet in a language; what came from a node stays as it is."""
+    if not words.key:
+        return str(words)
+    values = dict(words.values)
+    for name in ("state", "wanted"):
+        if f"rollout.{values.get(name)}" in TEXTS:
+            values[name] = translate(language, f"rollout.{values[name]}")
+    return translate(language, f"words.{words.key}", **values)
 
 
 def browser_texts(language: Language) -> dict[str, str]:

@@ -1,0 +1,110 @@
+"""Reports about nodes in rollouts, in PostgreSQL: what they mean is stored at once.
+
+Not what they mean (domain/rollout_progress.py) and not the rollout's next step (rollout_steps.py).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from poleward_fleet.adapters.sql.desired_releases import withdraw
+from poleward_fleet.adapters.sql.policy_json import policy_of
+from poleward_fleet.domain.gateway_link import NodeState
+from poleward_fleet.domain.rollout import UNSUCCESSFUL, NodeStage
+from poleward_fleet.domain.rollout_policy import Policy
+from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
+
+# The share lock lets gateways report side by side, but not within a step of the loop.
+_LOCK = text(
+    "SELECT o.number, o.policy, r.digest, r.sequence FROM rollout o "
+    "JOIN release r ON r.digest = o.release_digest WHERE o.number IN ("
+    "SELECT rn.rollout_number FROM rollout_node rn "
+    "JOIN rollout ro ON ro.number = rn.rollout_number "
+    "WHERE rn.node_number = ANY (CAST(:numbers AS integer[])) "
+    "AND (rn.stage IN ('offered', 'downloading', 'downloaded', 'trial') "
+    "OR (rn.stage = 'confirmed' AND ro.state IN ('running', 'paused')))) "
+    "ORDER BY o.number FOR SHARE OF o"
+)
+_STANDINGS = text(
+    "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
+    "coalesce(w.opened_at_ms, 0) AS opened_at_ms FROM rollout_node rn "
+    "JOIN node n ON n.number = rn.node_number "
+    "JOIN rollout_wave w ON w.rollout_number = rn.rollout_number AND w.wave = rn.wave "
+    "WHERE rn.node_number = ANY (CAST(:numbers AS integer[])) "
+    "AND rn.rollout_number = ANY (CAST(:rollouts AS bigint[]))"
+)
+_MOVE = text(
+    "UPDATE rollout_node rn SET stage = r.stage, reason = CAST(r.reason AS jsonb), "
+    "since_ms = :now_ms, delay_ms = r.delay_ms, boot = n.boot "
+    "FROM unnest(CAST(:rollout AS bigint[]), CAST(:number AS integer[]), CAST(:stage AS text[]), "
+    "CAST(:reason AS text[]), CAST(:delay_ms AS bigint[])) "
+    "AS r (rollout, number, stage, reason, delay_ms) JOIN node n ON n.number = r.number "
+    "WHERE rn.rollout_number = r.rollout AND rn.node_number = r.number"
+)
+
+
+async def apply_progress(
+    connection: AsyncConnection, states: Sequence[NodeState], now_ms: int
+) -> tuple[frozenset[int], frozenset[str]]:
+    """Store what states of nodes mean for rollouts.
+
+    Returns:
+        The rollouts that moved, and the gateways that have to be told.
+    """
+    told = {
+        state.node_number: state
+        for state in states
+        if state.release_sequence is not None or (state.update and state.update.stage)
+    }
+    if not told:
+        return frozenset(), frozenset()
+    numbers = {"numbers": list(told)}
+    rollouts = {row.number: row for row in await connection.execute(_LOCK, numbers)}
+    if not rollouts:
+        return frozenset(), frozenset()
+    policies: Mapping[int, Policy] = {n: policy_of(row.policy) for n, row in rollouts.items()}
+    moves: list[tuple[int, int, Move, int]] = []
+    rows = await connection.execute(_STANDINGS, numbers | {"rollouts": list(rollouts)})
+    for row in rows:
+        state, rollout = told[row.node_number], rollouts[row.rollout_number]
+        stage = NodeStage(row.stage)
+        if stage is NodeStage.CONFIRMED and state.release_sequence is None:
+            continue  # nothing was said about what it runs
+        update = state.update
+        if update is not None and update.release_digest != rollout.digest:
+            update = None
+        standing = Standing(
+            stage=stage,
+            attempts=row.attempts,
+            running_sequence=row.release_sequence,
+            wanted_sequence=rollout.sequence,
+            policy=policies[row.rollout_number],
+        )
+        move = move_after(
+            standing, update.stage if update else None, update.reason if update else ""
+        )
+        if move is not None:
+            delay_ms = now_ms - row.opened_at_ms + move.delay_ms
+            moves.append((row.rollout_number, row.node_number, move, delay_ms))
+    if not moves:
+        return frozenset(), frozenset()
+    await connection.execute(
+        _MOVE,
+        {
+            "now_ms": now_ms,
+            "rollout": [rollout for rollout, _, _, _ in moves],
+            "number": [number for _, number, _, _ in moves],
+            "stage": [move.stage.value for _, _, move, _ in moves],
+            "reason": [move.reason.to_json() for *_, move, _ in moves],
+            "delay_ms": [delay_ms for *_, delay_ms in moves],
+        },
+    )
+    # What a node could not install is not asked of it again before its next attempt, if any.
+    given_up = [
+        number
+        for _, number, move, _ in moves
+        if move.stage in UNSUCCESSFUL or move.stage is NodeStage.QUEUED
+    ]
+    told_gateways = await withdraw(connection, given_up)
+    return frozenset(rollout for rollout, _, _, _ in moves), frozenset(told_gateways)

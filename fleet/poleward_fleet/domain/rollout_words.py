@@ -1,0 +1,55 @@
+"""The sentences about rollouts in English, by key; {values} are filled in.
+
+Not their translation (adapters/web/texts) and not the words of nodes and gateways.
+"""
+
+ROLLOUT_WORDS: dict[str, str] = {
+    # Why a rollout stands where it stands.
+    "too_many_failures": "{failures} nodes were not successful; the limit is {limit}",
+    "failure_share": "{failures} of {nodes} nodes of wave {wave} were not successful; "
+    "the limit is {percent} %",
+    "out_of_reach": "wave {wave} cannot reach {percent} % success any more: {failures} of {nodes} "
+    "nodes were not successful",
+    "reboots": "nodes of wave {wave} rebooted {after} times each after the update",
+    "heap": "nodes of wave {wave} have {after} KiB of memory free, {before} KiB before",
+    "alarms": "nodes of wave {wave} raise {after} alarms an hour each, {before} before",
+    "power": "lamps of wave {wave} draw {after} % of what they drew at the same level",
+    "missing": "reports of wave {wave} have {after} values, {before} before",
+    "completed": "{confirmed} of {nodes} nodes run it",
+    "by_person": "by {person}",
+    # Why a node stands where it stands.
+    "ran_already": "it runs the release already",
+    "silent": "it did not get further in time",
+    "went_back": "it runs release {sequence} again",
+    "try_again": "{reason}; it is asked again",
+    "newer": "rollout {rollout} brings a newer release",
+    # Refusals.
+    "no_release": "release {digest}… is not published",
+    "no_rollout": "rollout {rollout} does not exist",
+    "no_nodes": "no node with board profile {profile} that could take the release is in service "
+    "there",
+    "node_taken": "node {node} is in rollout {rollout}, which is not over; wait for it, abort it "
+    "or let the new rollout supersede it",
+    "cannot_become": "rollout {rollout} is {state}; it cannot become {wanted}",
+    "second_person": "rollout {rollout} was made by {person}; somebody else has to approve it",
+    "nothing_to_approve": "rollout {rollout} does not wait for anybody",
+    "wider": "rollout {rollout} goes beyond your area; somebody who is responsible for all of it "
+    "has to do that",
+    "waves_count": "a rollout has 1 to {most} waves",
+    "last_wave_is_rest": "the last wave, and only that, takes all nodes that are left",
+    "wave_size_twice": "wave {wave} has a number of nodes and a percentage; choose one",
+    "wave_range": "a size, percentage or waiting time of wave {wave} is out of range",
+    "policy_range": "{name} must be {least} to {most}",
+    "return_needs_release": "name the release to return to if, and only if, nodes are to be "
+    "returned",
+    "return_older": "release {version} has sequence number {sequence}; to return nodes it needs "
+    "one above {least}: sign the good release again with a higher one",
+    "return_profile": "release {version} is for another board profile",
+    "window_range": "a window needs weekdays and two times of the day",
+    "time_zone": "time zone {zone} is not known; use a name such as Asia/Shanghai",
+    "labels": "a label has 1 to 64 printable characters without spaces",
+    "too_many_poles": "name at most {most} poles",
+    "form_number": "{field} must be a whole number",
+    "form_release": "choose a release from the list",
+    "unknown_poles": "these poles do not exist: {poles}",
+}

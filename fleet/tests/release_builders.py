@@ -1,0 +1,43 @@
+"""Releases for tests: a key, a bundle, envelopes, publishing.
+
+Not fixtures (conftest.py).
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fleet_rig import ADMIN
+from poleward_fleet.assembly import Fleet
+from poleward_fleet.domain.releases import Release
+from poleward_manifest.envelope import Component, Manifest, sign
+
+KEY = Ed25519PrivateKey.generate()
+BUNDLE = b"bundle" * 1000
+
+
+async def upload(fleet: Fleet, content: bytes = BUNDLE) -> None:
+    """Upload a bundle in pieces."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 1024):
+            yield content[start : start + 1024]
+
+    digest = hashlib.sha256(content).digest()
+    assert await fleet.artifacts.write(digest, len(content), 0, pieces()) == (len(content), True)
+
+
+def envelope(sequence: int = 2, key: Ed25519PrivateKey = KEY, bundle: bytes = BUNDLE) -> bytes:
+    """Sign a release 1.<sequence>.0."""
+    manifest = Manifest(sequence, f"1.{sequence}.0", "pole-basic", Component.of_bundle(bundle))
+    return sign(manifest, [key])
+
+
+async def publish(fleet: Fleet, sequence: int = 2) -> Release:
+    """Publish a release signed by a trusted key."""
+    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    digest = hashlib.sha256(BUNDLE).digest()
+    if await fleet.artifacts.size(digest) is None:
+        await upload(fleet)
+    return await fleet.releases.publish(ADMIN, envelope(sequence), "notes")
