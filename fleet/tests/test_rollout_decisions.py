@@ -311,6 +311,14 @@ def test_node_on_trial_is_not_confirmed_because_it_runs_the_release() -> None:
     assert next_actions(60_000, model.facts(60_000))[0] == AlreadyRuns((1,))
 
 
+def test_confirmed_node_went_back_only_when_it_runs_something_older() -> None:
+    def moved(running: int) -> NodeStage | None:
+        move = move_after(Standing(NodeStage.CONFIRMED, 1, running, 5, Policy()), None, "")
+        return None if move is None else move.stage
+
+    assert [moved(4), moved(5), moved(6)] == [NodeStage.RETURNED, None, None]
+
+
 def test_proposed_rollout_does_nothing() -> None:
     model = Model(Policy(), [ModelNode(1, 0, "a", "good")], RolloutState.PROPOSED)
     assert next_actions(0, model.facts(0)) == ()

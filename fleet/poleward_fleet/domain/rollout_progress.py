@@ -45,7 +45,7 @@ def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move 
     - Only a node under way moves by what is told; what comes late or twice changes nothing.
     - Confirmed is believed only of a node that reports the release as running.
     - A failure on the way is tried again while attempts are left; a rejection never is.
-    - A confirmed node that reports another release than the one it was given went back.
+    - A confirmed node that reports an older release than the one it was given went back.
 
     Args:
         standing: Where it stands.
@@ -53,7 +53,8 @@ def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move 
         reason: Words of the node or its gateway.
     """
     runs_it = standing.running_sequence == standing.wanted_sequence
-    if standing.stage is NodeStage.CONFIRMED and not runs_it:
+    went_back = standing.running_sequence < standing.wanted_sequence
+    if standing.stage is NodeStage.CONFIRMED and went_back:
         return Move(NodeStage.RETURNED, Words.of("went_back", sequence=standing.running_sequence))
     if standing.stage not in UNDER_WAY or told is None or told is standing.stage:
         return None

@@ -43,11 +43,12 @@ _SIZES = text(
     "count(*) FILTER (WHERE release_sequence = :sequence) AS same, "
     f"count(*) FILTER (WHERE release_sequence > :sequence) AS newer FROM ({_TARGETS}) AS target"
 )
+# Rows come by node number, as the primary key wants them.
 _FILL = text(
     "INSERT INTO rollout_node (rollout_number, node_number, gateway_name, wave, position, stage, "  # noqa: S608
     "since_ms, delay_ms) SELECT :number, number, gateway_name, "
     "width_bucket(position, CAST(:ends AS bigint[])), position, 'queued', :now_ms, "
-    f"floor(random() * :jitter_ms) FROM ({_ORDERED}) AS ordered"
+    f"floor(random() * :jitter_ms) FROM ({_ORDERED}) AS ordered ORDER BY number"
 )
 _FILL_RUNNING = text(
     "INSERT INTO rollout_node (rollout_number, node_number, gateway_name, wave, position, stage, "  # noqa: S608

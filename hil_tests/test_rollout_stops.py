@@ -1,0 +1,216 @@
+"""Bad releases on a street of virtual boards: they stop at their canaries and nobody has to act.
+
+Not how one node updates (test_main_path.py) nor how decisions are made (fleet/tests).
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hil_tests.conftest import MakeNode, RigNode
+from poleward_manifest import envelope as envelopes
+from poleward_tools.client.rollout_views import (
+    Rollout,
+    RolloutPolicy,
+    RolloutTarget,
+    RolloutWave,
+)
+from poleward_tools.demo.city import City
+from poleward_tools.demo.factory import BuiltRelease
+from poleward_tools.releases import build
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig"), pytest.mark.timeout(600)]
+
+BOARDS = 6
+CANARIES = 3
+ENDED_S = 240.0
+_sequences = iter(range(10_001, 20_000))
+# File, what stands there, what a bad release has instead.
+FAULTS = {
+    "crashes": ("node/app.py", "def run() -> None:", "def run() -> None:\n    raise SystemError"),
+    "hangs": (
+        "node/app.py",
+        "def run() -> None:",
+        "def run() -> None:\n    while True:\n        pass",
+    ),
+    "never registers": (
+        "node/lwm2m/client.py",
+        "if not await self._register():",
+        "await asyncio.sleep(3600)\n                if not await self._register():",
+    ),
+    "fails its sensors": (
+        "node/app.py",
+        "            air = board.read_air()",
+        "            raise OSError(5)",
+    ),
+}
+QUICK_TRIAL = ("node/updates.py", "_TRIAL_LIMIT_MS = 120000", "_TRIAL_LIMIT_MS = 15000")
+# The sensors answer during the trial and stop about 25 s after the start.
+LATE_FAULT = (
+    "node/app.py",
+    "            air = board.read_air()",
+    "            if self.report.sequence > 25:\n                raise OSError(5)\n"
+    "            air = board.read_air()",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """Nodes of this module's own, and ways to update only them."""
+
+    city: City
+    nodes: tuple[RigNode, ...]
+    firmware: Path
+
+    def publish(self, *changes: tuple[str, str, str]) -> BuiltRelease:
+        """Publish a release of the node's sources with changes; it is newer than all before."""
+        folder = self.firmware / f"{next(_sequences)}"
+        shutil.copytree(build.find_firmware(), folder, ignore=shutil.ignore_patterns("tests"))
+        for name, old, new in changes:
+            source = (folder / name).read_text(encoding="utf-8")
+            assert source.count(old) == 1, f"{old!r} in {name}"
+            (folder / name).write_text(source.replace(old, new), encoding="utf-8")
+        sequence = int(folder.name)
+        made = build.build_release(f"3.0.{sequence}", sequence, firmware=folder)
+        release = BuiltRelease(
+            f"3.0.{sequence}",
+            sequence,
+            made.bundle,
+            envelopes.sign(made.manifest, [self.city.signing_key]),
+            made,
+        )
+        self.city.publish(release, notes="")
+        return release
+
+    def roll_out(self, release: BuiltRelease, policy: RolloutPolicy) -> int:
+        digest = self.city.publish(release, notes="")
+        codes = tuple(node.pole.code for node in self.nodes)
+        return self.city.client.rollouts.create(
+            digest, RolloutTarget(pole_codes=codes), policy
+        ).number
+
+    def wait_over(self, number: int) -> Rollout:
+        rollouts = self.city.client.rollouts
+        self.city.wait_until(
+            lambda: rollouts.get(number).is_over,
+            what=f"rollout {number} over",
+            timeout_s=ENDED_S,
+        )
+        return rollouts.get(number)
+
+    def wait_all_run(self, versions: set[str]) -> None:
+        """Wait until every node is online and runs one of these versions."""
+        for node in self.nodes:
+            node.wait_until(
+                lambda node=node: (  # type: ignore[misc]
+                    node.view().link_state == "online" and node.view().bundle_version in versions
+                ),
+                f"online with {versions}",
+                ENDED_S,
+            )
+
+    def versions(self) -> set[str]:
+        return {node.view().bundle_version for node in self.nodes}
+
+
+@pytest.fixture
+def street(city: City, make_node: MakeNode, tmp_path: Path) -> Street:
+    nodes = tuple(make_node() for _ in range(BOARDS))
+    for node in nodes:
+        node.wait_online()
+    return Street(city, nodes, tmp_path)
+
+
+def policy(**changes: object) -> RolloutPolicy:
+    """Canaries, then the rest, with deadlines for boards that are near."""
+    waves = (RolloutWave(nodes=CANARIES, wait_s=5), RolloutWave())
+    quick = {"offered_s": 60, "downloading_s": 60, "downloaded_s": 60, "trial_s": 60}
+    return RolloutPolicy(**({"waves": waves, "max_failures": 100} | quick | changes))  # type: ignore[arg-type]
+
+
+def test_a_bad_release_stops_at_its_canaries_which_go_back_by_themselves(street: Street) -> None:
+    for fault, change in FAULTS.items():
+        release = street.publish(change, QUICK_TRIAL)
+        rollout = street.wait_over(street.roll_out(release, policy()))
+        assert rollout.state == "stopped", (fault, rollout)
+        assert rollout.counts["cancelled"] >= BOARDS - CANARIES, (fault, rollout)
+        assert "confirmed" not in rollout.counts, (fault, rollout)
+        street.wait_all_run({"1.0.0"})
+
+
+def test_a_release_that_fails_later_is_taken_back_with_no_person_acting(street: Street) -> None:
+    bad = street.publish(LATE_FAULT)
+    good = street.publish()
+    watched = (RolloutWave(nodes=CANARIES, wait_s=90), RolloutWave())
+    good_digest = street.city.publish(good, notes="")
+    number = street.roll_out(
+        bad, policy(waves=watched, on_failure="return", return_digest=good_digest)
+    )
+    stopped = street.wait_over(number)
+    assert stopped.state == "stopped", stopped
+    assert "values" in stopped.reason
+    assert stopped.counts == {"confirmed": CANARIES, "cancelled": BOARDS - CANARIES}
+    rollouts = street.city.client.rollouts
+
+    def is_returning() -> bool:
+        return any(found.returns_rollout == number for found in rollouts.list_all())
+
+    street.city.wait_until(is_returning, what="nodes are returned", timeout_s=30)
+    back = next(found for found in rollouts.list_all() if found.returns_rollout == number)
+    ended = street.wait_over(back.number)
+    assert (ended.state, ended.counts) == ("finished", {"confirmed": CANARIES}), ended
+    street.wait_all_run({"1.0.0", good.version})
+    assert street.versions() == {"1.0.0", good.version}
+
+
+def test_a_third_of_a_wave_going_silent_stops_it(street: Street) -> None:
+    release = street.publish()
+    size = 10
+    number = street.roll_out(
+        release,
+        policy(
+            waves=(RolloutWave(nodes=size, success_percent=50), RolloutWave()),
+            max_failure_percent=30,
+            offered_s=20,
+            downloading_s=20,
+            downloaded_s=20,
+            trial_s=20,
+        ),
+    )
+    rollouts = street.city.client.rollouts
+    by_code = {node.pole.code: node for node in street.nodes}
+    street.city.wait_until(
+        lambda: len([n for n in rollouts.get(number).nodes if n.state != "queued"]) >= size,
+        what="first wave offered",
+        timeout_s=60,
+    )
+    begun = [n for n in rollouts.get(number).nodes if n.state in ("offered", "downloading")]
+    assert len(begun) >= 3
+    for node in begun[:3]:
+        by_code[node.pole_code].switch_off()
+    stopped = street.wait_over(number)
+    assert stopped.state == "stopped", stopped
+    assert stopped.counts["timed_out"] >= 3
+    assert stopped.counts["cancelled"] == BOARDS - size
+
+
+def test_a_newer_rollout_takes_over_what_an_older_one_has_not_begun(street: Street) -> None:
+    older, newer = street.publish(), street.publish()
+    waves = (RolloutWave(nodes=2, wait_s=600), RolloutWave())
+    first = street.roll_out(older, policy(waves=waves))
+    rollouts = street.city.client.rollouts
+    street.city.wait_until(
+        lambda: rollouts.get(first).counts.get("confirmed", 0) == 2,
+        what="canaries of the older release confirmed",
+        timeout_s=ENDED_S,
+    )
+    codes = tuple(node.pole.code for node in street.nodes)
+    digest = street.city.publish(newer, notes="")
+    second = rollouts.create(digest, RolloutTarget(pole_codes=codes), supersede=True).number
+    assert rollouts.get(first).counts == {"confirmed": 2, "superseded": BOARDS - 2}
+    finished = street.wait_over(second)
+    assert (finished.state, finished.counts) == ("finished", {"confirmed": BOARDS}), finished
+    assert street.versions() == {newer.version}
+    assert rollouts.abort(first).state == "aborted"
