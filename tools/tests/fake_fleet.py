@@ -85,6 +85,8 @@ class FakeFleet(
         self.stored = bytearray()
         self.releases: list[releases.Release] = []
         self.rollout = rollouts.Rollout(number=1, state="running", release_version="1.1.0")
+        self.rollout_nodes: list[rollouts.RolloutNode] = []
+        self.tried = rollouts.TryRolloutRequest()
         self.failure: tuple[grpc.StatusCode, str] | None = None
 
     def _seen(self, context: grpc.ServicerContext) -> None:
@@ -138,6 +140,31 @@ class FakeFleet(
     def CreateRollout(self, request: Any, context: grpc.ServicerContext) -> Any:
         self.rollout.release_digest = request.release_digest
         return rollouts.CreateRolloutResponse(rollout=self.rollout)
+
+    def TryRollout(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.tried = request
+        return rollouts.TryRolloutResponse(
+            wave_nodes=[3, 40],
+            taken=1,
+            canaries=["P-1"],
+            links=[rollouts.RolloutLinkLoad(gateway_name="gw", nodes=43, uplink_bytes=60_000)],
+            duration_s=600,
+        )
+
+    def ApproveRollout(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.rollout.state = "running"
+        return rollouts.ApproveRolloutResponse(rollout=self.rollout)
+
+    def ListRollouts(self, request: Any, context: grpc.ServicerContext) -> Any:
+        return rollouts.ListRolloutsResponse(rollouts=[self.rollout])
+
+    def ListRolloutNodes(self, request: Any, context: grpc.ServicerContext) -> Any:
+        start = int(request.page_token or 0)
+        found = [n for n in self.rollout_nodes if not request.states or n.state in request.states]
+        end = start + self.page_size
+        return rollouts.ListRolloutNodesResponse(
+            nodes=found[start:end], next_page_token=str(end) if end < len(found) else ""
+        )
 
     def GetRollout(self, request: Any, context: grpc.ServicerContext) -> Any:
         self._seen(context)

@@ -14,6 +14,7 @@ import typer
 from fake_fleet import RunningFleet
 from poleward.v1 import inventory_service_pb2 as inventory
 from poleward.v1 import release_service_pb2 as releases
+from poleward.v1 import rollout_service_pb2 as rollouts
 from poleward_tools.cli.main import app
 
 
@@ -139,6 +140,56 @@ def test_a_rollout_that_stopped_exits_1(fleet: RunningFleet) -> None:
     fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
     fleet.fake.rollout.state = "stopped"
     assert poleward("rollout", "create", "1.1.0", "--wait", fleet=fleet).returncode == 1
+
+
+def test_a_rollout_is_tried_with_waves_windows_and_limits(fleet: RunningFleet) -> None:
+    fleet.fake.releases = [
+        releases.Release(digest=bytes([n]) * 32, version=f"1.{n}.0", sequence=n) for n in (1, 2)
+    ]
+    done = poleward(
+        "rollout", "create", "1.1.0", "--label", "pilot", "--pole", "P-1", "--also-later",
+        "--wave", "3,wait=30m", "--wave", "10%,success=95,approve", "--jitter", "5m",
+        "--window", "mon-fri 01:00-05:00", "--time-zone", "Asia/Shanghai", "--return-to", "1.2.0",
+        "--silence", "10m", "--dry-run", fleet=fleet,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "43 nodes in 2 waves (3, 40)" in done.stdout
+    assert "About 10 min" in done.stdout
+    asked = fleet.fake.tried
+    assert [(w.nodes, w.percent, w.wait_s) for w in asked.policy.waves] == [
+        (3, 0, 1800), (0, 10, 0), (0, 0, 0),
+    ]  # fmt: skip
+    assert asked.policy.waves[1].needs_approval
+    assert list(asked.policy.windows[0].weekdays) == [0, 1, 2, 3, 4]
+    assert asked.policy.return_digest == b"\x02" * 32
+    assert (asked.policy.trial_s, asked.policy.jitter_s) == (600, 300)
+    assert list(asked.target.labels) == ["pilot"]
+    assert asked.target.also_later
+
+
+def test_a_rollout_with_a_wave_that_cannot_be_read_is_wrong_usage(fleet: RunningFleet) -> None:
+    fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
+    done = poleward("rollout", "create", "1.1.0", "--wave", "many", fleet=fleet)
+    assert done.returncode == 2
+    assert "10%,success=95" in done.stderr
+
+
+def test_a_rollout_is_listed_approved_and_reported_with_every_node(fleet: RunningFleet) -> None:
+    fleet.fake.rollout.state = "proposed"
+    fleet.fake.rollout.waits_for = "second_person"
+    fleet.fake.rollout_nodes = [
+        rollouts.RolloutNode(node_number=n, pole_code=f"P-{n}", state=state, wave=1)
+        for n, state in enumerate(("failed", "timed_out", "confirmed", "confirmed", "failed"))
+    ]
+    assert "second person" in poleward("rollout", "list", fleet=fleet).stdout
+    assert "waits for second person" in poleward("rollout", "show", "1", fleet=fleet).stdout
+    assert poleward("rollout", "approve", "1", fleet=fleet).returncode == 0
+    assert fleet.fake.rollout.state == "running"
+    done = poleward("rollout", "report", "1", "--json", fleet=fleet)
+    assert len(json.loads(done.stdout)["nodes"]) == 5
+    done = poleward("rollout", "report", "1", "--state", "failed", fleet=fleet)
+    assert "P-4" in done.stdout
+    assert "P-2" not in done.stdout
 
 
 def test_login_checks_the_token_and_keeps_it(fleet: RunningFleet, tmp_path: Path) -> None:
