@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig"), pytest.mark.ti
 BOARDS = 6
 CANARIES = 3
 ENDED_S = 240.0
+UNDER_WAY = {"queued", "offered", "downloading", "downloaded", "trial"}
 _sequences = iter(range(10_001, 20_000))
 # File, what stands there, what a bad release has instead.
 FAULTS = {
@@ -92,12 +93,14 @@ class Street:
         ).number
 
     def wait_over(self, number: int) -> Rollout:
+        """Wait until a rollout is over and the last node under way came to its end."""
         rollouts = self.city.client.rollouts
-        self.city.wait_until(
-            lambda: rollouts.get(number).is_over,
-            what=f"rollout {number} over",
-            timeout_s=ENDED_S,
-        )
+
+        def is_over() -> bool:
+            found = rollouts.get(number)
+            return found.is_over and not UNDER_WAY & found.counts.keys()
+
+        self.city.wait_until(is_over, what=f"rollout {number} over", timeout_s=ENDED_S)
         return rollouts.get(number)
 
     def wait_all_run(self, versions: set[str]) -> None:

@@ -71,6 +71,23 @@ async def test_nodes_that_match_later_join(
     assert (await current(fleet, number)).state is RolloutState.RUNNING
 
 
+async def test_node_that_ends_in_a_rollout_that_is_over_is_waited_for(
+    fleet: Fleet, link: GatewayLink
+) -> None:
+    await make_poles(fleet, 2)
+    older, newer = await publish(fleet, 2), await publish(fleet, 3)
+    first = await begin(fleet, older)
+    one, two = await offered(fleet, first)
+    await report(fleet, link, older, one, NodeStage.TRIAL)
+    await fleet.rollouts.abort(ADMIN, first)
+    await fleet.rollout_loop.reconcile()
+    second = await begin(fleet, newer)
+    assert await offered(fleet, second) == [two]
+    await report(fleet, link, older, one, NodeStage.RETURNED)
+    await fleet.rollout_loop.reconcile()
+    assert await offered(fleet, second) == [one, two]
+
+
 async def test_newer_rollout_supersedes_what_waits_and_leaves_what_began(
     fleet: Fleet, link: GatewayLink, clock: FakeClock
 ) -> None:

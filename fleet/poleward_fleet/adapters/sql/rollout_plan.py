@@ -78,10 +78,13 @@ _JOIN_UPDATED = text(
     "AND rn.stage NOT IN ('offered', 'downloading', 'downloaded', 'trial') "
     "ON CONFLICT DO NOTHING"
 )
-# Most rollouts meet no other that is not over; then nothing has to be compared.
+# Most rollouts meet no other that is not over; then nothing has to be compared. What is still under
+# way in one that is over comes to its end, and is offered nothing else until then.
 _OTHERS = text(
-    f"SELECT DISTINCT rollout_number FROM rollout_tally WHERE stage IN {_OPEN_STAGES} "  # noqa: S608
-    "AND nodes > 0 AND rollout_number <> :number ORDER BY rollout_number"
+    "SELECT DISTINCT t.rollout_number FROM rollout_tally t "  # noqa: S608
+    "JOIN rollout o ON o.number = t.rollout_number "
+    f"WHERE t.stage IN {_OPEN_STAGES} AND t.nodes > 0 AND t.rollout_number <> :number "
+    "AND o.state IN ('proposed', 'running', 'paused') ORDER BY t.rollout_number"
 )
 _LOCK = text("SELECT FROM rollout WHERE number = :number FOR NO KEY UPDATE")
 _CLASH = text(
