@@ -122,6 +122,11 @@ BENCHMARKS = {
             _in_module("delta"),
         ),
         Benchmark(
+            "power-cut",
+            "power fails at every single flash operation of an update",
+            _in_module("power_cut"),
+        ),
+        Benchmark(
             "rollout",
             "100,000 nodes: plan an update, offer it, stop it",
             _in_module("rollout"),
