@@ -11,7 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from hil_tests.instruments.outcomes import Outcomes
 from hil_tests.instruments.quarantine import Quarantine
 from poleward_tools.client.views import Area, Node, Pole, StoredCount
 from poleward_tools.demo import street
-from poleward_tools.demo.city import City, CityPlan
+from poleward_tools.demo.city import GATEWAY_NAME, City, CityPlan
 from poleward_tools.demo.narration import Step
 from poleward_tools.virtual_board.control import tell
 from poleward_tools.virtual_board.node_folder import NodeFolder
@@ -70,6 +70,8 @@ class RigNode:
     city: City
     pole: Pole
     board: NodeFolder
+    claim_code: str = field(default="", repr=False)
+    bootstrap_secret: bytes = field(default=b"", repr=False)
 
     def view(self) -> Node:
         node = self.city.client.get_pole(self.pole.code).view.node
@@ -118,14 +120,16 @@ class RigNode:
 class Relay:
     """Passes datagrams between one node and the gateway and keeps what the node sent."""
 
-    def __init__(self, gateway: tuple[str, int]) -> None:
+    def __init__(self, gateway: tuple[str, int] | None = None) -> None:
         self.from_node: list[bytes] = []
         self.answers: list[bytes] = []
         self._inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._inner.bind(("127.0.0.1", 0))
         self._outer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._outer.connect(gateway)
+        if gateway is not None:
+            self.attach(gateway)
         self.uri = f"coap://127.0.0.1:{self._inner.getsockname()[1]}"
+        self._node: tuple[str, int] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -134,6 +138,15 @@ class Relay:
         """Send as if the node had, from the address that the gateway knows it by."""
         self._outer.send(datagram)
 
+    def attach(self, gateway: tuple[str, int]) -> None:
+        """Pass what the node sends on to this gateway."""
+        self._outer.connect(gateway)
+
+    def send_to_node(self, datagram: bytes) -> None:
+        """Send as if the gateway had."""
+        assert self._node is not None, "the node has not spoken yet"
+        self._inner.sendto(datagram, self._node)
+
     def close(self) -> None:
         self._ended.set()
         self._thread.join()
@@ -141,7 +154,6 @@ class Relay:
         self._outer.close()
 
     def _run(self) -> None:
-        node: tuple[str, int] | None = None
         with selectors.DefaultSelector() as selector:
             selector.register(self._inner, selectors.EVENT_READ)
             selector.register(self._outer, selectors.EVENT_READ)
@@ -149,16 +161,16 @@ class Relay:
                 for key, _ in selector.select(0.1):
                     try:
                         if key.fileobj is self._inner:
-                            datagram, node = self._inner.recvfrom(2048)
+                            datagram, self._node = self._inner.recvfrom(2048)
                             self.from_node.append(datagram)
                             self._outer.send(datagram)
                         else:
                             datagram = self._outer.recv(2048)
                             self.answers.append(datagram)
-                            if node:
-                                self._inner.sendto(datagram, node)
-                    except ConnectionRefusedError:
-                        pass  # the gateway is down at the moment
+                            if self._node:
+                                self._inner.sendto(datagram, self._node)
+                    except OSError:
+                        pass  # the gateway is down at the moment, or not attached yet
 
 
 @pytest.fixture(scope="session")
@@ -222,12 +234,13 @@ def make_node(city: City) -> Iterator[MakeNode]:
     """Make a node in a pole and an area of its own; its power is taken after the test."""
     made: list[RigNode] = []
 
-    def make(gateway_uri: str | None = None) -> RigNode:
+    def make(gateway_uri: str | None = None, gateway_name: str = GATEWAY_NAME) -> RigNode:
         pole, area = _PLACES.next()
         city.client.create_areas([area])
         city.client.import_poles([pole])
-        (identity,) = city.add_nodes([pole], gateway_uri=gateway_uri)
-        made.append(RigNode(city, pole, NodeFolder.load(city.nodes_dir / identity.name)))
+        (identity,) = city.add_nodes([pole], gateway_uri=gateway_uri, gateway_name=gateway_name)
+        folder = NodeFolder.load(city.nodes_dir / identity.name)
+        made.append(RigNode(city, pole, folder, identity.claim_code, identity.bootstrap_secret))
         return made[-1]
 
     yield make

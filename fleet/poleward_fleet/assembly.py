@@ -161,7 +161,7 @@ def assemble(
         changes=changes,
         city_map=city_map,
         commands=commands,
-        enrollment=EnrollmentService(gateway_store, authority, areas, clock),
+        enrollment=EnrollmentService(gateway_store, authority, areas, links, lives, clock),
         ingest=IngestService(
             telemetry_store,
             node_store,

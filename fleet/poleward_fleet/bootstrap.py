@@ -219,7 +219,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     ca_pem = fleet.authority.ca_pem
     link_server = make_link_server(
         GatewayLinkServicer(fleet.links, fleet.ingest, fleet.commands),
-        LinkArtifactServicer(fleet.artifacts, fleet.patches),
+        LinkArtifactServicer(fleet.links, fleet.artifacts, fleet.patches),
         LinkEnrollmentServicer(fleet.enrollment),
     )
     link_port = listen(

@@ -194,6 +194,47 @@ async def test_certificate_is_renewed_over_mutual_tls_and_connects(rig: Rig) -> 
         assert (await FakeGateway(channel).connect()).gateway_name == "gw-1"
 
 
+async def test_revoked_gateway_is_cut_off_at_once_until_it_enrols_again(rig: Rig) -> None:
+    old = await rig.enroll()
+    async with rig.link(*old) as channel:
+        gateway = FakeGateway(channel)
+        await gateway.connect()
+        await rig.fleet.enrollment.revoke(ADMIN, "gw-1", reason="stolen")
+        code, _ = await gateway.end()
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+    await refused(rig, *old)
+    new = await rig.enroll()
+    async with rig.link(*new) as channel:
+        assert (await FakeGateway(channel).connect()).gateway_name == "gw-1"
+    # The stolen key opens nothing although the gateway's name is good again.
+    await refused(rig, *old)
+
+
+async def test_renewed_certificate_ends_the_one_before_once_it_was_seen(rig: Rig) -> None:
+    old = await rig.enroll()
+    key_pem, csr_pem = make_csr()
+    async with rig.link(*old) as channel:
+        renewed = await EnrollmentServiceStub(channel).Renew(
+            enrollment_pb.RenewRequest(csr_pem=csr_pem)
+        )
+    async with rig.link(*old) as channel:  # the answer may have been lost
+        await FakeGateway(channel).connect()
+    async with rig.link(key_pem, renewed.certificate_pem) as channel:
+        await FakeGateway(channel).connect()
+    await refused(rig, *old)
+
+
+async def refused(rig: Rig, key_pem: bytes, certificate_pem: str) -> None:
+    """Insist that a certificate opens nothing: no stream, no artifact, no newer certificate."""
+    async with rig.link(key_pem, certificate_pem) as channel:
+        with pytest.raises((grpc.aio.AioRpcError, AssertionError), match="UNAUTHENTICATED"):
+            await FakeGateway(channel).connect()
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+            await EnrollmentServiceStub(channel).Renew(
+                enrollment_pb.RenewRequest(csr_pem=make_csr()[1])
+            )
+
+
 async def test_second_connection_of_a_gateway_replaces_the_first(rig: Rig) -> None:
     key, certificate = await rig.enroll()
     async with rig.link(key, certificate) as first, rig.link(key, certificate) as second:

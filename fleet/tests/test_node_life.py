@@ -198,3 +198,23 @@ async def test_nearest_gateway_serves_when_none_is_named(fleet: Fleet) -> None:
     (other,) = await make_poles(fleet, 1, gateway="", first=5, area=OTHER_DISTRICT)
     assert (await fleet.lives.node(ADMIN, str(number))).gateway_name == "gw-1"
     assert (await fleet.lives.node(ADMIN, str(other))).gateway_name == "gw-city"
+
+
+async def test_replaced_gateway_loses_its_nodes_to_its_successor(fleet: Fleet) -> None:
+    await make_gateway(fleet, "gw-1")
+    await make_gateway(fleet, "gw-2")
+    working, guarded = await make_poles(fleet, 2)
+    await fleet.lives.take_step(ADMIN, Step.QUARANTINE, [str(guarded)])
+    before = (await desired(fleet))[working].operational
+    assert await fleet.enrollment.replace(ADMIN, "gw-1", "gw-2") == 1
+    assert await fleet.enrollment.replace(ADMIN, "gw-1", "gw-2") == 0, "it was done"
+    assert await desired(fleet) == {}
+    after = (await desired(fleet, "gw-2"))[working]
+    assert after.task is NodeTask.SERVE
+    assert before is not None
+    assert after.operational is not None
+    assert after.operational.master_secret != before.master_secret, "the old gateway knows them"
+    await fleet.lives.take_step(ADMIN, Step.RELEASE, [str(guarded)])
+    assert set(await desired(fleet, "gw-2")) == {working, guarded}
+    with pytest.raises(NotFoundError, match="was revoked"):
+        await fleet.lives.take_step(ADMIN, Step.MOVE, [str(working)], gateway_name="gw-1")

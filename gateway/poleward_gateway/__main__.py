@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = verbs.add_parser("serve", help="serve nodes until interrupted")
     serve.add_argument("--coap-host", default="127.0.0.1", help="address; :: for IPv6 and IPv4")
     serve.add_argument("--coap-port", type=int, default=5683, help="UDP port; 0 for a free one")
+    serve.add_argument("--public-uri", default="", help="where nodes find it, coap://…")
     serve.add_argument("--metrics-port", type=int, help="TCP port on 127.0.0.1 for Prometheus")
     serve.add_argument("--production", action="store_true", help="refuse what is for tests only")
     serve.add_argument(
@@ -63,6 +64,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             production=arguments.production,
             insecure_nosec=arguments.insecure_nosec,
             metrics_port=arguments.metrics_port,
+            public_uri=arguments.public_uri,
         )
     )
 

@@ -216,6 +216,7 @@ class Gateway:
             tally=self.tally,
             clones=CloneWatch(clock.monotonic_s, self._cloned),
             reports=self.reports,
+            public_uri=config.public_uri,
             insecure_nosec=config.insecure_nosec,
         )
         link = Lwm2mClient(self.endpoint, self.table, self.registry)

@@ -3,6 +3,7 @@
 Not what the fleet decides (nodes, keys, releases): that is desired state and kept in the database.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ _KINDS: dict[str, type] = {
     str(bool): bool,
 }
 _WORDS = {int: "an integer", bool: "true or false", str: "a text"}
+_COAP_URI = re.compile(r"coap://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+)(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class GatewayConfig:
         coap_port: UDP port to serve nodes on; 0 chooses a free one.
         production: Refuses everything that is meant for tests.
         insecure_nosec: Also answers requests without OSCORE; for interoperability tests only.
+        public_uri: Where nodes find the gateway, e.g. "coap://gw-1.example:5683"; empty for the
+            address that they speak to. With a name, a replacement needs no other address.
         metrics_port: TCP port on 127.0.0.1 for Prometheus, health and status; None for none, 0
             chooses a free one.
         reports_max: So many reports wait for the fleet before the oldest are dropped.
@@ -48,6 +52,7 @@ class GatewayConfig:
     production: bool = False
     insecure_nosec: bool = False
     metrics_port: int | None = None
+    public_uri: str = ""
     reports_max: int = 10_000_000
     log_format: str = "text"
 
@@ -91,6 +96,10 @@ class GatewayConfig:
         if self.log_format not in LOG_FORMATS:
             raise ConfigurationError(
                 f"log_format is {self.log_format!r}; choose {' or '.join(LOG_FORMATS)}"
+            )
+        if self.public_uri and not _COAP_URI.fullmatch(self.public_uri):
+            raise ConfigurationError(
+                f"public_uri is '{self.public_uri}'; give one like coap://gw-1.example:5683"
             )
         if self.production and self.insecure_nosec:
             raise ConfigurationError(

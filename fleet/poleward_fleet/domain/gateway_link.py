@@ -10,6 +10,14 @@ from poleward_fleet.domain.rollout import NodeStage
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayCertificate:
+    """Who a gateway is, as TLS proved under our CA; whether it still counts is in the store."""
+
+    name: str
+    serial: str  # hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """First message of a gateway's stream."""
 

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.gateway_link import Hello, StoredBatches
+from poleward_fleet.domain.gateway_link import GatewayCertificate, Hello, StoredBatches
+from poleward_fleet.domain.inventory import LifeState
 
 
 class GatewayStore(Protocol):
@@ -36,9 +37,38 @@ class GatewayStore(Protocol):
         """
 
     async def record_certificate(
-        self, gateway_name: str, *, serial: str, expires_at_ms: int, audit: AuditEntry
+        self,
+        gateway_name: str,
+        *,
+        serial: str,
+        expires_at_ms: int,
+        renews: bool,
+        audit: AuditEntry,
     ) -> None:
-        """Keep which certificate a gateway holds."""
+        """Keep which certificate a gateway holds; when it renews, the one before counts too.
+
+        Raises:
+            UnauthenticatedError: No such gateway, or it was revoked.
+        """
+
+    async def require_current(self, certificate: GatewayCertificate) -> None:
+        """Insist on a certificate that was neither revoked nor replaced.
+
+        Raises:
+            UnauthenticatedError: It was; the gateway has to enrol again.
+        """
+
+    async def area_of(self, gateway_name: str) -> str | None:
+        """Return the area that a gateway serves; None when there is none or it was revoked."""
+
+    async def revoke(self, gateway_name: str, now_ms: int, audit: AuditEntry) -> None:
+        """Make every certificate of a gateway worthless; doing it twice changes nothing."""
+
+    async def nodes_of(self, gateway_name: str) -> list[tuple[int, LifeState]]:
+        """Return the nodes that are assigned to a gateway, by number."""
+
+    async def reassign_quarantined(self, gateway_name: str, successor: str) -> None:
+        """Have another gateway serve nodes once they are released from quarantine."""
 
     async def hello(self, gateway_name: str, hello: Hello, now_ms: int) -> StoredBatches:
         """Note that a gateway connected; return where its spool goes on.

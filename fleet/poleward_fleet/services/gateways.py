@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 import structlog
 
 from poleward_fleet.domain.commands import Command
-from poleward_fleet.domain.gateway_link import BatchStored, Hello, StoredBatches
+from poleward_fleet.domain.gateway_link import (
+    BatchStored,
+    GatewayCertificate,
+    Hello,
+    StoredBatches,
+)
 from poleward_fleet.domain.identity import DesiredState
 from poleward_fleet.domain.lighting import GatewayLighting
 from poleward_fleet.ports.clock import Clock
@@ -143,6 +148,14 @@ class GatewayLinks:
         self._clock = clock
         self._links: dict[str, GatewayLink] = {}
 
+    async def require_current(self, certificate: GatewayCertificate) -> None:
+        """Insist on a certificate that was neither revoked nor replaced.
+
+        Raises:
+            UnauthenticatedError: It was; the gateway has to enrol again.
+        """
+        await self._gateways.require_current(certificate)
+
     async def open(self, gateway_name: str, hello: Hello) -> tuple[GatewayLink, StoredBatches]:
         """Open a stream; return it and where the gateway's spool goes on.
 
@@ -178,6 +191,11 @@ class GatewayLinks:
     def close_all(self) -> None:
         """End every stream."""
         for link in list(self._links.values()):
+            link.close()
+
+    def end(self, gateway_name: str) -> None:
+        """End the stream of a gateway, if it is open."""
+        if (link := self._links.get(gateway_name)) is not None:
             link.close()
 
     def connected(self) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""Commands that ask the fleet about gateways: `poleward gateway list|token`.
+"""Commands that ask the fleet about gateways: `poleward gateway list|token|revoke|replace`.
 
 Running and enrolling one is in programs.py.
 """
@@ -74,3 +74,52 @@ def token_(
         soft_wrap=True,
     )
     results.print(made, markup=False)
+
+
+@app.command("revoke")
+def revoke(
+    name: Annotated[str, typer.Argument(help="Name of the gateway.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; stands in the audit record.")] = "",
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a gateway's certificates worthless; its stream ends at once.
+
+    Example: `poleward gateway revoke gw-harbour --reason stolen`
+    """
+    with open_client(fleet, token) as client:
+        client.revoke_gateway(name, reason)
+    if json:
+        print_json({"gateway": name, "revoked": True})
+    else:
+        results.print(
+            f"{name} is revoked. Its nodes run alone; next: poleward gateway replace {name} NEW",
+            markup=False,
+        )
+
+
+@app.command("replace")
+def replace(
+    name: Annotated[str, typer.Argument(help="Name of the gateway that is gone.")],
+    successor: Annotated[str, typer.Argument(help="Name of an enrolled gateway.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; stands in the audit record.")] = "",
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Revoke a gateway and have another one serve its nodes, with fresh keys.
+
+    The nodes find it by themselves when it has the address or the name of the old one, or is one
+    of the addresses that the factory gave them.
+
+    Example: `poleward gateway replace gw-harbour gw-harbour-2`
+    """
+    with open_client(fleet, token) as client:
+        moved = client.replace_gateway(name, successor, reason)
+    if json:
+        print_json({"gateway": name, "successor": successor, "moved": moved})
+    else:
+        results.print(f"{successor} serves {moved} nodes of {name}.", markup=False)

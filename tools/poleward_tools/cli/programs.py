@@ -117,6 +117,9 @@ def gateway_serve(
     coap_port: Annotated[
         int | None, typer.Option(help="UDP port; 0 chooses a free one.  [default: 5683]")
     ] = None,
+    public_uri: Annotated[
+        str | None, typer.Option(help="Where nodes find it, e.g. coap://gw-1.example:5683.")
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of metrics, health and status on 127.0.0.1.")
     ] = None,
@@ -142,6 +145,7 @@ def gateway_serve(
     given = {
         "coap_host": coap_host,
         "coap_port": coap_port,
+        "public_uri": public_uri,
         "metrics_port": metrics_port,
         "production": production,
         "insecure_nosec": insecure_nosec,

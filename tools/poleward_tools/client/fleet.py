@@ -236,6 +236,20 @@ class FleetClient:
         with translated(f"make an enrolment token for {gateway_name}", self._address):
             return self._enrollment.CreateEnrollmentToken(request, timeout=_TIMEOUT_S).token
 
+    def revoke_gateway(self, name: str, reason: str = "") -> None:
+        """Make a gateway's certificates worthless and end its stream at once."""
+        request = enrollment.RevokeGatewayRequest(gateway_name=name, reason=reason)
+        with translated(f"revoke gateway {name}", self._address):
+            self._enrollment.RevokeGateway(request, timeout=_TIMEOUT_S)
+
+    def replace_gateway(self, name: str, successor: str, reason: str = "") -> int:
+        """Have another gateway serve the nodes of one that is gone; returns how many."""
+        request = enrollment.ReplaceGatewayRequest(
+            gateway_name=name, successor_name=successor, reason=reason
+        )
+        with translated(f"replace gateway {name}", self._address):
+            return self._enrollment.ReplaceGateway(request, timeout=_TRANSFER_TIMEOUT_S).moved
+
     # Releases
 
     def upload_artifact(self, content: bytes) -> bytes:

@@ -130,6 +130,10 @@ class LinkStream:
         """Wait for the next acknowledgement; return its batch number."""
         return int((await self._next("report_ack")).report_ack.batch_number)
 
+    async def refusal(self) -> str:
+        """Wait for the end of the stream; return why the fleet ended it."""
+        return f"{await self._call.code()} {await self._call.details()}"
+
     async def _next(self, kind: str) -> Any:
         while True:
             message: Any = await self._call.read()

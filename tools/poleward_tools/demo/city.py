@@ -150,6 +150,7 @@ class City:
         poles: Sequence[Pole],
         *,
         gateway_uri: str | None = None,
+        gateway_name: str = GATEWAY_NAME,
         reached: Callable[[int], None] = lambda _: None,
     ) -> list[NodeIdentity]:
         """Make a node for each of these poles, commission it and give it power.
@@ -157,6 +158,7 @@ class City:
         Args:
             poles: known to the fleet and without a node.
             gateway_uri: where the nodes look for their gateway; None for where it is.
+            gateway_name: that serves them.
             reached: told how many are done.
 
         Raises:
@@ -183,7 +185,7 @@ class City:
                 mac=identity.mac,
                 claim_code=identity.claim_code,
                 pole_code=pole.code,
-                gateway_name=GATEWAY_NAME,
+                gateway_name=gateway_name,
                 report_interval_s=self.plan.report_interval_s,
             )
             surroundings = Surroundings(

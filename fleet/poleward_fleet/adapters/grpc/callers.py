@@ -6,9 +6,11 @@ Not what they may do; the services check that.
 from typing import Any
 
 import grpc
+from cryptography import x509
 
 from poleward_fleet.domain.accounts import Principal
 from poleward_fleet.domain.errors import UnauthenticatedError
+from poleward_fleet.domain.gateway_link import GatewayCertificate
 from poleward_fleet.services.accounts import AccountService
 
 _BEARER = "bearer "
@@ -30,13 +32,15 @@ async def principal_of(
     raise UnauthenticatedError("this call needs an API token: authorization: Bearer <token>")
 
 
-def gateway_of(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Return the name in the client certificate, which TLS has verified against our CA.
+def gateway_of(context: grpc.aio.ServicerContext[Any, Any]) -> GatewayCertificate:
+    """Return the client certificate, which TLS has verified against our CA.
 
     Raises:
         UnauthenticatedError: There is none.
     """
-    names = list(context.auth_context().get("x509_common_name", ()))
-    if not names:
+    shown = context.auth_context()
+    names, pems = list(shown.get("x509_common_name", ())), list(shown.get("x509_pem_cert", ()))
+    if not names or not pems:
         raise UnauthenticatedError("this port needs a gateway's client certificate")
-    return str(names[0].decode())
+    serial = x509.load_pem_x509_certificate(pems[0]).serial_number
+    return GatewayCertificate(names[0].decode(), f"{serial:x}")

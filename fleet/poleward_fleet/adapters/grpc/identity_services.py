@@ -168,3 +168,21 @@ class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
     ) -> enrollment_pb.RenewResponse:
         """Refuse: renewal needs the certificate."""
         raise ForbiddenError("renew on the link port, with the gateway's certificate")
+
+    async def RevokeGateway(  # noqa: N802
+        self, request: enrollment_pb.RevokeGatewayRequest, context: _Context
+    ) -> enrollment_pb.RevokeGatewayResponse:
+        """Make a gateway's certificates worthless."""
+        principal = await principal_of(self._accounts, context)
+        await self._enrollment.revoke(principal, request.gateway_name, reason=request.reason)
+        return enrollment_pb.RevokeGatewayResponse()
+
+    async def ReplaceGateway(  # noqa: N802
+        self, request: enrollment_pb.ReplaceGatewayRequest, context: _Context
+    ) -> enrollment_pb.ReplaceGatewayResponse:
+        """Have another gateway serve the nodes of one that is gone."""
+        principal = await principal_of(self._accounts, context)
+        moved = await self._enrollment.replace(
+            principal, request.gateway_name, request.successor_name, reason=request.reason
+        )
+        return enrollment_pb.ReplaceGatewayResponse(moved=moved)

@@ -50,7 +50,9 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
         self, request_iterator: AsyncIterator[link_pb.ConnectRequest], context: _Context
     ) -> None:
         """Serve one stream until either side ends it."""
-        name = gateway_of(context)
+        certificate = gateway_of(context)
+        await self._links.require_current(certificate)
+        name = certificate.name
         requests = aiter(request_iterator)
         try:
             first = await asyncio.wait_for(anext(requests), _HELLO_TIMEOUT_S)
@@ -118,7 +120,7 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
     async def _write(self, link: GatewayLink, context: _Context) -> None:
         async for message in self._links.messages(link):
             await context.write(_response(message))
-        raise ConflictError("this stream was replaced by a newer one, or the fleet shuts down")
+        raise ConflictError("replaced by a newer stream, gateway revoked, or the fleet shuts down")
 
 
 def _welcome(name: str, stored: StoredBatches) -> link_pb.ConnectResponse:
@@ -153,7 +155,10 @@ def _response(message: Downward) -> link_pb.ConnectResponse:
 class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
     """Lets gateways download."""
 
-    def __init__(self, artifacts: ArtifactStore, patches: PatchService) -> None:
+    def __init__(
+        self, links: GatewayLinks, artifacts: ArtifactStore, patches: PatchService
+    ) -> None:
+        self._links = links
         self._artifacts = artifacts
         self._patches = patches
 
@@ -161,7 +166,7 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, request: artifact_pb.DownloadRequest, context: _Context
     ) -> AsyncIterator[artifact_pb.DownloadResponse]:
         """Stream an artifact from an offset."""
-        gateway_of(context)
+        await self._links.require_current(gateway_of(context))
         async for response in download(self._artifacts, request):
             yield response
 
@@ -226,3 +231,15 @@ class LinkEnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServic
     ) -> enrollment_pb.CreateEnrollmentTokenResponse:
         """Refuse: gateways cannot invite gateways."""
         raise ForbiddenError("enrolment tokens are made on the API port")
+
+    async def RevokeGateway(  # noqa: N802
+        self, request: enrollment_pb.RevokeGatewayRequest, context: _Context
+    ) -> enrollment_pb.RevokeGatewayResponse:
+        """Refuse: gateways cannot revoke gateways."""
+        raise ForbiddenError("gateways are revoked on the API port")
+
+    async def ReplaceGateway(  # noqa: N802
+        self, request: enrollment_pb.ReplaceGatewayRequest, context: _Context
+    ) -> enrollment_pb.ReplaceGatewayResponse:
+        """Refuse: gateways cannot replace gateways."""
+        raise ForbiddenError("gateways are replaced on the API port")

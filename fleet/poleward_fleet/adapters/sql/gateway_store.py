@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import NotFoundError, UnauthenticatedError
-from poleward_fleet.domain.gateway_link import Hello, StoredBatches
+from poleward_fleet.domain.gateway_link import GatewayCertificate, Hello, StoredBatches
+from poleward_fleet.domain.inventory import LifeState
 
 _PUT_TOKEN = text(
     "INSERT INTO enrollment_token (token_hash, gateway_name, area_code, expires_at_ms) "
@@ -25,11 +26,33 @@ _TOKEN = text("SELECT used_at_ms FROM enrollment_token WHERE token_hash = :token
 _PUT_GATEWAY = text(
     "INSERT INTO gateway (name, area_code, certificate_serial, certificate_expires_at_ms) "
     "VALUES (:name, :area_code, '', 0) "
-    "ON CONFLICT (name) DO UPDATE SET area_code = excluded.area_code"
+    "ON CONFLICT (name) DO UPDATE SET area_code = excluded.area_code, revoked_at_ms = 0"
 )
+# A renewed certificate may get lost on its way: the one before counts until the new one was seen.
 _RECORD = text(
-    "UPDATE gateway SET certificate_serial = :serial, certificate_expires_at_ms = :expires_at_ms "
-    "WHERE name = :name"
+    "UPDATE gateway SET certificate_serial = :serial, certificate_expires_at_ms = :expires_at_ms, "
+    "previous_serial = CASE WHEN :renews THEN certificate_serial ELSE '' END "
+    "WHERE name = :name AND revoked_at_ms = 0"
+)
+_CHECK = text(
+    "UPDATE gateway SET previous_serial = CASE WHEN certificate_serial = :serial THEN '' "
+    "ELSE previous_serial END WHERE name = :name AND revoked_at_ms = 0 "
+    "AND :serial IN (certificate_serial, previous_serial) RETURNING name"
+)
+_AREA = text("SELECT area_code FROM gateway WHERE name = :name AND revoked_at_ms = 0")
+_REVOKE = text(
+    "UPDATE gateway SET revoked_at_ms = :now_ms, certificate_serial = '', previous_serial = '', "
+    "desired_revision = desired_revision + 1 "
+    "WHERE name = :name AND revoked_at_ms = 0 RETURNING desired_revision"
+)
+_FORGET_ALL = text(
+    "UPDATE desired_node SET removed = true, task = 'serve', release_digest = NULL, "
+    "revision = :revision WHERE gateway_name = :name AND NOT removed"
+)
+_NODES_OF = text("SELECT number, life_state FROM node WHERE gateway_name = :name ORDER BY number")
+_REASSIGN = text(
+    "UPDATE node SET gateway_name = :successor WHERE gateway_name = :name "
+    "AND life_state = 'quarantined'"
 )
 _HELLO = text(
     "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_uri = :uri "
@@ -97,16 +120,63 @@ class SqlGatewayStore:
             return str(used.gateway_name)
 
     async def record_certificate(
-        self, gateway_name: str, *, serial: str, expires_at_ms: int, audit: AuditEntry
+        self,
+        gateway_name: str,
+        *,
+        serial: str,
+        expires_at_ms: int,
+        renews: bool,
+        audit: AuditEntry,
     ) -> None:
         """Keep which certificate a gateway holds."""
         async with self._database.begin() as connection:
             done = await connection.execute(
-                _RECORD, {"name": gateway_name, "serial": serial, "expires_at_ms": expires_at_ms}
+                _RECORD,
+                {
+                    "name": gateway_name,
+                    "serial": serial,
+                    "expires_at_ms": expires_at_ms,
+                    "renews": renews,
+                },
             )
             if done.rowcount == 0:
                 raise UnauthenticatedError(f"gateway {gateway_name} is not known")
             await self._database.audit(connection, audit)
+
+    async def require_current(self, certificate: GatewayCertificate) -> None:
+        """Insist on a certificate that was neither revoked nor replaced."""
+        named = {"name": certificate.name, "serial": certificate.serial}
+        if not await self._database.rows(_CHECK, named):
+            raise UnauthenticatedError(
+                f"the certificate of gateway {certificate.name} was revoked or replaced; "
+                "enrol it again"
+            )
+
+    async def area_of(self, gateway_name: str) -> str | None:
+        """Return the area that a gateway serves; None when there is none or it was revoked."""
+        rows = await self._database.rows(_AREA, {"name": gateway_name})
+        return rows[0].area_code if rows else None
+
+    async def revoke(self, gateway_name: str, now_ms: int, audit: AuditEntry) -> None:
+        """Make every certificate of a gateway worthless and take its nodes' keys from it."""
+        async with self._database.begin() as connection:
+            named = {"name": gateway_name}
+            revision = (
+                await connection.execute(_REVOKE, named | {"now_ms": now_ms})
+            ).scalar_one_or_none()
+            if revision is None:
+                return
+            await connection.execute(_FORGET_ALL, named | {"revision": revision})
+            await self._database.audit(connection, audit)
+
+    async def nodes_of(self, gateway_name: str) -> list[tuple[int, LifeState]]:
+        """Return the nodes that are assigned to a gateway, by number."""
+        rows = await self._database.rows(_NODES_OF, {"name": gateway_name})
+        return [(row.number, LifeState(row.life_state)) for row in rows]
+
+    async def reassign_quarantined(self, gateway_name: str, successor: str) -> None:
+        """Have another gateway serve nodes once they are released."""
+        await self._database.run(_REASSIGN, {"name": gateway_name, "successor": successor})
 
     async def hello(self, gateway_name: str, hello: Hello, now_ms: int) -> StoredBatches:
         """Note that a gateway connected; return where its spool goes on."""

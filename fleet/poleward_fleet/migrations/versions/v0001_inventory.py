@@ -34,6 +34,7 @@ CREATE TABLE gateway (
         CONSTRAINT gateway_name_is_plain CHECK (name ~ '^[a-z0-9][a-z0-9.-]{0,62}$'),
     area_code text NOT NULL CONSTRAINT gateway_area_fkey REFERENCES area (code),
     certificate_serial text NOT NULL,
+    previous_serial text NOT NULL DEFAULT '',
     certificate_expires_at_ms bigint NOT NULL,
     heard_at_ms bigint NOT NULL DEFAULT 0,
     software_version text NOT NULL DEFAULT '',

@@ -97,6 +97,7 @@ class NodeEndpoint:
         on_leaving: Told of a node that is to forget its keys and was heard.
         clones: Judges authentic requests with old numbers.
         reports: Sees every datagram first.
+        public_uri: Where nodes find us; empty for the address that they speak to.
         insecure_nosec: Hand requests without OSCORE to the handler too.
     """
 
@@ -110,6 +111,7 @@ class NodeEndpoint:
         on_leaving: Callable[[NodeNumber], None],
         clones: CloneWatch,
         reports: DirectPath | None = None,
+        public_uri: str = "",
         insecure_nosec: bool = False,
     ) -> None:
         self._table = table
@@ -119,6 +121,7 @@ class NodeEndpoint:
         self._tally = tally
         self._clones = clones
         self._reports = reports
+        self._public_uri = public_uri
         self._insecure_nosec = insecure_nosec
         self._answering: set[asyncio.Task[None]] = set()
         self._unknown_kids: set[bytes] = set()
@@ -146,13 +149,14 @@ class NodeEndpoint:
     def uri_towards(self, address: NodeAddress) -> str:
         """Return the URI under which a node reaches this gateway."""
         assert self._datagrams is not None
-        host = self._datagrams.local_host_towards(address)
-        return f"coap://[{host}]:{self.port}" if ":" in host else f"coap://{host}:{self.port}"
+        return self._public_uri or self._uri(self._datagrams.local_host_towards(address))
 
     def uri_as_seen_from(self, peer: str) -> str:
         """Return the URI for nodes in the network of a peer, given as host:port."""
         assert self._datagrams is not None
-        host = self._datagrams.bound_host or _host_towards(peer)
+        return self._public_uri or self._uri(self._datagrams.bound_host or _host_towards(peer))
+
+    def _uri(self, host: str) -> str:
         return f"coap://[{host}]:{self.port}" if ":" in host else f"coap://{host}:{self.port}"
 
     async def close(self) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$poleward/v1/enrollment_service.proto\x12\x0bpoleward.v1\"X\n\x1c\x43reateEnrollmentTokenRequest\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x0f\n\x07valid_s\x18\x03 \x01(\r\"E\n\x1d\x43reateEnrollmentTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\"/\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\t\"e\n\x0e\x45nrollResponse\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\t\x12\x14\n\x0clink_address\x18\x04 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\t\"(\n\rRenewResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t2\x86\x02\n\x11\x45nrollmentService\x12n\n\x15\x43reateEnrollmentToken\x12).poleward.v1.CreateEnrollmentTokenRequest\x1a*.poleward.v1.CreateEnrollmentTokenResponse\x12\x41\n\x06\x45nroll\x12\x1a.poleward.v1.EnrollRequest\x1a\x1b.poleward.v1.EnrollResponse\x12>\n\x05Renew\x12\x19.poleward.v1.RenewRequest\x1a\x1a.poleward.v1.RenewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$poleward/v1/enrollment_service.proto\x12\x0bpoleward.v1\"X\n\x1c\x43reateEnrollmentTokenRequest\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x11\n\tarea_code\x18\x02 \x01(\t\x12\x0f\n\x07valid_s\x18\x03 \x01(\r\"E\n\x1d\x43reateEnrollmentTokenResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rexpires_at_ms\x18\x02 \x01(\x03\"/\n\rEnrollRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x02 \x01(\t\"e\n\x0e\x45nrollResponse\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\t\x12\x14\n\x0clink_address\x18\x04 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07\x63sr_pem\x18\x01 \x01(\t\"(\n\rRenewResponse\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x01 \x01(\t\"<\n\x14RevokeGatewayRequest\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x17\n\x15RevokeGatewayResponse\"U\n\x15ReplaceGatewayRequest\x12\x14\n\x0cgateway_name\x18\x01 \x01(\t\x12\x16\n\x0esuccessor_name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\'\n\x16ReplaceGatewayResponse\x12\r\n\x05moved\x18\x01 \x01(\r2\xb9\x03\n\x11\x45nrollmentService\x12n\n\x15\x43reateEnrollmentToken\x12).poleward.v1.CreateEnrollmentTokenRequest\x1a*.poleward.v1.CreateEnrollmentTokenResponse\x12\x41\n\x06\x45nroll\x12\x1a.poleward.v1.EnrollRequest\x1a\x1b.poleward.v1.EnrollResponse\x12>\n\x05Renew\x12\x19.poleward.v1.RenewRequest\x1a\x1a.poleward.v1.RenewResponse\x12V\n\rRevokeGateway\x12!.poleward.v1.RevokeGatewayRequest\x1a\".poleward.v1.RevokeGatewayResponse\x12Y\n\x0eReplaceGateway\x12\".poleward.v1.ReplaceGatewayRequest\x1a#.poleward.v1.ReplaceGatewayResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWREQUEST']._serialized_end=397
   _globals['_RENEWRESPONSE']._serialized_start=399
   _globals['_RENEWRESPONSE']._serialized_end=439
-  _globals['_ENROLLMENTSERVICE']._serialized_start=442
-  _globals['_ENROLLMENTSERVICE']._serialized_end=704
+  _globals['_REVOKEGATEWAYREQUEST']._serialized_start=441
+  _globals['_REVOKEGATEWAYREQUEST']._serialized_end=501
+  _globals['_REVOKEGATEWAYRESPONSE']._serialized_start=503
+  _globals['_REVOKEGATEWAYRESPONSE']._serialized_end=526
+  _globals['_REPLACEGATEWAYREQUEST']._serialized_start=528
+  _globals['_REPLACEGATEWAYREQUEST']._serialized_end=613
+  _globals['_REPLACEGATEWAYRESPONSE']._serialized_start=615
+  _globals['_REPLACEGATEWAYRESPONSE']._serialized_end=654
+  _globals['_ENROLLMENTSERVICE']._serialized_start=657
+  _globals['_ENROLLMENTSERVICE']._serialized_end=1098
 # @@protoc_insertion_point(module_scope)

@@ -175,3 +175,98 @@ class RenewResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RenewResponse: _TypeAlias = RenewResponse  # noqa: Y015
+
+@_typing.final
+class RevokeGatewayRequest(_message.Message):
+    """RevokeGatewayRequest names a gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    gateway_name: _builtins.str
+    """Name of the gateway."""
+    reason: _builtins.str
+    """Why, for the audit record."""
+    def __init__(
+        self,
+        *,
+        gateway_name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_name", b"gateway_name", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeGatewayRequest: _TypeAlias = RevokeGatewayRequest  # noqa: Y015
+
+@_typing.final
+class RevokeGatewayResponse(_message.Message):
+    """RevokeGatewayResponse is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevokeGatewayResponse: _TypeAlias = RevokeGatewayResponse  # noqa: Y015
+
+@_typing.final
+class ReplaceGatewayRequest(_message.Message):
+    """ReplaceGatewayRequest names two gateways."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    SUCCESSOR_NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    gateway_name: _builtins.str
+    """Gateway that is gone."""
+    successor_name: _builtins.str
+    """Gateway that takes its nodes; enrolled already."""
+    reason: _builtins.str
+    """Why, for the audit record."""
+    def __init__(
+        self,
+        *,
+        gateway_name: _builtins.str = ...,
+        successor_name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gateway_name", b"gateway_name", "reason", b"reason", "successor_name", b"successor_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceGatewayRequest: _TypeAlias = ReplaceGatewayRequest  # noqa: Y015
+
+@_typing.final
+class ReplaceGatewayResponse(_message.Message):
+    """ReplaceGatewayResponse counts the nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVED_FIELD_NUMBER: _builtins.int
+    moved: _builtins.int
+    """Nodes that have a new gateway."""
+    def __init__(
+        self,
+        *,
+        moved: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moved", b"moved"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceGatewayResponse: _TypeAlias = ReplaceGatewayResponse  # noqa: Y015

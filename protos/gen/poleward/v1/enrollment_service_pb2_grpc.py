@@ -50,6 +50,16 @@ class EnrollmentServiceStub:
                 request_serializer=poleward_dot_v1_dot_enrollment__service__pb2.RenewRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.RenewResponse.FromString,
                 _registered_method=True)
+        self.RevokeGateway = channel.unary_unary(
+                '/poleward.v1.EnrollmentService/RevokeGateway',
+                request_serializer=poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayResponse.FromString,
+                _registered_method=True)
+        self.ReplaceGateway = channel.unary_unary(
+                '/poleward.v1.EnrollmentService/ReplaceGateway',
+                request_serializer=poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayResponse.FromString,
+                _registered_method=True)
 
 
 class EnrollmentServiceServicer:
@@ -77,6 +87,20 @@ class EnrollmentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeGateway(self, request, context):
+        """RevokeGateway makes a gateway's certificates worthless and ends its stream at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceGateway(self, request, context):
+        """ReplaceGateway revokes a gateway and has another one serve its nodes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnrollmentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +118,16 @@ def add_EnrollmentServiceServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.RenewRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_enrollment__service__pb2.RenewResponse.SerializeToString,
+            ),
+            'RevokeGateway': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeGateway,
+                    request_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayResponse.SerializeToString,
+            ),
+            'ReplaceGateway': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceGateway,
+                    request_deserializer=poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +212,60 @@ class EnrollmentService:
             '/poleward.v1.EnrollmentService/Renew',
             poleward_dot_v1_dot_enrollment__service__pb2.RenewRequest.SerializeToString,
             poleward_dot_v1_dot_enrollment__service__pb2.RenewResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeGateway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.EnrollmentService/RevokeGateway',
+            poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayRequest.SerializeToString,
+            poleward_dot_v1_dot_enrollment__service__pb2.RevokeGatewayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceGateway(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.EnrollmentService/ReplaceGateway',
+            poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayRequest.SerializeToString,
+            poleward_dot_v1_dot_enrollment__service__pb2.ReplaceGatewayResponse.FromString,
             options,
             channel_credentials,
             insecure,

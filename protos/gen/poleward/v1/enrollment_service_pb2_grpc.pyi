@@ -39,6 +39,10 @@ class EnrollmentServiceStub:
     """Enroll exchanges a one-time token and a certificate request for a certificate."""
     Renew: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.RenewRequest, _enrollment_service_pb2.RenewResponse]
     """Renew exchanges a valid certificate for a newer one; called over mutual TLS."""
+    RevokeGateway: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.RevokeGatewayRequest, _enrollment_service_pb2.RevokeGatewayResponse]
+    """RevokeGateway makes a gateway's certificates worthless and ends its stream at once."""
+    ReplaceGateway: _grpc.UnaryUnaryMultiCallable[_enrollment_service_pb2.ReplaceGatewayRequest, _enrollment_service_pb2.ReplaceGatewayResponse]
+    """ReplaceGateway revokes a gateway and has another one serve its nodes."""
 
 @_typing.type_check_only
 class EnrollmentServiceAsyncStub(EnrollmentServiceStub):
@@ -51,6 +55,10 @@ class EnrollmentServiceAsyncStub(EnrollmentServiceStub):
     """Enroll exchanges a one-time token and a certificate request for a certificate."""
     Renew: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.RenewRequest, _enrollment_service_pb2.RenewResponse]  # type: ignore[assignment]
     """Renew exchanges a valid certificate for a newer one; called over mutual TLS."""
+    RevokeGateway: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.RevokeGatewayRequest, _enrollment_service_pb2.RevokeGatewayResponse]  # type: ignore[assignment]
+    """RevokeGateway makes a gateway's certificates worthless and ends its stream at once."""
+    ReplaceGateway: _aio.UnaryUnaryMultiCallable[_enrollment_service_pb2.ReplaceGatewayRequest, _enrollment_service_pb2.ReplaceGatewayResponse]  # type: ignore[assignment]
+    """ReplaceGateway revokes a gateway and has another one serve its nodes."""
 
 class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
     """EnrollmentService gives gateways their certificates. No client certificate is needed."""
@@ -78,5 +86,21 @@ class EnrollmentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_enrollment_service_pb2.RenewResponse, _abc.Awaitable[_enrollment_service_pb2.RenewResponse]]:
         """Renew exchanges a valid certificate for a newer one; called over mutual TLS."""
+
+    @_abc_1.abstractmethod
+    def RevokeGateway(
+        self,
+        request: _enrollment_service_pb2.RevokeGatewayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_service_pb2.RevokeGatewayResponse, _abc.Awaitable[_enrollment_service_pb2.RevokeGatewayResponse]]:
+        """RevokeGateway makes a gateway's certificates worthless and ends its stream at once."""
+
+    @_abc_1.abstractmethod
+    def ReplaceGateway(
+        self,
+        request: _enrollment_service_pb2.ReplaceGatewayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_enrollment_service_pb2.ReplaceGatewayResponse, _abc.Awaitable[_enrollment_service_pb2.ReplaceGatewayResponse]]:
+        """ReplaceGateway revokes a gateway and has another one serve its nodes."""
 
 def add_EnrollmentServiceServicer_to_server(servicer: EnrollmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

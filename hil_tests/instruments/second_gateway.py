@@ -1,0 +1,87 @@
+"""Further gateways of a city: enrolled over the API, run as processes of their own.
+
+Not the city's first gateway, which the city itself keeps.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from poleward_tools.client.link_stream import LinkCredentials
+from poleward_tools.demo import street
+from poleward_tools.demo.city import City
+from poleward_tools.demo.program import Program
+
+READY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class OtherGateway:
+    """A gateway that runs.
+
+    Args:
+        coap: Where nodes find it.
+    """
+
+    city: City
+    name: str
+    coap: str
+    program: Program
+
+    @property
+    def credentials(self) -> LinkCredentials:
+        """What it proves itself with, as somebody who stole its disk would have it."""
+        return credentials_of(self.city, self.name)
+
+
+def credentials_of(city: City, name: str) -> LinkCredentials:
+    """Read key and certificate of a gateway that was enrolled on this machine."""
+    path = city.plan.data / name / "identity" / "identity.json"
+    identity = json.loads(path.read_text(encoding="utf-8"))
+    return LinkCredentials(
+        identity["link_address"],
+        identity["ca_pem"].encode(),
+        identity["key_pem"].encode(),
+        identity["certificate_pem"].encode(),
+    )
+
+
+@contextmanager
+def other_gateway(city: City, name: str, *, public_uri: str = "") -> Iterator[OtherGateway]:
+    """Enrol a gateway for the whole city and run it inside the block.
+
+    Args:
+        city: That it joins.
+        name: Of the gateway.
+        public_uri: Where its nodes find it, when that is not its own address.
+    """
+    logs = city.plan.data / "logs"
+    folder = city.plan.data / name
+    token = city.client.create_enrollment_token(gateway_name=name, area_code=street.CITY.code)
+    enrolling = Program(
+        "enrolment",
+        ["gateway", "enroll", "--data", str(folder), "--fleet", city.web],
+        log=logs / f"{name}-enroll.log",
+        environment={"POLEWARD_ENROLLMENT_TOKEN": token},
+    )
+    enrolling.start()
+    try:
+        if enrolling.wait(READY_S):
+            enrolling.check()
+    finally:
+        enrolling.stop()
+    program = Program(
+        name,
+        [
+            "gateway", "serve", "--data", str(folder), "--coap-port", "0",
+            "--public-uri", public_uri,
+        ],
+        log=logs / f"{name}.log",
+        run_file=folder / "run" / "gateway.json",
+    )  # fmt: skip
+    program.start()
+    try:
+        yield OtherGateway(city, name, str(program.wait_ready(READY_S)["coap"]), program)
+    finally:
+        program.stop()
