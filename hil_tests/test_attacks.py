@@ -163,16 +163,14 @@ async def speak_of(credentials: LinkCredentials, number: int) -> str:
 def test_a_revoked_gateway_is_cut_off_although_it_has_its_key(
     city: City, foreign_gateway: OtherGateway
 ) -> None:
-    connected = {g.name: g.connected for g in city.client.list_gateways()}
-    assert connected[foreign_gateway.name]
+    def is_connected() -> bool:
+        return next(
+            g.connected for g in city.client.list_gateways() if g.name == foreign_gateway.name
+        )
+
+    city.wait_until(is_connected, what="connected", timeout_s=20)
     city.client.revoke_gateway(foreign_gateway.name, "stolen")
-    city.wait_until(
-        lambda: (
-            not {g.name: g.connected for g in city.client.list_gateways()}[foreign_gateway.name]
-        ),
-        what="cut off",
-        timeout_s=5,
-    )
+    city.wait_until(lambda: not is_connected(), what="cut off", timeout_s=5)
     assert "revoked or replaced" in asyncio.run(speak_of(foreign_gateway.credentials, 1))
 
 
@@ -221,8 +219,8 @@ def test_a_technician_ends_at_their_area(
     pole, area = next_place()
     city.client.create_areas([area])
     city.client.import_poles([pole])
-    city.client.put_account("technician-1", roles=["technician"], area_code=area.code)
-    token = city.client.create_api_token("technician-1")
+    city.client.accounts.put("technician-1", roles=["technician"], area_code=area.code)
+    token = city.client.accounts.create_token("technician-1")
     with FleetClient(FleetProfile(city.web, token)) as technician:
         assert [view.pole.code for view in technician.list_poles()] == [pole.code]
         number = str(node.view().number)

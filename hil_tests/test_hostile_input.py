@@ -90,29 +90,6 @@ def test_a_known_context_with_a_wrong_tag_stores_nothing(
     node.wait_reports(2)
 
 
-def test_a_replayed_report_is_rejected_and_stored_once(relay: Relay, make_node: MakeNode) -> None:
-    node = make_node(relay.uri)
-    node.wait_online()
-    node.wait_reports(3)
-    # Confirmable POSTs of OSCORE messages of the size of a report.
-    reports = [
-        datagram
-        for datagram in list(relay.from_node)
-        if datagram[0] & 0x30 == 0 and datagram[1] == POST and len(datagram) > 60
-    ]
-    before = len(relay.answers)
-    for datagram in reports[-3:]:
-        # A new message id, as an attacker would choose to get past deduplication.
-        changed = datagram[:2] + struct.pack("!H", random.randrange(65536)) + datagram[4:]
-        relay.send_to_gateway(changed)
-        relay.send_to_gateway(datagram)
-    node.wait_reports(3)
-    refusals = [answer for answer in relay.answers[before:] if answer[1] == UNAUTHORIZED]
-    assert refusals, "a replayed message gets 4.01 (RFC 8613, 8.2)"
-    for count in node.counts():
-        assert count.reports == count.last_sequence + 1 - count.first_sequence
-
-
 def test_a_gateway_with_a_certificate_of_a_stranger_is_refused(
     city: City, stranger_certificate: tuple[Path, Path]
 ) -> None:

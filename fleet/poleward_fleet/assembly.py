@@ -34,6 +34,7 @@ from poleward_fleet.adapters.sql.rollout_steps import SqlRolloutSteps
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
+from poleward_fleet.adapters.sql.visit_store import SqlVisitStore
 from poleward_fleet.domain.alarms import AlarmLimits
 from poleward_fleet.domain.history import Retention
 from poleward_fleet.ports.accounts import PasswordHasher
@@ -47,6 +48,7 @@ from poleward_fleet.services.bulk import BulkService
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.city_map import CityMap
 from poleward_fleet.services.commands import CommandService
+from poleward_fleet.services.commissioning import CommissioningService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.history_upkeep import HistoryUpkeep
@@ -103,6 +105,7 @@ class Fleet:
     rollout_loop: RolloutLoop
     telemetry: TelemetryService
     history: HistoryUpkeep
+    visits: CommissioningService
     authority: FileCertificateAuthority
     artifacts: FileArtifactStore
     patch_worker: PatchWorker
@@ -151,6 +154,9 @@ def assemble(
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
     lives = NodeLifeService(life_store, node_store, areas, links, changes, clock)
     administration = AccountAdministration(account_store, accounts, hasher, areas, clock)
+    provisioning = ProvisioningService(
+        node_store, life_store, inventory, areas, audit_store, links, changes, clock
+    )
     return Fleet(
         accounts=accounts,
         alarms=alarms,
@@ -183,9 +189,7 @@ def assemble(
             SqlPatchStore(database), release_store, artifacts, patch_worker, clock
         ),
         own_account=OwnAccount(account_store, accounts, hasher, clock),
-        provisioning=ProvisioningService(
-            node_store, life_store, inventory, areas, audit_store, links, changes, clock
-        ),
+        provisioning=provisioning,
         releases=ReleaseService(
             release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
         ),
@@ -197,6 +201,16 @@ def assemble(
             telemetry_store, history_store, inventory, areas, retention, clock
         ),
         history=HistoryUpkeep(history_store, retention, clock),
+        visits=CommissioningService(
+            SqlVisitStore(database),
+            provisioning,
+            lives,
+            inventory,
+            commands,
+            telemetry_store,
+            changes,
+            clock,
+        ),
         authority=authority,
         artifacts=artifacts,
         patch_worker=patch_worker,

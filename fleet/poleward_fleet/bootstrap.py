@@ -286,6 +286,7 @@ async def _serve_web(
             sessions=fleet.accounts,
             changes=fleet.changes,
             audit=fleet.audit,
+            visits=fleet.visits,
             discovery=discovery,
         )
     )

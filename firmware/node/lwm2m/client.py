@@ -25,6 +25,9 @@ _FAREWELL_TIMEOUT_MS = 5000
 _REFUSALS_MAX = 3
 # With the time-outs of requests about four minutes.
 _SILENCES_MAX = 4
+# A node without an account that got power just now is being put into a pole.
+_NEW_S = 3600
+_NEW_PAUSE_MS = 4000
 
 
 class NotRegisteredError(Exception):
@@ -106,7 +109,7 @@ class Client:
                 self._wants_bootstrap = not self._account.is_complete
             self._hurry.clear()
             try:
-                await asyncio.wait_for_ms(self._hurry.wait(), self._back_off.next_ms())
+                await asyncio.wait_for_ms(self._hurry.wait(), self._pause_ms())
             except asyncio.TimeoutError:
                 pass
 
@@ -114,6 +117,12 @@ class Client:
         """Look for the gateway again at once: somebody called for help."""
         self._back_off.reset()
         self._hurry.set()
+
+    def _pause_ms(self) -> int:
+        """Give the pause before the next attempt; short while a technician may be waiting."""
+        pause_ms = self._back_off.next_ms()
+        is_new = not self._account.is_complete and self._board.monotonic_s() < _NEW_S
+        return min(pause_ms, _NEW_PAUSE_MS) if is_new else pause_ms
 
     def update(self) -> None:
         """Have the registration updated now: the link is in doubt, or the gateway asked."""

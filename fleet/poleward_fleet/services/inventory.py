@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.checklist import Place, distance_m
 from poleward_fleet.domain.errors import (
     ConflictError,
     ForbiddenError,
@@ -25,6 +26,8 @@ from poleward_fleet.services.web_services import PoleDetail
 
 _EVENTS_ON_PAGE = 50
 MAX_PAGE = 10_000
+FAR_M = 20_000.0
+"""A new pole is at most so far from some other pole of its area, or somebody says so."""
 
 
 class InventoryService:
@@ -95,6 +98,41 @@ class InventoryService:
         )
         self._changes.publish(pole_codes=seen)
         return counts
+
+    async def add_pole(self, principal: Principal, pole: Pole, *, confirmed: bool) -> None:
+        """Add a pole that a technician stands at; the same pole again changes nothing.
+
+        Args:
+            principal: The technician.
+            pole: The new pole.
+            confirmed: It is in the right place although it is far from every other of its area.
+
+        Raises:
+            ConflictError: A pole with this code stands elsewhere, or this one is implausibly far.
+            NotFoundError: The area is not the principal's.
+            InvalidError: A value makes no sense.
+        """
+        await self._areas.allowed(principal, Permission.COMMISSION, pole.area_code)
+        there = await self._store.pole(pole.code)
+        if there is not None and there.pole == pole:
+            return
+        if there is not None:
+            raise ConflictError(f"there is a pole {pole.code} already; choose it, or another code")
+        if not pole.area_code:
+            raise InvalidError("a new pole needs an area")
+        place = Place(pole.latitude_deg, pole.longitude_deg, 0)
+        neighbours = await self._store.poles(frozenset({pole.area_code}), after="", limit=MAX_PAGE)
+        away_m = min(
+            (distance_m(place, v.pole.latitude_deg, v.pole.longitude_deg) for v in neighbours),
+            default=0.0,
+        )
+        if away_m > FAR_M and not confirmed:
+            raise ConflictError(
+                f"pole {pole.code} is {away_m / 1000:.0f} km from every other pole of its area; "
+                "confirm position and area"
+            )
+        await self._store.put_poles([pole], AuditEntry(principal.name, "pole.add", pole.code))
+        self._changes.publish(pole_codes=[pole.code])
 
     async def list_poles(
         self, principal: Principal, *, area_code: str = "", after: str = "", limit: int = 1000

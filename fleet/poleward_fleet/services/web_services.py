@@ -30,6 +30,7 @@ from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
+from poleward_fleet.domain.visits import VisitRequest, VisitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +323,30 @@ class Changes(Protocol):
         """
 
 
+class VisitControl(Protocol):
+    """Visits of technicians to poles."""
+
+    async def begin(self, principal: Principal, request: VisitRequest) -> VisitState:
+        """Take a visit and claim its node; the same visit again changes nothing.
+
+        Raises:
+            ConflictError: What the device assumed is not so; the technician has to decide.
+        """
+
+    async def state(self, principal: Principal, visit_id: str) -> VisitState:
+        """Return a visit and how its checks stand."""
+
+    async def blink(self, principal: Principal, visit_id: str) -> VisitState:
+        """Let the lamp go bright and dim, and note what it draws at each."""
+
+    async def sign_off(self, principal: Principal, visit_id: str, *, note: str = "") -> VisitState:
+        """Sign a pole off; without a note only when every check passed.
+
+        Raises:
+            ConflictError: A check has not passed and there is no note.
+        """
+
+
 class AuditReader(Protocol):
     """The audit record."""
 
@@ -346,4 +371,5 @@ class WebServices:
     sessions: Sessions
     changes: Changes
     audit: AuditReader
+    visits: VisitControl
     discovery: dict[str, str]  # served as /.well-known/poleward.json: api, link, ca_pem

@@ -18,6 +18,7 @@ from web_city_alarms import FakeAlarms
 from web_city_lighting import FakeLighting
 from web_city_rollouts import FakeRollouts
 from web_city_streets import positions_from, street_positions
+from web_city_visits import NoVisits
 
 from poleward_fleet.adapters.web.app import close_streams, create_app
 from poleward_fleet.adapters.web.pages import unix_ms
@@ -174,6 +175,7 @@ class FakeFleet:
             sessions=self,
             changes=self,
             audit=self,
+            visits=NoVisits(),
             discovery={"api": "127.0.0.1:7443", "link": "127.0.0.1:7444", "ca_pem": "-"},
         )
 

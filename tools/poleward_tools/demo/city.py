@@ -151,6 +151,7 @@ class City:
         *,
         gateway_uri: str | None = None,
         gateway_name: str = GATEWAY_NAME,
+        commission: bool = True,
         reached: Callable[[int], None] = lambda _: None,
     ) -> list[NodeIdentity]:
         """Make a node for each of these poles, commission it and give it power.
@@ -159,6 +160,7 @@ class City:
             poles: known to the fleet and without a node.
             gateway_uri: where the nodes look for their gateway; None for where it is.
             gateway_name: that serves them.
+            commission: put them into their poles; else somebody does that later.
             reached: told how many are done.
 
         Raises:
@@ -181,13 +183,14 @@ class City:
         air = air_series()
         self.nodes_dir.mkdir(exist_ok=True, mode=0o700)
         for done, (identity, pole) in enumerate(zip(identities, poles, strict=True), start=1):
-            self.client.commission(
-                mac=identity.mac,
-                claim_code=identity.claim_code,
-                pole_code=pole.code,
-                gateway_name=gateway_name,
-                report_interval_s=self.plan.report_interval_s,
-            )
+            if commission:
+                self.client.commission(
+                    mac=identity.mac,
+                    claim_code=identity.claim_code,
+                    pole_code=pole.code,
+                    gateway_name=gateway_name,
+                    report_interval_s=self.plan.report_interval_s,
+                )
             surroundings = Surroundings(
                 seed=int.from_bytes(identity.mac[-3:], "big"),
                 latitude_deg=pole.latitude_deg,

@@ -50,7 +50,7 @@ class SecurityHeaders:
         self._policy = (
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
             f"img-src 'self' data:{images}; font-src 'self'; form-action 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'"
+            "base-uri 'none'; frame-ancestors 'none'; worker-src 'self'; manifest-src 'self'"
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

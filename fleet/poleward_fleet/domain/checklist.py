@@ -1,0 +1,156 @@
+"""What has to hold before a technician signs a pole off: pure verdicts from what is known of it.
+
+Not how the lamp is made to blink nor where results are stored (services/commissioning.py).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from poleward_fleet.domain.inventory import LinkState, lamp_is_lit
+
+BLINK_LEVELS_PERCENT = (100, 20)
+DIMMED_SHARE = 0.6
+"""A lamp at the lower level draws at most this share of what it drew at the higher one."""
+CLOCK_TOLERANCE_MS = 10_000
+NEAR_M = 50.0
+"""A phone this close to a pole, beside its own accuracy, is at the pole."""
+_EARTH_RADIUS_M = 6_371_000.0
+
+
+class Verdict(Enum):
+    """How one check stands."""
+
+    PASSED = "passed"
+    WAITING = "waiting"
+    FAILED = "failed"
+    ABSENT = "absent"  # the pole has no such equipment
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the checklist; `value` is what was seen, for people."""
+
+    name: str
+    verdict: Verdict
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a phone says that it is, WGS84."""
+
+    latitude_deg: float
+    longitude_deg: float
+    accuracy_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a pole at one moment.
+
+    Args:
+        link_state: Of its node.
+        heard_at_ms: When its node was last heard.
+        version: That its node runs.
+        equipment: What is mounted.
+        lamp_nominal_w: Of the lamp.
+        values: Newest readings by metric.
+        measured_at_ms: Time of the newest report since the visit began; 0 for none.
+        blink_w: Power at each of BLINK_LEVELS_PERCENT; fewer until it was seen.
+        blink_failure: Why the lamp could not be told; empty when it could.
+        sos_pressed: The button's event came since the visit began.
+        now_ms: Now.
+    """
+
+    link_state: LinkState
+    heard_at_ms: int
+    version: str
+    equipment: tuple[str, ...]
+    lamp_nominal_w: int
+    values: Mapping[str, float]
+    measured_at_ms: int
+    blink_w: tuple[float, ...]
+    blink_failure: str
+    sos_pressed: bool
+    now_ms: int
+
+
+# Metric, what must be mounted for it, lowest and highest plausible value, unit.
+_SENSORS = (
+    ("supply.voltage_v", "", 180.0, 260.0, "V"),
+    ("air.temperature_c", "air", -40.0, 70.0, "°C"),
+    ("air.humidity_percent", "air", 1.0, 100.0, "%"),
+    ("air.pm25_ug_m3", "air", 0.0, 1000.0, "µg/m³"),
+    ("air.pm10_ug_m3", "air", 0.0, 2000.0, "µg/m³"),
+)
+
+
+def checklist(facts: Facts) -> tuple[Check, ...]:
+    """Judge every line of the checklist."""
+    is_online = facts.link_state is LinkState.ONLINE
+    return (
+        Check("link", Verdict.PASSED if is_online else Verdict.WAITING, facts.link_state.value),
+        _lamp(facts),
+        *(_sensor(facts, *sensor) for sensor in _SENSORS),
+        _clock(facts),
+        Check("version", Verdict.PASSED if facts.version else Verdict.WAITING, facts.version),
+        _sos(facts),
+    )
+
+
+def is_complete(checks: tuple[Check, ...]) -> bool:
+    """Tell whether every check passed or does not apply."""
+    return all(check.verdict in (Verdict.PASSED, Verdict.ABSENT) for check in checks)
+
+
+def distance_m(place: Place, latitude_deg: float, longitude_deg: float) -> float:
+    """Return how far a place is from a point (haversine)."""
+    lat_a, lat_b = math.radians(place.latitude_deg), math.radians(latitude_deg)
+    half_lon = math.radians(longitude_deg - place.longitude_deg) / 2
+    root = math.sin((lat_b - lat_a) / 2) ** 2 + (
+        math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
+    )
+    return 2 * _EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(root)))
+
+
+def _lamp(facts: Facts) -> Check:
+    if "lamp" not in facts.equipment:
+        return Check("lamp", Verdict.ABSENT)
+    if facts.blink_failure:
+        return Check("lamp", Verdict.FAILED, facts.blink_failure)
+    if len(facts.blink_w) < len(BLINK_LEVELS_PERCENT):
+        return Check("lamp", Verdict.WAITING)
+    bright_w, dim_w = facts.blink_w
+    follows = dim_w <= DIMMED_SHARE * bright_w
+    lit = bright_w > 0 and lamp_is_lit(BLINK_LEVELS_PERCENT[0], bright_w, facts.lamp_nominal_w)
+    value = f"{bright_w:.1f} → {dim_w:.1f} W"
+    return Check("lamp", Verdict.PASSED if lit and follows else Verdict.FAILED, value)
+
+
+def _sensor(
+    facts: Facts, metric: str, equipment: str, lowest: float, highest: float, unit: str
+) -> Check:
+    if equipment and equipment not in facts.equipment:
+        return Check(metric, Verdict.ABSENT)
+    value = facts.values.get(metric)
+    if value is None:
+        # A report without it says that the sensor does not answer.
+        return Check(metric, Verdict.FAILED if facts.measured_at_ms else Verdict.WAITING)
+    verdict = Verdict.PASSED if lowest <= value <= highest else Verdict.FAILED
+    return Check(metric, verdict, f"{value:.1f} {unit}")
+
+
+def _clock(facts: Facts) -> Check:
+    if not facts.measured_at_ms:
+        return Check("clock", Verdict.WAITING)
+    ahead_ms = facts.measured_at_ms - facts.heard_at_ms
+    verdict = Verdict.PASSED if abs(ahead_ms) <= CLOCK_TOLERANCE_MS else Verdict.FAILED
+    return Check("clock", verdict, f"{ahead_ms / 1000:+.0f} s")
+
+
+def _sos(facts: Facts) -> Check:
+    if "sos" not in facts.equipment:
+        return Check("sos", Verdict.ABSENT)
+    return Check("sos", Verdict.PASSED if facts.sos_pressed else Verdict.WAITING)

@@ -1,0 +1,37 @@
+"""Visits of technicians to poles, with what they saw there."""
+
+from poleward_fleet.migrations.statements import drop, execute
+
+revision = "0007"
+down_revision = "0005"
+
+_TABLES = """
+CREATE TABLE visit (
+    id text CONSTRAINT visit_pkey PRIMARY KEY
+        CONSTRAINT visit_id_is_uuid CHECK (id ~ '^[0-9a-f-]{36}$'),
+    node_number integer NOT NULL CONSTRAINT visit_node_fkey REFERENCES node (number),
+    pole_code text NOT NULL CONSTRAINT visit_pole_fkey REFERENCES pole (code),
+    technician text NOT NULL,
+    began_at_ms bigint NOT NULL,
+    received_at_ms bigint NOT NULL,
+    latitude_deg double precision,
+    longitude_deg double precision,
+    accuracy_m double precision,
+    blink_w double precision[] NOT NULL DEFAULT '{}',
+    blink_failure text NOT NULL DEFAULT '',
+    signed_at_ms bigint NOT NULL DEFAULT 0,
+    note text NOT NULL DEFAULT '',
+    results jsonb NOT NULL DEFAULT '[]'
+);
+CREATE INDEX visit_pole_idx ON visit (pole_code, began_at_ms);
+"""
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    execute(_TABLES)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    drop("visit")

@@ -1,0 +1,175 @@
+"""A technician's whole visit with a phone: scan, no network, network, checks, signature, swap."""
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import segno
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from hil_tests.conftest import RigNode
+from poleward_tools.client.views import Area, Pole
+from poleward_tools.demo.city import City
+from poleward_tools.flashing.claim_code import label_payload
+from poleward_tools.virtual_board.node_folder import NodeFolder, NodeIdentity
+
+pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("rig")]
+
+CHROMIUM = "/usr/bin/chromium"
+READY_S = 30.0
+
+
+@dataclass
+class Blank:
+    """A node from the factory, with power, that nobody has claimed."""
+
+    identity: NodeIdentity
+    node: RigNode
+
+
+@pytest.fixture
+def blank(city: City, next_place: Callable[[], tuple[Pole, Area]]) -> Iterator[Callable[[], Blank]]:
+    """Make nodes in poles of their own that are not commissioned."""
+    made: list[RigNode] = []
+
+    def make() -> Blank:
+        pole, area = next_place()
+        city.client.create_areas([area])
+        city.client.import_poles([pole])
+        (identity,) = city.add_nodes([pole], commission=False)
+        folder = NodeFolder.load(city.nodes_dir / identity.name)
+        made.append(RigNode(city, pole, folder, identity.claim_code, identity.bootstrap_secret))
+        return Blank(identity, made[-1])
+
+    yield make
+    for node in made:
+        node.switch_off()
+
+
+def video_of_label(path: Path, identity: NodeIdentity) -> None:
+    """Write what the camera of the phone sees: the label, again and again."""
+    image = io.BytesIO()
+    segno.make(label_payload(identity), error="m", micro=False).save(image, kind="png", scale=8)
+    seen = Image.new("RGB", (640, 480), "white")
+    code = Image.open(image).convert("RGB")
+    seen.paste(code, ((640 - code.width) // 2, (480 - code.height) // 2))
+    frame = io.BytesIO()
+    seen.save(frame, "JPEG", quality=90)
+    path.write_bytes(frame.getvalue() * 30)
+
+
+@pytest.fixture
+def phone(city: City, tmp_path: Path) -> Iterator[Callable[[Blank], Page]]:
+    """Open the page on a phone of 320 px whose camera sees a node's label, signed in."""
+    with sync_playwright() as playwright:
+        browsers = []
+
+        def open_page(blank: Blank) -> Page:
+            video = tmp_path / "camera.mjpeg"
+            video_of_label(video, blank.identity)
+            browser = playwright.chromium.launch(
+                executable_path=CHROMIUM,
+                args=[
+                    "--no-sandbox",
+                    "--disable-gpu",
+                    "--use-fake-ui-for-media-stream",
+                    "--use-fake-device-for-media-stream",
+                    f"--use-file-for-fake-video-capture={video}",
+                ],
+            )
+            browsers.append(browser)
+            place = blank.node.pole
+            context = browser.new_context(
+                viewport={"width": 320, "height": 640},
+                has_touch=True,
+                locale="en",
+                geolocation={
+                    "latitude": place.latitude_deg,
+                    "longitude": place.longitude_deg,
+                    "accuracy": 5,
+                },
+                permissions=["geolocation", "camera"],
+            )
+            password = city.client.accounts.put("field", roles=["technician"], new_password=True)
+            page = context.new_page()
+            page.goto(f"{city.web}/login")
+            page.fill("[name=name]", "field")
+            page.fill("[name=password]", password)
+            page.click("form button.primary")
+            page.goto(f"{city.web}/commission")
+            expect(page.locator("#place")).to_contain_text("good to 5 m")
+            return page
+
+        yield open_page
+        for browser in browsers:
+            browser.close()
+
+
+def test_a_visit_with_the_uplink_cut_and_restored(
+    blank: Callable[[], Blank], phone: Callable[[Blank], Page], tmp_path: Path
+) -> None:
+    made = blank()
+    page = phone(made)
+    page.evaluate("navigator.serviceWorker.ready.then(() => 1)")
+    page.reload()  # from here on the worker has seen everything that the page needs
+    expect(page.locator("#poles option").first).to_be_attached()
+    page.context.set_offline(True)
+    page.reload()
+    page.tap("#scan")
+    expect(page.locator("#mac")).to_have_value(made.identity.mac.hex(), timeout=20_000)
+    expect(page.locator("#code")).to_have_value(made.identity.claim_code)
+    page.fill("#pole", made.node.pole.code)
+    page.tap("#begin")
+    visit = page.locator(".visit")
+    expect(visit.locator(".status")).to_contain_text("Kept on this device")
+    page.reload()
+    expect(visit.locator("h3")).to_have_text(made.node.pole.code)
+    too_wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not page.evaluate(too_wide)
+
+    page.context.set_offline(False)
+    back_at = time.monotonic()
+    expect(visit).to_have_attribute("data-kind", "ready", timeout=READY_S * 1000)
+    assert time.monotonic() - back_at < READY_S
+    for name in ("link", "lamp", "supply.voltage_v", "clock", "version"):
+        line = visit.locator(f"[data-check='{name}']")
+        expect(line).to_have_attribute("data-verdict", "passed")
+    page.screenshot(path=str(tmp_path / "ready.png"), full_page=True)
+
+    # Signed while the network is away again; nobody else knows yet.
+    number = str(made.node.view().number)
+    life = made.node.city.client.get_node
+    page.context.set_offline(True)
+    visit.locator("[data-act='commission.sign']").tap()
+    expect(visit.locator(".status")).to_contain_text("Signed on this device")
+    assert life(number).life_state == "claimed"
+    page.context.set_offline(False)
+    expect(visit.locator(".status")).to_contain_text("Signed off", timeout=15_000)
+    made.node.wait_until(lambda: life(number).life_state == "in_service", "in service")
+
+
+def test_a_conflict_is_shown_and_never_guessed(
+    node: RigNode, blank: Callable[[], Blank], phone: Callable[[Blank], Page]
+) -> None:
+    before = node.view()
+    made = blank()
+    page = phone(made)
+    page.fill("#mac", made.identity.mac.hex(":"))
+    page.fill("#code", made.identity.claim_code.lower())
+    page.fill("#pole", node.pole.code)
+    page.tap("#begin")
+    status = page.locator(".visit .status")
+    expect(status).to_contain_text("m away from where pole")
+    assert node.view().number == before.number
+    page.locator("[data-act='commission.confirm']").tap()
+    expect(status).to_contain_text("say that it is swapped")
+    page.locator("[data-act='commission.swap']").tap()
+    expect(page.locator(".visit")).to_have_attribute("data-kind", "ready", timeout=READY_S * 1000)
+    # Same pole, new node: its history stays, the old node's keys are dead.
+    assert node.view().number != before.number
+    assert node.city.client.get_node(str(before.number)).life_state == "swapped_out"
+    node.wait_until(lambda: "refused: 4.01" in node.console(), "old node refused")
