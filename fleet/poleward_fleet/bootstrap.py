@@ -23,6 +23,7 @@ from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.alarm_service import AlarmServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.audit_services import AuditServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.label_services import LabelServicer
@@ -247,6 +248,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         AccountServicer(accounts, fleet.administration),
         AlarmServicer(accounts, fleet.alarms),
         ApprovalServicer(accounts, fleet.approvals),
+        AuditServicer(accounts, fleet.audit),
         BulkServicer(accounts, fleet.bulk),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
         ProvisioningServicer(accounts, fleet.provisioning, fleet.lives),

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from fleet_rig import CITY, DISTRICT, Rig
+from poleward_fleet.domain.accounts import Permission, Principal, Role
+from poleward_fleet.domain.approvals import ApprovalNeededError, GuardedAction
 
 pytestmark = pytest.mark.system
 
@@ -112,3 +114,41 @@ async def test_tables_go_in_and_come_out_the_same(rig: Rig, tmp_path: Path) -> N
         )
     assert (await poleward(rig, "import", "poles", str(tmp_path / "none.csv"))).code == USAGE
     assert (await poleward(rig, "export", str(folder), "--table", "kings")).code == USAGE
+
+
+async def test_audit_record_is_exported_and_verified_with_and_without_the_fleet(
+    rig: Rig, tmp_path: Path
+) -> None:
+    noted = (await poleward(rig, "audit", "verify", "--json")).json["newest"]
+    await poleward(rig, "area", "put", "330106001000", "街道", "--within", DISTRICT)
+    assert (await poleward(rig, "audit", "verify", "--noted", noted)).code == 0
+    other = await poleward(rig, "audit", "verify", "--noted", f"1:{'00' * 32}")
+    assert (other.code, "not the one that was noted" in other.complaint) == (FAILED, True)
+    assert (await poleward(rig, "audit", "verify", "--noted", "1:zz")).code == USAGE
+    file, table = tmp_path / "audit.jsonl", tmp_path / "areas.csv"
+    count = (await poleward(rig, "audit", "export", str(file), "--json")).json["records"]
+    whole = await poleward(rig, "audit", "verify", "--file", str(file), "--noted", noted)
+    assert (whole.code, f"{count} records" in whole.out) == (0, True)
+    file.write_text(file.read_text().replace("330106001000", "330106001001"))
+    forged = await poleward(rig, "audit", "verify", "--file", str(file))
+    assert (forged.code, f"Record {count} was altered" in forged.complaint) == (FAILED, True)
+    chosen = ("--format", "csv", "--action", "area", "--since", "2020-01-01")
+    assert (await poleward(rig, "audit", "export", str(table), *chosen)).code == 0
+    lines = table.read_text().splitlines()
+    assert lines[0].startswith("number,at_ms,at,actor,action,subject")
+    assert all(",area.put," in line for line in lines[1:])
+    assert (await poleward(rig, "audit", "export", "--since", "soon")).code == USAGE
+
+
+async def test_second_person_approves_on_the_command_line(rig: Rig) -> None:
+    officer = Principal("olga", frozenset({Role.SECURITY_OFFICER}))
+    revoke = GuardedAction("release_key.revoke", "key-1", Permission.TRUST_KEYS)
+    with pytest.raises(ApprovalNeededError) as needed:
+        await rig.fleet.approvals.require(officer, revoke)
+    number = str(needed.value.approval.number)
+    waiting = (await poleward(rig, "approval", "list", "--waiting", "--json")).json["approvals"]
+    assert [(one["action"], one["may_decide"]) for one in waiting] == [(revoke.action, True)]
+    assert (await poleward(rig, "approval", "withdraw", number)).code == REFUSED
+    assert (await poleward(rig, "approval", "approve", number, "--reason", "ok")).code == 0
+    assert (await poleward(rig, "approval", "reject", number)).code == REFUSED
+    await rig.fleet.approvals.require(officer, revoke)

@@ -206,7 +206,7 @@ def test_secret_box_refuses_another_key(tmp_path_factory: pytest.TempPathFactory
 
 async def test_altered_audit_record_is_found(fleet: Fleet, engine: AsyncEngine) -> None:
     await make_gateway(fleet)
-    assert await fleet.audit.first_broken(ADMIN) is None
+    assert (await fleet.audit.check(ADMIN)).broken is None
     records = await fleet.audit.records(ADMIN)
     assert [r.entry.action for r in records] == [
         "gateway.enrolled",
@@ -215,10 +215,10 @@ async def test_altered_audit_record_is_found(fleet: Fleet, engine: AsyncEngine) 
     ]
     async with engine.begin() as connection:
         await connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE number = 2"))
-    assert await fleet.audit.first_broken(ADMIN) == 2
+    assert (await fleet.audit.check(ADMIN)).broken == 2
     async with engine.begin() as connection:
         await connection.execute(text("DELETE FROM audit WHERE number = 2"))
-    assert await fleet.audit.first_broken(ADMIN) == 2
+    assert (await fleet.audit.check(ADMIN)).broken == 2
 
 
 async def test_markers_show_status_within_area_and_bounds(fleet: Fleet, clock: FakeClock) -> None:

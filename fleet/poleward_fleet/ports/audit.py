@@ -5,7 +5,7 @@ Not an implementation (adapters).
 
 from typing import Protocol
 
-from poleward_fleet.domain.audit import AuditEntry, AuditRecord
+from poleward_fleet.domain.audit import AuditCheck, AuditEntry, AuditFilter, AuditRecord
 
 
 class AuditStore(Protocol):
@@ -14,8 +14,18 @@ class AuditStore(Protocol):
     async def append(self, entry: AuditEntry) -> None:
         """Record something that has no transaction of its own."""
 
-    async def records(self, *, before: int | None, limit: int) -> list[AuditRecord]:
+    async def records(
+        self, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> list[AuditRecord]:
         """Return records, newest first."""
 
-    async def first_broken(self) -> int | None:
-        """Walk the chain; return the first record that does not follow from the one before."""
+    async def records_after(
+        self, wanted: AuditFilter, *, after: int, limit: int
+    ) -> list[AuditRecord]:
+        """Return records, oldest first."""
+
+    async def digest_of(self, number: int) -> bytes | None:
+        """Return the digest of a record."""
+
+    async def check(self) -> AuditCheck:
+        """Walk the chain."""

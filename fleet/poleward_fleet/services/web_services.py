@@ -12,7 +12,7 @@ from typing import Protocol
 
 from poleward_fleet.domain.accounts import Principal, Session
 from poleward_fleet.domain.alarms import Alarm
-from poleward_fleet.domain.audit import AuditRecord
+from poleward_fleet.domain.audit import AuditFilter, AuditRecord
 from poleward_fleet.domain.commands import CommandOutcome, SetLamp
 from poleward_fleet.domain.inventory import Area, Gateway, PoleMarker, PoleView
 from poleward_fleet.domain.lighting import (
@@ -351,9 +351,19 @@ class AuditReader(Protocol):
     """The audit record."""
 
     async def records(
-        self, principal: Principal, *, before: int | None = None, limit: int = 100
+        self,
+        principal: Principal,
+        *,
+        wanted: AuditFilter = AuditFilter(),  # noqa: B008 — a value
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[AuditRecord]:
         """Return records, newest first, with numbers below `before`."""
+
+    def export(
+        self, principal: Principal, *, wanted: AuditFilter
+    ) -> AsyncIterator[list[AuditRecord]]:
+        """Yield records in pages, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

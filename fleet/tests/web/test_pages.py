@@ -359,3 +359,22 @@ async def test_language_choice_is_remembered(operator: httpx.AsyncClient) -> Non
     answer = await operator.get("/language/zh-CN?next=/gateways")
     assert answer.headers["location"] == "/gateways"
     assert "网关" in (await operator.get("/gateways")).text
+
+
+async def test_audit_is_filtered_on_the_page_and_in_its_download(
+    operator: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    token = form_token(await operator.get("/"))
+    for code in ("QD-000001", "QD-000002"):
+        await operator.post(
+            f"/poles/{code}/lamp", json={"level_percent": 10}, headers={"x-csrf-token": token}
+        )
+    page = await operator.get("/audit?subject=QD-000002&actor=operator&from_ms=&to_ms=x")
+    assert ">QD-000002<" in page.text
+    assert ">QD-000001<" not in page.text
+    assert "subject=QD-000002" in page.text.split('href="/audit/export.csv?')[1].split('"')[0]
+    table = await operator.get("/audit/export.csv?subject=QD-000002")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert [line.split(",")[4] for line in table.text.splitlines()] == ["subject", "QD-000002"]
+    empty = await operator.get("/audit/export.csv?actor=nobody")
+    assert len(empty.text.splitlines()) == 1

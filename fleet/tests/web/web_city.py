@@ -23,7 +23,13 @@ from web_city_visits import NoVisits
 from poleward_fleet.adapters.web.app import close_streams, create_app
 from poleward_fleet.adapters.web.pages import unix_ms
 from poleward_fleet.domain.accounts import Permission, Principal, Role, Session
-from poleward_fleet.domain.audit import GENESIS, AuditEntry, AuditRecord, chain_digest
+from poleward_fleet.domain.audit import (
+    GENESIS,
+    AuditEntry,
+    AuditFilter,
+    AuditRecord,
+    chain_digest,
+)
 from poleward_fleet.domain.commands import CommandOutcome, CommandStatus
 from poleward_fleet.domain.errors import (
     ConflictError,
@@ -328,10 +334,20 @@ class FakeFleet:
         return []
 
     async def records(
-        self, principal: Principal, *, before: int | None = None, limit: int = 100
+        self,
+        principal: Principal,
+        *,
+        wanted: AuditFilter = AuditFilter(),  # noqa: B008 — a value
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[AuditRecord]:
-        newest = reversed(self.audit_list)
+        newest = (one for one in reversed(self.audit_list) if _is_wanted(one, wanted))
         return [record for record in newest if before is None or record.number < before][:limit]
+
+    async def export(
+        self, principal: Principal, *, wanted: AuditFilter
+    ) -> AsyncIterator[list[AuditRecord]]:
+        yield [record for record in self.audit_list if _is_wanted(record, wanted)]
 
     def _record(self, principal: Principal, action: str, subject: str, **detail: object) -> None:
         entry = AuditEntry(
@@ -433,6 +449,15 @@ class FakeFleet:
                         power_w=round(marker.level_percent * 0.97 + self.chance.gauss(0, 0.6), 1),
                     )
             self.rollouts.advance_rollouts()
+
+
+def _is_wanted(record: AuditRecord, wanted: AuditFilter) -> bool:
+    entry = record.entry
+    return (
+        wanted.actor in ("", entry.actor)
+        and entry.action.startswith(wanted.action)
+        and wanted.subject in entry.subject
+    )
 
 
 async def main() -> None:

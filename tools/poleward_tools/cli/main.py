@@ -13,6 +13,7 @@ from poleward_tools.cli import (
     alarm,
     approval,
     area,
+    audit,
     bench,
     board,
     demo,
@@ -63,6 +64,7 @@ app.add_typer(lighting_rules.app, name="rule")
 app.add_typer(sos.app, name="sos")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(audit.app, name="audit")
 app.add_typer(table.import_app, name="import")
 app.add_typer(user.app, name="user")
 app.add_typer(role.app, name="role")

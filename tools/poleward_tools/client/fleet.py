@@ -25,6 +25,7 @@ from poleward_tools.client import mapping, views
 from poleward_tools.client.accounts import AccountCalls
 from poleward_tools.client.alarms import AlarmCalls
 from poleward_tools.client.approvals import ApprovalCalls
+from poleward_tools.client.audit import AuditCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
 from poleward_tools.client.labels import LabelCalls
@@ -55,6 +56,7 @@ class FleetClient:
         self.accounts = AccountCalls(self._channel, self._address)
         self.alarms = AlarmCalls(self._channel, self._address)
         self.approvals = ApprovalCalls(self._channel, self._address)
+        self.audit = AuditCalls(self._channel, self._address)
         self.tables = TableCalls(self._channel, self._address)
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)

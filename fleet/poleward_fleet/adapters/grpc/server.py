@@ -13,6 +13,7 @@ from poleward.v1 import (
     alarm_service_pb2_grpc,
     approval_service_pb2_grpc,
     artifact_service_pb2_grpc,
+    audit_service_pb2_grpc,
     bulk_service_pb2_grpc,
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
@@ -28,6 +29,7 @@ from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.alarm_service import AlarmServicer
 from poleward_fleet.adapters.grpc.api_services import InventoryServicer, TelemetryServicer
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
+from poleward_fleet.adapters.grpc.audit_services import AuditServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.label_services import LabelServicer
@@ -62,6 +64,7 @@ _API_SERVICES = (
     "AlarmService",
     "ApprovalService",
     "ArtifactService",
+    "AuditService",
     "BulkService",
     "EnrollmentService",
     "InventoryService",
@@ -97,6 +100,7 @@ async def add_api_services(
     accounts: AccountServicer,
     alarms: AlarmServicer,
     approvals: ApprovalServicer,
+    audit: AuditServicer,
     bulk: BulkServicer,
     inventory: InventoryServicer,
     provisioning: ProvisioningServicer,
@@ -112,6 +116,7 @@ async def add_api_services(
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
     alarm_service_pb2_grpc.add_AlarmServiceServicer_to_server(alarms, server)
     approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(approvals, server)
+    audit_service_pb2_grpc.add_AuditServiceServicer_to_server(audit, server)
     bulk_service_pb2_grpc.add_BulkServiceServicer_to_server(bulk, server)
     inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(inventory, server)
     provisioning_service_pb2_grpc.add_ProvisioningServiceServicer_to_server(provisioning, server)

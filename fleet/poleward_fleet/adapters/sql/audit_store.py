@@ -3,18 +3,35 @@
 Not the chaining rule (domain/audit.py).
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from poleward_fleet.adapters.sql.database import Database
-from poleward_fleet.domain.audit import GENESIS, AuditEntry, AuditRecord, first_broken
+from poleward_fleet.domain.audit import (
+    GENESIS,
+    AuditCheck,
+    AuditEntry,
+    AuditFilter,
+    AuditRecord,
+    first_broken,
+)
 
+_WANTED = """
+SELECT * FROM audit WHERE (CAST(:actor AS text) = '' OR actor = :actor)
+AND (CAST(:action AS text) = '' OR action = :action OR starts_with(action, :action || '.'))
+AND (CAST(:subject AS text) = '' OR strpos(subject, :subject) > 0)
+AND (CAST(:from_ms AS bigint) IS NULL OR at_ms >= :from_ms)
+AND (CAST(:to_ms AS bigint) IS NULL OR at_ms < :to_ms)
+"""
 _NEWEST = text(
-    "SELECT * FROM audit WHERE CAST(:before AS bigint) IS NULL OR number < :before "
+    _WANTED + "AND (CAST(:before AS bigint) IS NULL OR number < :before) "
     "ORDER BY number DESC LIMIT :limit"
 )
-_NEXT = text("SELECT * FROM audit WHERE number > :after ORDER BY number LIMIT 1000")
+_OLDEST = text(_WANTED + "AND number > :after ORDER BY number LIMIT :limit")
+_DIGEST = text("SELECT digest FROM audit WHERE number = :number")
+_PAGE = 1000
 
 
 class SqlAuditStore:
@@ -28,23 +45,36 @@ class SqlAuditStore:
         async with self._database.begin() as connection:
             await self._database.audit(connection, entry)
 
-    async def records(self, *, before: int | None, limit: int) -> list[AuditRecord]:
+    async def records(
+        self, wanted: AuditFilter, *, before: int | None, limit: int
+    ) -> list[AuditRecord]:
         """Return records, newest first."""
-        rows = await self._database.rows(_NEWEST, {"before": before, "limit": limit})
-        return [_record(row) for row in rows]
+        parameters = asdict(wanted) | {"before": before, "limit": limit}
+        return [_record(row) for row in await self._database.rows(_NEWEST, parameters)]
 
-    async def first_broken(self) -> int | None:
-        """Walk the chain; return the first record that does not follow from the one before."""
-        after, previous = 0, GENESIS
-        while rows := await self._database.rows(_NEXT, {"after": after}):
-            records = [_record(row) for row in rows]
-            for expected, record in enumerate(records, after + 1):
-                if record.number != expected:
-                    return expected
-            if (broken := first_broken(records, previous)) is not None:
-                return broken
-            after, previous = records[-1].number, records[-1].digest
-        return None
+    async def records_after(
+        self, wanted: AuditFilter, *, after: int, limit: int
+    ) -> list[AuditRecord]:
+        """Return records, oldest first."""
+        parameters = asdict(wanted) | {"after": after, "limit": limit}
+        return [_record(row) for row in await self._database.rows(_OLDEST, parameters)]
+
+    async def digest_of(self, number: int) -> bytes | None:
+        """Return the digest of a record."""
+        rows = await self._database.rows(_DIGEST, {"number": number})
+        return bytes(rows[0].digest) if rows else None
+
+    async def check(self) -> AuditCheck:
+        """Walk the chain."""
+        count, newest = 0, GENESIS
+        broken: int | None = None
+        while broken is None:
+            records = await self.records_after(AuditFilter(), after=count, limit=_PAGE)
+            if not records:
+                break
+            broken = first_broken(records, newest, first=count + 1)
+            count, newest = records[-1].number, records[-1].digest
+        return AuditCheck(count, newest, broken)
 
 
 def _record(row: Row[Any]) -> AuditRecord:

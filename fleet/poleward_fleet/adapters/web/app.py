@@ -14,6 +14,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from poleward_fleet.adapters.web.alarm_pages import alarm_router
+from poleward_fleet.adapters.web.audit_pages import audit_router
 from poleward_fleet.adapters.web.commission_pages import commission_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
 from poleward_fleet.adapters.web.lighting_pages import lighting_router
@@ -91,6 +92,7 @@ def create_app(
     app.include_router(lighting_router(pages, guard))
     app.include_router(fleet_router(pages, guard))
     app.include_router(commission_router(pages, guard))
+    app.include_router(audit_router(pages, guard))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")
     _add_error_pages(app, pages)
     return app

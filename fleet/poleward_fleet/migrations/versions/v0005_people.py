@@ -78,6 +78,9 @@ CREATE TABLE audit (
     detail jsonb NOT NULL,
     digest bytea NOT NULL
 );
+CREATE INDEX audit_actor_idx ON audit (actor, number);
+CREATE INDEX audit_action_idx ON audit (action text_pattern_ops, number);
+CREATE INDEX audit_at_idx ON audit (at_ms);
 """
 
 

@@ -1,0 +1,185 @@
+"""Every method of the API that changes something leaves a record, also when it is a new method."""
+
+import hashlib
+import importlib
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fleet_rig import ADMIN, DISTRICT, Rig, make_csr, manufactured
+from poleward_fleet.adapters.grpc.server import _API_SERVICES
+from poleward_fleet.domain.accounts import Permission, Principal, Role
+from poleward_fleet.domain.approvals import ApprovalNeededError, GuardedAction
+from poleward_manifest.envelope import Component, Manifest, sign
+
+pytestmark = pytest.mark.system
+
+READING = ("List", "Get", "Query", "Export", "Verify", "Watch", "Download")
+# Bytes mean nothing until a release names them; publishing that is recorded.
+# Renew is on the gateways' port.
+ELSEWHERE = {"ArtifactService/Upload", "EnrollmentService/Renew"}
+KEY = Ed25519PrivateKey.generate()
+BUNDLE = b"bundle" * 100
+HEAD = b"code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
+
+
+def _modules() -> dict[str, Any]:
+    found = {}
+    for service in _API_SERVICES:
+        stem = "".join(f"_{c.lower()}" if c.isupper() else c for c in service).strip("_")
+        found[service] = importlib.import_module(f"poleward.v1.{stem}_pb2")
+    return found
+
+
+MODULES = _modules()
+
+
+def changing_methods() -> set[str]:
+    """Name every method that is not for reading."""
+    return {
+        f"{service}/{method.name}"
+        for service, module in MODULES.items()
+        for method in module.DESCRIPTOR.services_by_name[service].methods
+        if not method.name.startswith(READING)
+    } - ELSEWHERE
+
+
+class Caller:
+    """Calls methods by name, as the administrator."""
+
+    def __init__(self, rig: Rig, channel: Any) -> None:
+        self.rig = rig
+        self.channel = channel
+        self.rollout = 0
+
+    async def __call__(self, method: str, **values: Any) -> Any:
+        service, name = method.split("/")
+        module = MODULES[service]
+        described = module.DESCRIPTOR.services_by_name[service].methods_by_name[name]
+        request = getattr(module, described.input_type.name)(**values)
+        stubs = importlib.import_module(module.__name__ + "_grpc")
+        call = getattr(getattr(stubs, f"{service}Stub")(self.channel), name)
+        if not described.client_streaming:
+            return await call(request, metadata=self.rig.metadata)
+        return [one async for one in call(iter([request]), metadata=self.rig.metadata)][-1]
+
+
+async def enroll(call: Caller) -> None:
+    token, _ = await call.rig.fleet.enrollment.create_token(
+        ADMIN, gateway_name="gw-1", area_code=DISTRICT, valid_s=0
+    )
+    await call("EnrollmentService/Enroll", token=token, csr_pem=make_csr()[1])
+
+
+async def import_nodes(call: Caller) -> None:
+    node = manufactured(1)
+    await call(
+        "ProvisioningService/ImportNodes",
+        nodes=[
+            MODULES["ProvisioningService"].ManufacturedNode(
+                mac=node.mac,
+                bootstrap_secret=node.bootstrap_secret,
+                bootstrap_salt=node.bootstrap_salt,
+                claim_code_hash=node.claim_code_hash,
+                board_profile="pole-basic",
+            )
+        ],
+    )
+
+
+async def decide(call: Caller) -> None:
+    with pytest.raises(ApprovalNeededError) as needed:
+        await call.rig.fleet.approvals.require(
+            Principal("olga", frozenset({Role.SECURITY_OFFICER})),
+            GuardedAction("release_key.revoke", "k", Permission.TRUST_KEYS),
+        )
+    await call("ApprovalService/DecideApproval", number=needed.value.approval.number, decision=1)
+
+
+async def end_session(call: Caller) -> None:
+    password = json.loads((call.rig.data_dir / "admin.json").read_text())["password"]
+    await call.rig.fleet.accounts.login("admin", password, remote="::1")
+    (session,) = await call.rig.fleet.administration.sessions(ADMIN)
+    await call("AccountService/EndSession", number=session.number)
+
+
+async def publish(call: Caller) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield BUNDLE
+
+    digest = hashlib.sha256(BUNDLE).digest()
+    await call.rig.fleet.artifacts.write(digest, len(BUNDLE), 0, pieces())
+    manifest = Manifest(2, "1.2.0", "pole-basic", Component.of_bundle(BUNDLE))
+    await call("ReleaseService/PublishRelease", envelope=sign(manifest, [KEY]))
+
+
+async def roll_out(call: Caller) -> None:
+    (release,) = await call.rig.fleet.releases.releases(ADMIN)
+    made = await call("RolloutService/CreateRollout", release_digest=release.digest)
+    call.rollout = made.rollout.number
+
+
+STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
+    "InventoryService/CreateAreas": lambda call: call(
+        "InventoryService/CreateAreas",
+        areas=[{"code": "330109000000", "name": "萧山区", "parent_code": "330100000000"}],
+    ),
+    "InventoryService/ImportPoles": lambda call: call(
+        "InventoryService/ImportPoles",
+        poles=[{"code": "P-1", "area_code": DISTRICT, "latitude_deg": 30, "longitude_deg": 120}],
+    ),
+    "BulkService/ImportTable": lambda call: call(
+        "BulkService/ImportTable", table="poles", data=HEAD + f"P-2,{DISTRICT},30,120,60".encode()
+    ),
+    "EnrollmentService/CreateEnrollmentToken": lambda call: call(
+        "EnrollmentService/CreateEnrollmentToken", gateway_name="gw-3", area_code=DISTRICT
+    ),
+    "EnrollmentService/Enroll": enroll,
+    "ProvisioningService/ImportNodes": import_nodes,
+    "ProvisioningService/Commission": lambda call: call(
+        "ProvisioningService/Commission",
+        mac=manufactured(1).mac, claim_code="claim-1", pole_code="P-1", gateway_name="gw-1",
+    ),
+    "InventoryService/SetPoleLamp": lambda call: call(
+        "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30, timeout_s=1
+    ),
+    "AccountService/PutAccount": lambda call: call(
+        "AccountService/PutAccount", name="mei", roles=["viewer"]
+    ),
+    "AccountService/CreateApiToken": lambda call: call("AccountService/CreateApiToken", name="mei"),
+    "AccountService/RevokeApiTokens": lambda call: call(
+        "AccountService/RevokeApiTokens", name="mei"
+    ),
+    "AccountService/DropAccount": lambda call: call("AccountService/DropAccount", name="mei"),
+    "AccountService/EndSession": end_session,
+    "ApprovalService/DecideApproval": decide,
+    "ReleaseService/TrustReleaseKey": lambda call: call(
+        "ReleaseService/TrustReleaseKey", public_key=KEY.public_key().public_bytes_raw(), name="k"
+    ),
+    "ReleaseService/PublishRelease": publish,
+    "RolloutService/CreateRollout": roll_out,
+    "RolloutService/PauseRollout": lambda call: call(
+        "RolloutService/PauseRollout", number=call.rollout
+    ),
+    "RolloutService/ResumeRollout": lambda call: call(
+        "RolloutService/ResumeRollout", number=call.rollout
+    ),
+    "RolloutService/AbortRollout": lambda call: call(
+        "RolloutService/AbortRollout", number=call.rollout
+    ),
+}  # fmt: skip
+
+
+async def test_every_method_that_changes_something_leaves_a_record(rig: Rig) -> None:
+    assert set(STEPS) == changing_methods(), "add a step for each new method, or say why not"
+    async with rig.api() as channel:
+        call = Caller(rig, channel)
+        for method, step in STEPS.items():
+            before = await rig.fleet.audit.check(ADMIN)
+            await step(call)
+            after = await rig.fleet.audit.check(ADMIN)
+            assert after.records > before.records, f"{method} leaves no record"
+            assert after.broken is None
