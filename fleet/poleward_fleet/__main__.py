@@ -19,6 +19,7 @@ def main() -> int:
     parser.add_argument("--database-url", help="postgresql://…; without it an own one is started")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--public-host", help="name under which others reach this machine")
+    parser.add_argument("--openid", type=Path, help="settings of an OpenID provider (TOML)")
     parser.add_argument("--web-port", type=int, default=8080)
     parser.add_argument("--api-port", type=int, default=7443)
     parser.add_argument("--link-port", type=int, default=7444)
@@ -31,6 +32,7 @@ def main() -> int:
         api_port=arguments.api_port,
         link_port=arguments.link_port,
         public_host=arguments.public_host,
+        openid_file=arguments.openid,
     )
     return asyncio.run(serve(config))
 

@@ -13,6 +13,7 @@ from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.adapters.artifacts.patch_worker import PatchWorker
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
+from poleward_fleet.adapters.openid import OpenIdProvider, OpenIdSettings
 from poleward_fleet.adapters.passwords import Argon2Hasher
 from poleward_fleet.adapters.sql.account_store import SqlAccountStore
 from poleward_fleet.adapters.sql.alarm_store import SqlAlarmStore
@@ -65,6 +66,7 @@ from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.releases import ReleaseService
 from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
+from poleward_fleet.services.single_sign_on import SingleSignOn
 from poleward_fleet.services.telemetry import TelemetryService
 
 
@@ -103,6 +105,7 @@ class Fleet:
     releases: ReleaseService
     rollouts: RolloutService
     rollout_loop: RolloutLoop
+    single_sign_on: SingleSignOn | None
     telemetry: TelemetryService
     history: HistoryUpkeep
     visits: CommissioningService
@@ -118,6 +121,7 @@ def assemble(
     clock: Clock | None = None,
     hasher: PasswordHasher | None = None,
     retention: Retention | None = None,
+    openid: OpenIdSettings | None = None,
 ) -> Fleet:
     """Put the services together on a migrated database."""
     clock = clock or SystemClock()
@@ -211,6 +215,11 @@ def assemble(
             changes,
             clock,
         ),
+        single_sign_on=SingleSignOn(
+            OpenIdProvider(openid, clock), openid.grants, accounts, account_store, areas, clock
+        )
+        if openid
+        else None,
         authority=authority,
         artifacts=artifacts,
         patch_worker=patch_worker,

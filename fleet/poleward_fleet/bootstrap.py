@@ -44,6 +44,7 @@ from poleward_fleet.adapters.grpc.server import (
     make_api_server,
     make_link_server,
 )
+from poleward_fleet.adapters.openid import load_settings
 from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import asyncpg_url, check_server, make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
@@ -168,7 +169,10 @@ async def running(
         stack.push_async_callback(engine.dispose)
         await check_server(engine)
         await migrate.upgrade(engine)
-        fleet = assemble(engine, config.data_dir, hasher=hasher, retention=config.retention)
+        openid = load_settings(config.openid_file) if config.openid_file else None
+        fleet = assemble(
+            engine, config.data_dir, hasher=hasher, retention=config.retention, openid=openid
+        )
         await _make_administrator(fleet, config.data_dir)
         api_port, link_port = await _serve_grpc(config, fleet, stack)
         host = _advertised_host(config)
@@ -290,6 +294,7 @@ async def _serve_web(
             audit=fleet.audit,
             visits=fleet.visits,
             discovery=discovery,
+            single_sign_on=fleet.single_sign_on,
         )
     )
     server = _WebServer(

@@ -22,6 +22,7 @@ class FleetConfig:
         link_port: Port of the gRPC link to gateways (mutual TLS).
         public_host: Name or address under which others reach this machine; None for host.
         retention: How long each kind of record is kept.
+        openid_file: Settings of an OpenID provider at which people sign in; None for none.
     """
 
     data_dir: Path
@@ -32,3 +33,4 @@ class FleetConfig:
     link_port: int = 7444
     public_host: str | None = None
     retention: Retention = field(default_factory=Retention)
+    openid_file: Path | None = None

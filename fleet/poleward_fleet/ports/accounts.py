@@ -39,6 +39,9 @@ class AccountStore(Protocol):
     async def account(self, name: str) -> StoredAccount | None:
         """Return an account."""
 
+    async def account_of(self, external_id: str) -> StoredAccount | None:
+        """Return the account of somebody at the identity provider."""
+
     async def accounts(self, now_ms: int) -> list[Account]:
         """Return all accounts by name."""
 

@@ -31,6 +31,7 @@ from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
 from poleward_fleet.domain.visits import VisitRequest, VisitState
+from poleward_fleet.services.single_sign_on import SingleSignOn
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,3 +384,4 @@ class WebServices:
     audit: AuditReader
     visits: VisitControl
     discovery: dict[str, str]  # served as /.well-known/poleward.json: api, link, ca_pem
+    single_sign_on: SingleSignOn | None = None  # None: people sign in with passwords only

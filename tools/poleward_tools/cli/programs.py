@@ -48,6 +48,9 @@ def fleet_serve(
     public_host: Annotated[
         str | None, typer.Option(help="Name under which others reach this machine.")
     ] = None,
+    openid: Annotated[
+        Path | None, typer.Option(help="Settings of an OpenID provider (TOML) to sign in at.")
+    ] = None,
     web_port: Annotated[int, typer.Option(help="Web pages; 0 chooses a free port.")] = 8080,
     api_port: Annotated[int, typer.Option(help="API for people and programs.")] = 7443,
     link_port: Annotated[int, typer.Option(help="Link to the gateways.")] = 7444,
@@ -69,6 +72,7 @@ def fleet_serve(
         api_port=api_port,
         link_port=link_port,
         public_host=public_host,
+        openid_file=openid,
     )
     raise typer.Exit(asyncio.run(bootstrap.serve(config)))
 

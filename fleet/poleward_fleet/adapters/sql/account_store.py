@@ -23,6 +23,7 @@ from poleward_fleet.ports.accounts import StoredAccount
 _NOTE_MS = 60_000
 
 _ACCOUNT = text("SELECT * FROM account WHERE name = :name")
+_ACCOUNT_OF = text("SELECT * FROM account WHERE external_id = :external_id")
 _PUT_ACCOUNT = text(
     "INSERT INTO account (name, password_hash, external_id, roles, area_code, created_at_ms) "
     "VALUES (:name, :password_hash, NULLIF(:external_id, ''), CAST(:roles AS text[]), "
@@ -79,6 +80,11 @@ class SqlAccountStore:
     async def account(self, name: str) -> StoredAccount | None:
         """Return an account."""
         rows = await self._database.rows(_ACCOUNT, {"name": name})
+        return _stored(rows[0]) if rows else None
+
+    async def account_of(self, external_id: str) -> StoredAccount | None:
+        """Return the account of somebody at the identity provider."""
+        rows = await self._database.rows(_ACCOUNT_OF, {"external_id": external_id})
         return _stored(rows[0]) if rows else None
 
     async def accounts(self, now_ms: int) -> list[Account]:

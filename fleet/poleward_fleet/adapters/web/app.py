@@ -30,6 +30,7 @@ from poleward_fleet.adapters.web.request_guard import (
     SecurityHeaders,
 )
 from poleward_fleet.adapters.web.rollout_pages import rollout_router
+from poleward_fleet.adapters.web.sign_on_pages import sign_on_router
 from poleward_fleet.adapters.web.texts import say, translate
 from poleward_fleet.domain.errors import (
     ConflictError,
@@ -85,6 +86,7 @@ def create_app(
         return JSONResponse(services.discovery)
 
     app.include_router(login_router(pages, guard))
+    app.include_router(sign_on_router(pages))
     app.include_router(map_router(pages, guard, streams))
     app.include_router(pole_router(pages, guard, streams))
     app.include_router(alarm_router(pages, guard, streams))
@@ -116,7 +118,7 @@ class _RevalidatedFiles(StaticFiles):
 def _add_error_pages(app: FastAPI, pages: Pages) -> None:
     def answer(request: Request, code: int, detail: str) -> Response:
         language = language_of(request)
-        known = {400, 403, 404, 409, 429, 500, 503}
+        known = {400, 401, 403, 404, 409, 429, 500, 503}
         heading = translate(language, f"error.{code if code in known else 400}")
         if request.url.path.startswith(("/data/", "/live/")) or _wants_json(request):
             return JSONResponse({"error": heading, "detail": detail}, status_code=code)

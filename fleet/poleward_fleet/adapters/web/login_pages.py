@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse, Response
 from poleward_fleet.adapters.web.pages import LANGUAGE_COOKIE, SESSION_COOKIE, Pages
 from poleward_fleet.adapters.web.request_guard import Guard, require_same_origin
 from poleward_fleet.adapters.web.texts import Language
-from poleward_fleet.domain.accounts import Principal
+from poleward_fleet.domain.accounts import Principal, Session
 from poleward_fleet.domain.errors import TooManyAttemptsError, UnauthenticatedError
 
 LOGIN_COOKIE = "poleward_login"
@@ -26,6 +26,17 @@ def local_path(target: str) -> str:
     if parts.scheme or parts.netloc or not target.startswith("/") or target[1:2] in ("/", "\\"):
         return "/"
     return target
+
+
+def signed_in(request: Request, session: Session, target: str, now_ms: int) -> Response:
+    """Lead on to a page with the session in a cookie that no script can read."""
+    answer = RedirectResponse(target, status_code=303)
+    answer.set_cookie(
+        SESSION_COOKIE, session.token, httponly=True, samesite="lax",
+        max_age=max(0, (session.expires_at_ms - now_ms) // 1000),
+        secure=request.url.scheme == "https",
+    )  # fmt: skip
+    return answer
 
 
 def login_router(pages: Pages, guard: Guard) -> APIRouter:
@@ -45,6 +56,7 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
         response = pages.render(
             request, "login.html", status_code=status_code, target=target, name=name,
             error=error, error_values=texts, login_token=token,
+            sign_on=pages.services.single_sign_on,
         )  # fmt: skip
         response.set_cookie(
             LOGIN_COOKIE, token, httponly=True, samesite="strict", path="/login",
@@ -86,12 +98,7 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
             )  # fmt: skip
             response.headers["retry-after"] = str(error.retry_after_s)
             return response
-        answer = RedirectResponse(target, status_code=303)
-        answer.set_cookie(
-            SESSION_COOKIE, session.token, httponly=True, samesite="lax",
-            max_age=max(0, (session.expires_at_ms - pages.now_ms()) // 1000),
-            secure=request.url.scheme == "https",
-        )  # fmt: skip
+        answer = signed_in(request, session, target, pages.now_ms())
         answer.delete_cookie(LOGIN_COOKIE, path="/login")
         return answer
 

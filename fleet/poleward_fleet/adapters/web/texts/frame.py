@@ -24,6 +24,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "login.name": ("User", "用户名"),
     "login.password": ("Password", "密码"),
     "login.submit": ("Sign in", "登录"),
+    "login.sign_on": ("Sign in with {name}", "使用 {name} 登录"),
     "login.wrong": (
         "User name or password is wrong. Check both and try again.",
         "用户名或密码不正确，请检查后重试。",
@@ -40,6 +41,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "error.title": ("That did not work", "操作未完成"),
     "error.404": ("Not found", "未找到"),
     "error.403": ("Not allowed", "无权限"),
+    "error.401": ("Not signed in", "未能登录"),
     "error.409": ("Conflict", "冲突"),
     "error.400": ("Not possible like this", "请求无效"),
     "error.429": ("Too many attempts", "尝试过多"),
