@@ -156,7 +156,8 @@ def assemble(
     commands = CommandService(command_store, links, inventory, clock)
     account_store = SqlAccountStore(database)
     accounts = AccountService(account_store, audit_store, hasher, clock, authority.fingerprint)
-    lives = NodeLifeService(life_store, node_store, areas, links, changes, clock)
+    approvals = ApprovalService(SqlApprovalStore(database), areas, clock)
+    lives = NodeLifeService(life_store, node_store, areas, links, changes, approvals, clock)
     administration = AccountAdministration(account_store, accounts, hasher, areas, clock)
     provisioning = ProvisioningService(
         node_store, life_store, inventory, areas, audit_store, links, changes, clock
@@ -165,7 +166,7 @@ def assemble(
         accounts=accounts,
         alarms=alarms,
         administration=administration,
-        approvals=ApprovalService(SqlApprovalStore(database), areas, clock),
+        approvals=approvals,
         audit=AuditService(audit_store),
         bulk=BulkService(inventory_store, inventory, administration, areas, changes),
         changes=changes,

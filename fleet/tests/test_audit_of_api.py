@@ -47,6 +47,9 @@ def changing_methods() -> set[str]:
     } - ELSEWHERE
 
 
+NODE_STEP_ROTATE = MODULES["ProvisioningService"].NODE_STEP_ROTATE
+
+
 class Caller:
     """Calls methods by name, as the administrator."""
 
@@ -142,6 +145,9 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "ProvisioningService/Commission": lambda call: call(
         "ProvisioningService/Commission",
         mac=manufactured(1).mac, claim_code="claim-1", pole_code="P-1", gateway_name="gw-1",
+    ),
+    "ProvisioningService/TakeNodeStep": lambda call: call(
+        "ProvisioningService/TakeNodeStep", step=NODE_STEP_ROTATE, names=["1"]
     ),
     "InventoryService/SetPoleLamp": lambda call: call(
         "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30, timeout_s=1

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import structlog
 
 from poleward_fleet.domain.accounts import Permission, Principal
+from poleward_fleet.domain.approvals import GuardedAction
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import (
     ConflictError,
-    ForbiddenError,
     InvalidError,
     NotFoundError,
 )
@@ -32,6 +32,7 @@ from poleward_fleet.domain.telemetry import NodeEvent
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.life import LifeStore
 from poleward_fleet.ports.nodes import NodeStore
+from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.permissions import AreaTree
@@ -56,6 +57,7 @@ class NodeLifeService:
         areas: For rights.
         links: Told when a gateway's desired state changed.
         changes: Told about the poles.
+        approvals: Second persons, for whoever decommissions many.
         clock: For how much one person may decommission in a day.
     """
 
@@ -66,6 +68,7 @@ class NodeLifeService:
         areas: AreaTree,
         links: GatewayLinks,
         changes: ChangeBroadcast,
+        approvals: ApprovalService,
         clock: Clock,
     ) -> None:
         self._lives = lives
@@ -73,6 +76,7 @@ class NodeLifeService:
         self._areas = areas
         self._links = links
         self._changes = changes
+        self._approvals = approvals
         self._clock = clock
 
     async def node(
@@ -113,7 +117,8 @@ class NodeLifeService:
             reason: For people and the audit record.
 
         Raises:
-            ForbiddenError: No role carries it, or it takes a second person.
+            ForbiddenError: No role carries it.
+            ApprovalNeededError: It takes a second person; the request is filed.
             NotFoundError: No such node or gateway.
             ConflictError: A node is in a state in which the step makes no sense.
             InvalidError: The request makes no sense.
@@ -130,7 +135,7 @@ class NodeLifeService:
         nodes = [await self.node(principal, name, rule.permission) for name in dict.fromkeys(names)]
         planned = [(node, _planned(step, node, gateway_name)) for node in nodes]
         if step is Step.DECOMMISSION:
-            await self._require_few(principal, len(planned))
+            await self._require_second_person(principal, [node for node, _ in planned], reason)
         for node, change in planned:
             await self._carry_out(principal.name, node, change, gateway_name, reason)
         return [await self._known(node.number) for node in nodes]
@@ -184,15 +189,25 @@ class NodeLifeService:
         self._links.desired_changed(gateways)
         self._changes.publish(pole_codes=[node.pole_code] if node.pole_code else [])
 
-    async def _require_few(self, principal: Principal, count: int) -> None:
+    async def _require_second_person(
+        self, principal: Principal, nodes: Sequence[NodeIdentity], reason: str
+    ) -> None:
         """Insist that nobody takes many nodes out of service alone."""
         since_ms = self._clock.now_ms() - DECOMMISSION_WINDOW_MS
         done = await self._lives.count_steps(principal.name, "node.decommission", since_ms)
-        if done + count > ALONE_AT_MOST:
-            raise ForbiddenError(
-                f"one person decommissions at most {ALONE_AT_MOST} nodes a day, {done} were; "
-                "have a second person do the others"
-            )
+        if done + len(nodes) <= ALONE_AT_MOST:
+            return
+        numbers = " ".join(str(number) for number in sorted(node.number for node in nodes))
+        await self._approvals.require(
+            principal,
+            GuardedAction(
+                action="node.decommission",
+                subject=f"{len(nodes)} nodes",
+                permission=Permission.GUARD_NODES,
+                area_code=principal.area_code,
+                detail=(("nodes", numbers), ("reason", reason)),
+            ),
+        )
 
 
 def _planned(step: Step, node: NodeIdentity, gateway_name: str) -> Transition:
