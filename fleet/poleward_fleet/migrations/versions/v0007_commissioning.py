@@ -3,7 +3,7 @@
 from poleward_fleet.migrations.statements import drop, execute
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 _TABLES = """
 CREATE TABLE visit (
