@@ -68,6 +68,7 @@ from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.single_sign_on import SingleSignOn
 from poleward_fleet.services.telemetry import TelemetryService
+from poleward_fleet.services.web_services import WebServices
 
 
 class SystemClock:
@@ -224,4 +225,24 @@ def assemble(
         authority=authority,
         artifacts=artifacts,
         patch_worker=patch_worker,
+    )
+
+
+def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
+    """Return what the pages need; `discovery` is served as /.well-known/poleward.json."""
+    return WebServices(
+        inventory=fleet.inventory,
+        history=fleet.telemetry,
+        alarms=fleet.alarms,
+        lamps=fleet.commands,
+        lighting=fleet.lighting,
+        lamp_orders=fleet.lamp_orders,
+        releases=fleet.releases,
+        rollouts=fleet.rollouts,
+        sessions=fleet.accounts,
+        changes=fleet.changes,
+        audit=fleet.audit,
+        visits=fleet.visits,
+        discovery=discovery,
+        single_sign_on=fleet.single_sign_on,
     )

@@ -49,7 +49,7 @@ from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import asyncpg_url, check_server, make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
 from poleward_fleet.adapters.web.app import close_streams, create_app
-from poleward_fleet.assembly import Fleet, SystemClock, assemble
+from poleward_fleet.assembly import Fleet, SystemClock, assemble, web_services
 from poleward_fleet.config import FleetConfig
 from poleward_fleet.domain.errors import (
     ConfigurationError,
@@ -59,7 +59,6 @@ from poleward_fleet.domain.errors import (
 )
 from poleward_fleet.ports.accounts import PasswordHasher
 from poleward_fleet.services.gateways import GatewayLinks
-from poleward_fleet.services.web_services import WebServices
 
 _log = structlog.get_logger(__name__)
 
@@ -279,24 +278,7 @@ async def _serve_web(
         "link": addresses.link,
         "ca_pem": fleet.authority.ca_pem,
     }
-    app = create_app(
-        WebServices(
-            inventory=fleet.inventory,
-            history=fleet.telemetry,
-            alarms=fleet.alarms,
-            lamps=fleet.commands,
-            lighting=fleet.lighting,
-            lamp_orders=fleet.lamp_orders,
-            releases=fleet.releases,
-            rollouts=fleet.rollouts,
-            sessions=fleet.accounts,
-            changes=fleet.changes,
-            audit=fleet.audit,
-            visits=fleet.visits,
-            discovery=discovery,
-            single_sign_on=fleet.single_sign_on,
-        )
-    )
+    app = create_app(web_services(fleet, discovery))
     server = _WebServer(
         uvicorn.Config(
             app,

@@ -15,6 +15,7 @@ from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import NotFoundError
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_manifest import patch
+from poleward_manifest.bundle import deflate
 from poleward_manifest.envelope import Component, Manifest, sign
 
 KEY = Ed25519PrivateKey.generate()
@@ -90,6 +91,6 @@ async def test_component_that_is_lost_ends_in_the_whole(fleet: Fleet) -> None:
 
 
 def test_patch_is_tried_before_it_is_given_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patch, "make", lambda source, target: patch.deflate(b"\x00\x01\x00x"))
+    monkeypatch.setattr(patch, "make", lambda source, target: deflate(b"\x00\x01\x00x"))
     with pytest.raises(ValueError, match="does not build"):
         make_and_try(OLD, NEW)

@@ -12,11 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from fleet_rig import ADMIN, DISTRICT, FakeClock, PlainHasher, make_city
 from poleward_fleet.adapters.openid import OpenIdSettings, load_settings
 from poleward_fleet.adapters.web.app import create_app
-from poleward_fleet.assembly import Fleet, assemble
+from poleward_fleet.assembly import Fleet, assemble, web_services
 from poleward_fleet.domain.accounts import Role, SignIn
 from poleward_fleet.domain.errors import ConfigurationError
 from poleward_fleet.services.single_sign_on import PENDING_MS
-from poleward_fleet.services.web_services import WebServices
 
 SECRET = "twelve characters"
 FLEET = "http://127.0.0.1:1"
@@ -69,12 +68,7 @@ async def fleet(engine: AsyncEngine, tmp_path: Path, clock: FakeClock, provider:
 
 @pytest.fixture
 async def browser(fleet: Fleet, clock: FakeClock) -> AsyncIterator[httpx.AsyncClient]:
-    services = WebServices(
-        inventory=fleet.inventory, history=fleet.telemetry, lamps=fleet.commands,
-        releases=fleet.releases, rollouts=fleet.rollouts, sessions=fleet.accounts,
-        changes=fleet.changes, audit=fleet.audit, discovery={},
-        single_sign_on=fleet.single_sign_on,
-    )  # fmt: skip
+    services = web_services(fleet, {})
     transport = httpx.ASGITransport(app=create_app(services, now_ms=clock.now_ms))
     async with httpx.AsyncClient(transport=transport, base_url=FLEET) as client:
         yield client

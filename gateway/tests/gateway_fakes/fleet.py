@@ -236,6 +236,12 @@ class FakeFleet(
     async def CreateEnrollmentToken(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
 
+    async def ReplaceGateway(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def RevokeGateway(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
     async def Upload(self, request_iterator: Any, context: Any) -> Any:
         raise NotImplementedError
 
