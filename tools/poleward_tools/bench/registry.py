@@ -149,6 +149,11 @@ BENCHMARKS = {
             _in_module("city_map"),
         ),
         Benchmark(
+            "boards",
+            "40 virtual boards started at once: memory, and time to registered",
+            _in_module("boards"),
+        ),
+        Benchmark(
             "flash",
             "8 virtual boards flashed at once over lines of 921,600 baud",
             _in_module("flash"),

@@ -27,7 +27,9 @@ from poleward_tools.cli.production_options import (
     GatewayOption,
     KeyOption,
     ReleaseOption,
+    SettingOption,
     explained,
+    settings_of,
 )
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.flashing.batch import check_permit
@@ -78,6 +80,7 @@ def flash(
             "may be given up to 16 times."
         ),
     ],
+    setting: SettingOption = None,
     flash_mib: FlashSizeOption = 4,
     baud: Annotated[int, typer.Option(min=9600, help="Rate while writing.")] = DEFAULT_BAUD,
     stub: Annotated[
@@ -115,6 +118,7 @@ def flash(
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
             release_keys=key, flash_size_bytes=flash_mib * _MIB,
+            settings=settings_of(setting),
         )  # fmt: skip
         plan = Plan(
             production, prepare_regions(production, Path(folder)), baud=baud, use_stub=stub,

@@ -19,7 +19,9 @@ from poleward_tools.cli.production_options import (
     GatewayOption,
     KeyOption,
     ReleaseOption,
+    SettingOption,
     explained,
+    settings_of,
 )
 from poleward_tools.exit_codes import FAILED, CommandError
 from poleward_tools.flash_image.inspection import Inspection
@@ -47,6 +49,7 @@ def build(
         Path, typer.Option(help="Identity of the node; made when missing, with --mac.")
     ],
     mac: Annotated[str | None, typer.Option(help="Address for a new identity, 12 digits.")] = None,
+    setting: SettingOption = None,
     flash_mib: FlashSizeOption = 4,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing secrets.")] = False,
     json: JsonOption = False,
@@ -61,11 +64,12 @@ def build(
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
             release_keys=key, flash_size_bytes=flash_mib * _MIB,
+            settings=settings_of(setting),
         )  # fmt: skip
         if not yes and not typer.confirm(f"Write a node's secrets to {out}?", err=True):
             raise CommandError("Nothing was written.", FAILED)
         node = _identity(identity, mac)
-        nvs = identity_region(production.software, node, production.trust)
+        nvs = identity_region(production.software, node, production.trust, production.settings)
         content = whole_flash(production.software, [nvs])
         out.touch(mode=0o600)
         out.write_bytes(content)

@@ -14,6 +14,7 @@ import typer
 from poleward_manifest.errors import EnvelopeError
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.flash_image.errors import FlashImageError
+from poleward_tools.flash_image.node_image import SETTING_NAMESPACES
 from poleward_tools.flashing.errors import (
     BatchError,
     HardeningError,
@@ -55,6 +56,36 @@ KeyOption = Annotated[
 FlashSizeOption = Annotated[
     int, typer.Option("--flash-mib", min=1, max=16, help="Size of the flash in MiB.")
 ]
+
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        help="What boards have and need, as NAMESPACE/KEY=TEXT or NAMESPACE/KEY=@FILE, several "
+        "times: board/parts, network/ssid, network/key, network/apn.",
+    ),
+]
+
+
+def settings_of(texts: list[str] | None) -> dict[str, dict[str, str]]:
+    """Read the settings of a production run.
+
+    Raises:
+        CommandError: one is no setting.
+    """
+    settings: dict[str, dict[str, str]] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        namespace, slash, key = name.partition("/")
+        if not (equals and slash and key) or namespace not in SETTING_NAMESPACES:
+            raise CommandError(
+                f"'{name}' is no setting; give board/KEY=TEXT or network/KEY=TEXT.", USAGE
+            )
+        if value.startswith("@"):
+            with explained():
+                value = Path(value[1:]).read_text(encoding="utf-8").strip()
+        settings.setdefault(namespace, {})[key] = value
+    return settings
 
 
 @contextmanager

@@ -5,7 +5,7 @@ It decides nothing; everything goes to standard error.
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 
 from rich.console import Console
@@ -33,6 +33,19 @@ class Narrator(Protocol):
     def step(self, text: str, total: int | None = None) -> AbstractContextManager[Step]:
         """Show a step while the `with` block runs; total makes it countable."""
         ...
+
+
+class _SilentStep:
+    def reached(self, done: int) -> None:
+        """Nobody watches."""
+
+
+class Silence:
+    """A narrator that shows nothing."""
+
+    def step(self, text: str, total: int | None = None) -> AbstractContextManager[Step]:
+        """Show nothing."""
+        return nullcontext(_SilentStep())
 
 
 class _LiveStep:

@@ -24,8 +24,8 @@ from poleward_tools.flash_image.partition_table import (
     PartitionTable,
 )
 
-# What of an identity may be on a screen.
-_PLAIN_KEYS = frozenset({"mac", "profile", "gateway"})
+# What of an identity and its settings may be on a screen.
+_PLAIN_KEYS = frozenset({"mac", "profile", "gateway", "parts", "ssid", "apn"})
 
 
 @dataclass(slots=True)

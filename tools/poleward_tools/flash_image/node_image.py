@@ -29,7 +29,10 @@ from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 FLASH_SIZE_BYTES = 4 << 20
 IDENTITY = "identity"
-_KEY_SIZE_BYTES = 32
+# What a board has and how it reaches its gateway: texts by namespace and key.
+Settings = Mapping[str, Mapping[str, str]]
+SETTING_NAMESPACES = ("board", "network")
+NO_SETTINGS: Settings = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,10 @@ def prepare_software(
     return NodeSoftware(firmware.chip, flash_size_bytes, table, ordered)
 
 
-def identity_region(software: NodeSoftware, identity: NodeIdentity, trust: Trust) -> Region:
-    """Write one node's identity and trust anchors into an NVS partition.
+def identity_region(
+    software: NodeSoftware, identity: NodeIdentity, trust: Trust, settings: Settings = NO_SETTINGS
+) -> Region:
+    """Write one node's identity, trust anchors and settings into an NVS partition.
 
     Raises:
         NvsFullError: the partition is too small, usually for too many release keys.
@@ -153,6 +158,9 @@ def identity_region(software: NodeSoftware, identity: NodeIdentity, trust: Trust
     try:
         for key, value in identity_values(identity, trust).items():
             nvs.set(IDENTITY, key, value)
+        for namespace, values in settings.items():
+            for key, text in values.items():
+                nvs.set(namespace, key, text.encode())
         for key, number in (("slot", 0), ("tries", 0), ("confirmed", 1), ("count", 0)):
             nvs.set("boot", key, Integer(ItemType.I32, number))
     except NvsFullError as error:

@@ -4,7 +4,7 @@ It signs and verifies no release beyond what a node itself would ask for.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from poleward_manifest import bundle as bundles
@@ -12,7 +12,9 @@ from poleward_manifest import envelope as envelopes
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flash_image.node_image import (
     FLASH_SIZE_BYTES,
+    NO_SETTINGS,
     NodeSoftware,
+    Settings,
     Trust,
     prepare_software,
 )
@@ -30,12 +32,14 @@ class Production:
         trust: gateway and release keys.
         profile: board profile of the release.
         version: of the release; the self-test expects a node to name it.
+        settings: what the boards have and how they reach the gateway.
     """
 
     software: NodeSoftware
     trust: Trust
     profile: str
     version: str
+    settings: Settings = field(default_factory=dict)
 
 
 def collect(
@@ -46,6 +50,7 @@ def collect(
     gateway_uri: str,
     release_keys: Sequence[Path],
     flash_size_bytes: int = FLASH_SIZE_BYTES,
+    settings: Settings = NO_SETTINGS,
 ) -> Production:
     """Read everything and refuse what a node could not live with.
 
@@ -66,4 +71,4 @@ def collect(
         flash_size_bytes=flash_size_bytes,
     )
     trust = Trust(gateway_uri, trusted)
-    return Production(software, trust, manifest.board_profile, manifest.version)
+    return Production(software, trust, manifest.board_profile, manifest.version, settings)

@@ -217,10 +217,15 @@ class SlotWork:
                 continue
             if not self._is_there(link, prepared.region, prepared.md5):
                 return False
-        nvs = identity_region(production.software, known, production.trust)
+        nvs = identity_region(production.software, known, production.trust, production.settings)
         content = link.read(nvs.offset, len(nvs.content))
         try:
-            found = NvsPartition.decode(content).values(IDENTITY)
+            stored = NvsPartition.decode(content)
+            found = stored.values(IDENTITY)
+            for namespace, values in production.settings.items():
+                texts = {key: text.encode() for key, text in values.items()}
+                if not texts.items() <= stored.values(namespace).items():
+                    return False
         except FlashImageError:
             return False
         # The node keeps more in the same namespace once it runs.
@@ -228,7 +233,7 @@ class SlotWork:
 
     def _write_all(self, link: BoardLink, identity: NodeIdentity) -> None:
         production = self._plan.production
-        nvs = identity_region(production.software, identity, production.trust)
+        nvs = identity_region(production.software, identity, production.trust, production.settings)
         self._step("compare")
         missing = [
             prepared

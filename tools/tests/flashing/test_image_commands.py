@@ -8,6 +8,7 @@ from typer.testing import CliRunner, Result
 
 from poleward_tools.cli.main import app
 from poleward_tools.exit_codes import CommandError
+from poleward_tools.flash_image.nvs import NvsPartition
 from poleward_tools.releases import keys
 
 from .conftest import GATEWAY, MACS, Boards, firmware_folder
@@ -80,3 +81,25 @@ def test_flash_says_what_became_of_each_board(
     assert refusal(refused)[0] == 4
     nothing = RUN.invoke(app, [*command, str(tmp_path / "no-such-*")])
     assert refusal(nothing) == (2, "no serial port; plug boards in or name ports with --port.")
+
+
+def test_settings_are_in_the_nvs_and_their_secrets_in_no_output(
+    tmp_path: Path, shared: list[str]
+) -> None:
+    key, out = tmp_path / "wifi.key", str(tmp_path / "node.bin")
+    key.write_text("very secret\n")
+    making = ["image", "build", out, "--identity", str(tmp_path / "id.json"),
+              "--mac", MACS[0].hex(), "--yes", "--setting", "board/parts=lan,dimmer",
+              "--setting", "network/ssid=poles", "--setting", f"network/key=@{key}"]  # fmt: skip
+    assert RUN.invoke(app, [*making, *shared]).exit_code == 0
+    content = Path(out).read_bytes()
+    nvs = NvsPartition.decode(content[0x9000:0xD000])
+    assert nvs.values("board") == {"parts": b"lan,dimmer"}
+    assert nvs.values("network") == {"ssid": b"poles", "key": b"very secret"}
+    shown = RUN.invoke(app, ["image", "inspect", out, "--json"])
+    assert shown.exit_code == 0
+    assert "lan,dimmer" in shown.stdout
+    assert "very secret" not in shown.stdout
+    for bad in ("ssid=x", "network=x", "identity/mac=x", "network/key=@nowhere"):
+        code, message = refusal(RUN.invoke(app, [*making, "--setting", bad, *shared]))
+        assert code == 2, message
