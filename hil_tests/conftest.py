@@ -10,7 +10,6 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from hil_tests.instruments.quarantine import Quarantine
 from poleward_tools.client.views import Area, Node, Pole, StoredCount
 from poleward_tools.demo import street
 from poleward_tools.demo.city import GATEWAY_NAME, City, CityPlan
-from poleward_tools.demo.narration import Step
+from poleward_tools.demo.narration import Silence
 from poleward_tools.virtual_board.control import tell
 from poleward_tools.virtual_board.node_folder import NodeFolder
 
@@ -49,18 +48,6 @@ def pytest_configure(config: pytest.Config) -> None:
     today = datetime.datetime.now(datetime.UTC).date()
     artefacts = Path(config.getoption("lg_log", None) or ".artefacts")
     config.pluginmanager.register(Outcomes(Quarantine.load(listed, today), artefacts), "outcomes")
-
-
-class _SilentStep:
-    def reached(self, done: int) -> None:
-        """Nobody watches."""
-
-
-class Silence:
-    """A narrator that shows nothing."""
-
-    def step(self, text: str, total: int | None = None) -> AbstractContextManager[Step]:
-        return nullcontext(_SilentStep())
 
 
 @dataclass(frozen=True, slots=True)

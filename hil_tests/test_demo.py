@@ -6,7 +6,9 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,13 @@ import pytest
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
 
 DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder in which another account can run the demo's database; not below pytest's."""
+    with tempfile.TemporaryDirectory(prefix="poleward-tests-") as name:
+        yield Path(name)
 
 
 def processes_of(folder: Path) -> list[int]:
@@ -48,8 +57,8 @@ def start_demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def test_the_scripted_story_holds_and_prints_its_figures(tmp_path: Path) -> None:
-    folder = tmp_path / "city"
+def test_the_scripted_story_holds_and_prints_its_figures(open_folder: Path) -> None:
+    folder = open_folder / "city"
     demo = start_demo(folder, "--once", "--json")
     out, err = demo.communicate(timeout=160)
     assert demo.returncode == 0, err
@@ -68,9 +77,9 @@ def test_the_scripted_story_holds_and_prints_its_figures(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_running_however_the_demo_ends(
-    tmp_path: Path, number: signal.Signals
+    open_folder: Path, number: signal.Signals
 ) -> None:
-    folder = tmp_path / "city"
+    folder = open_folder / "city"
     demo = start_demo(folder)
     try:
         give_up_at = time.monotonic() + DEADLINE_S
@@ -87,9 +96,9 @@ def test_nothing_is_left_running_however_the_demo_ends(
 
 
 def test_a_city_that_is_started_again_reports_again_and_its_hints_can_be_copied(
-    tmp_path: Path,
+    open_folder: Path,
 ) -> None:
-    folder = tmp_path / "two words"
+    folder = open_folder / "two words"
     for _ in range(2):
         demo = start_demo(folder)
         try:
