@@ -14,7 +14,7 @@ import typer
 from poleward_manifest.errors import EnvelopeError
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.flash_image.errors import FlashImageError
-from poleward_tools.flash_image.node_image import SETTING_NAMESPACES
+from poleward_tools.flash_image.node_image import MAX_SETTING_BYTES, SETTING_NAMESPACES
 from poleward_tools.flashing.errors import (
     BatchError,
     HardeningError,
@@ -84,6 +84,10 @@ def settings_of(texts: list[str] | None) -> dict[str, dict[str, str]]:
         if value.startswith("@"):
             with explained():
                 value = Path(value[1:]).read_text(encoding="utf-8").strip()
+        if len(value.encode()) > MAX_SETTING_BYTES:
+            raise CommandError(
+                f"{name} has {len(value.encode())} bytes; a node reads {MAX_SETTING_BYTES}.", USAGE
+            )
         settings.setdefault(namespace, {})[key] = value
     return settings
 

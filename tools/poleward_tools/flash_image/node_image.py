@@ -32,6 +32,7 @@ IDENTITY = "identity"
 # What a board has and how it reaches its gateway: texts by namespace and key.
 Settings = Mapping[str, Mapping[str, str]]
 SETTING_NAMESPACES = ("board", "network")
+MAX_SETTING_BYTES = 64  # node.board.parts reads no more
 NO_SETTINGS: Settings = {}
 
 

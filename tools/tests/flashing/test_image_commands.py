@@ -100,6 +100,7 @@ def test_settings_are_in_the_nvs_and_their_secrets_in_no_output(
     assert shown.exit_code == 0
     assert "lan,dimmer" in shown.stdout
     assert "very secret" not in shown.stdout
-    for bad in ("ssid=x", "network=x", "identity/mac=x", "network/key=@nowhere"):
+    too_long = "network/key=" + "x" * 65
+    for bad in ("ssid=x", "network=x", "identity/mac=x", "network/key=@nowhere", too_long):
         code, message = refusal(RUN.invoke(app, [*making, "--setting", bad, *shared]))
         assert code == 2, message
