@@ -44,7 +44,7 @@ from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNum
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.adapters.systemd import ServiceManager
 from poleward_gateway.config import GatewayConfig
-from poleward_gateway.domain.errors import ConfigurationError
+from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
 from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Severity
 from poleward_gateway.ports import FoundPatch
@@ -140,6 +140,11 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         stack.callback(lanes.close)
         database = Database(config.database_path)
         stack.callback(database.close)
+        if database.salvage is not None:
+            _log.error(
+                "database_damaged", kept_as=str(database.salvage.kept_as),
+                saved=database.salvage.rows,
+            )  # fmt: skip
         gateway = Gateway(config, known, database)
         if config.metrics_port is not None:
             metrics = MetricsServer(gateway.tally, config.metrics_port, gateway.health)
@@ -285,7 +290,14 @@ class Gateway:
         }
 
     def _note_alive(self) -> None:
-        """Note that the event loop and the database's thread run."""
+        """Note that the event loop and the database's thread run.
+
+        Raises:
+            StorageError: The database is damaged; this ends the gateway, and the next start saves
+                what can be read.
+        """
+        if self.database.is_damaged:
+            raise StorageError(f"{self.database.path} is damaged; start the gateway again")
         if self.database.is_running:
             self._alive_at_s = self._clock.monotonic_s()
             self.manager.alive()

@@ -3,6 +3,7 @@
 import array
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Coroutine
 from pathlib import Path
@@ -284,10 +285,80 @@ def test_two_gateways_cannot_use_one_folder(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "g.db").write_bytes(b"x" * 4096)
-    with pytest.raises(ConfigurationError, match="not a database"):
+def test_a_file_of_a_newer_gateway_is_refused(tmp_path: Path) -> None:
+    database = Database(tmp_path / "g.db")
+    database.read_now(lambda c: c.execute("PRAGMA user_version = 99"))
+    database.close()
+    with pytest.raises(ConfigurationError, match="its schema is version 99"):
         Database(tmp_path / "g.db")
+
+
+async def test_what_can_be_read_of_a_damaged_file_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    database, spool = open_spool(path)
+    numbers = SqliteSequenceNumbers(database)
+    (used,) = (await numbers.open([b"context"], 64)).values()
+    await spool.add_events([event(0)])
+    await fill(spool, 5000)
+    database.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xff" * 8192)
+    database = Database(path)
+    with pytest.raises(StorageError, match="damaged"):
+        SqliteSpool(database, reports_max=10_000_000)
+    database.close()
+
+    database = Database(path)
+    assert database.salvage is not None
+    assert database.salvage.kept_as.stat().st_size == size
+    found = SqliteSequenceNumbers(database).open_now([b"context", b"other"], 64)
+    # Neither may a number be used again, nor is any window known: each node is challenged.
+    assert found[b"context"] == found[b"other"]
+    assert len(found[b"context"]) == 1
+    assert used[0] + 64 < found[b"context"][0] < 1 << 40
+    spool = SqliteSpool(database, reports_max=10_000_000)
+    database.start()
+    assert 2000 < spool.waiting_reports() < 5000
+    events = await spool.event_batch_after(0, 10)
+    assert events is not None
+    assert events.events == (event(0),)
+    database.close()
+    database, _ = open_spool(path)
+    assert database.salvage is None
+    database.close()
+
+
+async def test_damage_that_is_found_while_it_is_used_is_for_the_next_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "g.db"
+    database, spool = open_spool(path)
+    await spool.add_reports([report(0)])
+
+    def fail(_: object) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    with pytest.raises(StorageError, match="malformed"):
+        await database.run(fail)
+    assert database.is_damaged
+    database.close()
+    database, spool = open_spool(path)
+    assert database.salvage is not None
+    assert spool.waiting_reports() == 1
+    database.close()
+
+
+def test_a_file_that_is_no_database_is_kept_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "g.db"
+    path.write_bytes(b"x" * 4096)
+    database = Database(path)
+    assert database.salvage is not None
+    assert database.salvage.kept_as.read_bytes() == b"x" * 4096
+    database.close()
 
 
 def test_the_database_is_its_owners_only(tmp_path: Path) -> None:

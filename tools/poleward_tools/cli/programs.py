@@ -158,6 +158,8 @@ def gateway_serve(
         raise typer.Exit(asyncio.run(bootstrap.serve(_gateway_config(data, config, given))))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
+    except errors.StorageError as error:
+        raise CommandError(str(error), FAILED) from error
 
 
 @gateway_app.command("doctor")

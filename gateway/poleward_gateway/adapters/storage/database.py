@@ -15,6 +15,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from poleward_gateway.adapters.storage.ballast import Ballast
+from poleward_gateway.adapters.storage.salvage import (
+    Salvage,
+    is_damage,
+    is_marked,
+    mark_damaged,
+    salvage,
+)
 from poleward_gateway.adapters.storage.schema import prepare
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 
@@ -55,7 +62,8 @@ class Database:
     one; a caller's future is done only after its commit is on disk. Work that can wait is held
     while commits follow each other within COMMIT_INTERVAL_S, until there is enough of it; work that
     cannot ends the hold, so an event never waits for company. The queue is bounded by the callers:
-    each awaits its future.
+    each awaits its future. A file that is found damaged at the start is replaced by what can be
+    read of it; one that is found damaged later is marked for the next start.
 
     Args:
         path: The file; made when absent, readable by its owner only.
@@ -68,12 +76,8 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            # Autocommit mode: transactions begin and end where this class says.
-            self._connection = sqlite3.connect(
-                path, timeout=1.0, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            prepare(self._connection)
+            self.salvage: Salvage | None = None
+            self._connection = self._open(path)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(
                 f"cannot use the database {path}: {error}; is another gateway using the folder?"
@@ -87,8 +91,21 @@ class Database:
         self._on_full: list[Callable[[sqlite3.Connection], bool]] = []
         self._committed_at_s = 0.0
         self.commits = 0
+        self.is_damaged = False
         self._thread = threading.Thread(target=self._run, name="database", daemon=True)
         self._closed = False
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        """Open the file; save what can be read of a damaged one first."""
+        if is_marked(path):
+            self.salvage = salvage(path)
+        try:
+            return _connect(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+        self.salvage = salvage(path)
+        return _connect(path)
 
     def hold_ballast(self) -> None:
         """Take back the space that a full disk made us give up, once there is plenty."""
@@ -104,9 +121,22 @@ class Database:
         self._thread.start()
 
     def read_now(self, work: Work[T]) -> T:
-        """Run a query before the thread starts."""
+        """Run a query before the thread starts.
+
+        Raises:
+            StorageError: The file is damaged; another start saves what can be read of it.
+        """
         assert not self._thread.is_alive()
-        return work(self._connection)
+        try:
+            return work(self._connection)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            mark_damaged(self.path)
+            raise StorageError(
+                f"{self.path} is damaged ({error}); start the gateway again: "
+                "it saves what can be read and keeps the damaged file"
+            ) from error
 
     def watch(
         self,
@@ -204,6 +234,9 @@ class Database:
         except Exception as error:  # noqa: BLE001 - whatever it was, nobody was promised anything
             failure = StorageError(f"cannot write {self.path}: {error}; check the disk")
             failure.__cause__ = error
+            if is_damage(error) and not self.is_damaged:
+                self.is_damaged = True
+                mark_damaged(self.path)
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         self.commits += 1
@@ -236,7 +269,7 @@ class Database:
         try:
             item.take(item.work(self._connection))
         except Exception as error:
-            if _is_full(error):
+            if _is_full(error) or is_damage(error):
                 raise
             item.error = error
             self._connection.execute("ROLLBACK TO piece")
@@ -254,6 +287,23 @@ class Database:
                 loop.call_soon_threadsafe(_resolve, items, failure)
             except RuntimeError:
                 continue
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Open a connection that nobody else has.
+
+    Raises:
+        sqlite3.Error: Somebody has it, or the file is damaged or not ours.
+    """
+    # Autocommit mode: transactions begin and end where Database says.
+    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        prepare(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _is_full(error: BaseException | None) -> bool:

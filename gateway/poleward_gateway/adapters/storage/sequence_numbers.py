@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from poleward_gateway.adapters.storage.database import Database
+from poleward_gateway.adapters.storage.salvage import SENDER_FLOOR
 
 Window = tuple[int, int]
 """Replay window: lowest index and bits (RFC 8613, 7.4)."""
@@ -75,6 +76,8 @@ def _open(
 ) -> dict[bytes, Sequence[int]]:
     """Read and reserve in one transaction."""
     found: dict[bytes, Sequence[int]] = {}
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (SENDER_FLOOR,)).fetchone()
+    floor = 0 if row is None else int(row[0])
     for context_id in context_ids:
         row = connection.execute(
             "SELECT sender_reserved, replay_index, replay_bits FROM security_context"
@@ -82,9 +85,11 @@ def _open(
             (context_id,),
         ).fetchone()
         if row is None:
-            found[context_id] = (0, 0, 0)
+            # Never used; or, after a damage, perhaps used and lost.
+            found[context_id] = (floor,) if floor else (0, 0, 0)
         else:
-            found[context_id] = row if row[1] is not None else row[:1]
+            sender = max(row[0], floor)
+            found[context_id] = (sender, *row[1:]) if row[1] is not None else (sender,)
         connection.execute(
             "INSERT INTO security_context (context_id, sender_reserved) VALUES (?, ?)"
             " ON CONFLICT (context_id) DO UPDATE SET sender_reserved = excluded.sender_reserved,"
