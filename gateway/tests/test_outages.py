@@ -55,7 +55,7 @@ async def test_unacknowledged_batches_are_sent_again_with_the_same_content(
     fleet.acknowledging = True
     await fleet.start(port)
     # The fake fleet asserts that a batch number always has the same content.
-    await until(lambda: len(fleet.reports) == 8, timeout_s=15)
+    await until(lambda: len(fleet.reports) == 8, timeout_s=40)
     await until(lambda: gateway.spool.waiting_reports() == 0)
 
 
@@ -68,10 +68,10 @@ async def test_a_fleet_that_lost_batches_gets_a_new_spool_id(
     await fleet.stop()
     fleet.stored_report_batch = 99
     await fleet.start(port)
-    await until(lambda: gateway.spool.spool_id != before, timeout_s=15)
+    await until(lambda: gateway.spool.spool_id != before, timeout_s=40)
     fleet.batches.clear()
     await node.report(1, 1, {"/3418/0/4": 2.0})
-    await until(lambda: (1, 1, 1) in fleet.reports, timeout_s=15)
+    await until(lambda: (1, 1, 1) in fleet.reports, timeout_s=40)
 
 
 async def test_a_duplicate_report_is_acknowledged_and_stored_once(
