@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--web-port", type=int, default=8080)
     parser.add_argument("--api-port", type=int, default=7443)
     parser.add_argument("--link-port", type=int, default=7444)
+    parser.add_argument("--metrics-port", type=int, help="TCP port on 127.0.0.1 for Prometheus")
     arguments = parser.parse_args()
     config = FleetConfig(
         data_dir=arguments.data,
@@ -33,6 +34,7 @@ def main() -> int:
         link_port=arguments.link_port,
         public_host=arguments.public_host,
         openid_file=arguments.openid,
+        metrics_port=arguments.metrics_port,
     )
     return asyncio.run(serve(config))
 

@@ -13,6 +13,7 @@ from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.adapters.artifacts.patch_worker import PatchWorker
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
+from poleward_fleet.adapters.metrics.prometheus import PrometheusMeter
 from poleward_fleet.adapters.openid import OpenIdProvider, OpenIdSettings
 from poleward_fleet.adapters.passwords import Argon2Hasher
 from poleward_fleet.adapters.sql.account_store import SqlAccountStore
@@ -68,7 +69,7 @@ from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.single_sign_on import SingleSignOn
 from poleward_fleet.services.telemetry import TelemetryService
-from poleward_fleet.services.web_services import WebServices
+from poleward_fleet.services.web_services import Readiness, WebServices
 
 
 class SystemClock:
@@ -84,6 +85,8 @@ class Fleet:
     """Every service of one fleet manager, put together."""
 
     accounts: AccountService
+    meter: PrometheusMeter
+    readiness: Readiness
     alarms: AlarmService
     administration: AccountAdministration
     approvals: ApprovalService
@@ -147,6 +150,7 @@ def assemble(
     areas = AreaTree(inventory_store)
     alarm_store = SqlAlarmStore(database)
     alarms = AlarmService(alarm_store, areas, changes, clock)
+    meter = PrometheusMeter()
     lighting_store = SqlLightingStore(database)
     links = GatewayLinks(gateway_store, node_store, command_store, lighting_store, changes, clock)
     city_map = CityMap(inventory_store, changes, clock)
@@ -163,8 +167,11 @@ def assemble(
     provisioning = ProvisioningService(
         node_store, life_store, inventory, areas, audit_store, links, changes, clock
     )
+    meter.watch_gateways(lambda: len(links.connected()))
     return Fleet(
         accounts=accounts,
+        meter=meter,
+        readiness=database,
         alarms=alarms,
         administration=administration,
         approvals=approvals,
@@ -184,6 +191,7 @@ def assemble(
             changes,
             AlarmJudge(alarm_store, AlarmLimits(), clock),
             alarms,
+            meter,
         ),
         inventory=inventory,
         labels=LabelService(SqlLabelStore(database), areas),
@@ -242,6 +250,7 @@ def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
         sessions=fleet.accounts,
         changes=fleet.changes,
         audit=fleet.audit,
+        readiness=fleet.readiness,
         visits=fleet.visits,
         discovery=discovery,
         single_sign_on=fleet.single_sign_on,

@@ -44,6 +44,7 @@ from poleward_fleet.adapters.grpc.server import (
     make_api_server,
     make_link_server,
 )
+from poleward_fleet.adapters.metrics.prometheus import MetricsServer
 from poleward_fleet.adapters.openid import load_settings
 from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import asyncpg_url, check_server, make_engine
@@ -180,6 +181,10 @@ async def running(
             api=_host_port(host, api_port),
             link=_host_port(host, link_port),
         )
+        if config.metrics_port is not None:
+            metrics = MetricsServer(fleet.meter, config.metrics_port)
+            stack.callback(metrics.close)
+            _log.info("metrics", port=metrics.port)
         await _serve_web(fleet, addresses, web_socket, stack)
         stack.callback(fleet.patch_worker.close)
         for work in (

@@ -21,6 +21,7 @@ class FleetConfig:
         api_port: Port of the gRPC API for people and programs (TLS and a token).
         link_port: Port of the gRPC link to gateways (mutual TLS).
         public_host: Name or address under which others reach this machine; None for host.
+        metrics_port: TCP port on 127.0.0.1 for Prometheus; None for none, 0 chooses a free one.
         retention: How long each kind of record is kept.
         openid_file: Settings of an OpenID provider at which people sign in; None for none.
     """
@@ -32,5 +33,6 @@ class FleetConfig:
     api_port: int = 7443
     link_port: int = 7444
     public_host: str | None = None
+    metrics_port: int | None = None
     retention: Retention = field(default_factory=Retention)
     openid_file: Path | None = None

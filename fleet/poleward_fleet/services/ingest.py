@@ -4,6 +4,7 @@ Not the streams themselves (services/gateways.py). Nothing is acknowledged befor
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from poleward_fleet.domain.errors import InvalidError
@@ -11,6 +12,7 @@ from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns
 from poleward_fleet.ports.alarms import Judgement
 from poleward_fleet.ports.inventory import InventoryStore
+from poleward_fleet.ports.meter import IngestMeter
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
 from poleward_fleet.services.alarms import AlarmJudge, AlarmService, changes_of_events
@@ -77,6 +79,7 @@ class IngestService:
         changes: Live updates.
         judge: Judges reports for alarms.
         alarms: Told of nodes that fall silent.
+        meter: Told what was stored.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class IngestService:
         changes: ChangeBroadcast,
         judge: AlarmJudge,
         alarms: AlarmService,
+        meter: IngestMeter,
     ) -> None:
         self._telemetry = telemetry
         self._nodes = nodes
@@ -100,6 +104,7 @@ class IngestService:
         self._changes = changes
         self._judge = judge
         self._alarms = alarms
+        self._meter = meter
 
     def reports(self, link: GatewayLink) -> ReportIngest:
         """Return the ingest of one stream; its owner runs it."""
@@ -112,9 +117,16 @@ class IngestService:
             BatchGapError: Batches before these are missing; nothing is stored.
             ForbiddenError: A node was never assigned to this gateway; nothing is stored.
         """
+        began_s = time.monotonic()
         judgement = await self._judge.judge(batches)
         await self._telemetry.store_reports(batches, self._judge.to_keep(judgement))
         self._judge.keep(judgement)
+        self._meter.reports_stored(
+            reports=sum(len(batch.reports.node_number) for batch in batches),
+            readings=sum(len(batch.reports.value) for batch in batches),
+            seconds=time.monotonic() - began_s,
+        )
+        self._meter.alarms_changed(judgement.changes)
         if judgement.changes:
             self._changes.publish(alarms=True)
         await self._publish([n for batch in batches for n in batch.reports.node_number])
@@ -132,6 +144,8 @@ class IngestService:
         # Before the acknowledgement: what a crash keeps from being done comes again.
         await self._lives.take_events(link.gateway_name, events)
         link.acknowledge("event", batch_number)
+        self._meter.events_stored(len(events))
+        self._meter.alarms_changed(changes)
         if changes:
             self._judge.forget(change.node_number for change in changes)
             self._changes.publish(alarms=True)

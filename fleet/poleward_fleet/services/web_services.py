@@ -367,6 +367,13 @@ class AuditReader(Protocol):
         """Yield records in pages, oldest first."""
 
 
+class Readiness(Protocol):
+    """Whether the fleet manager can do its work."""
+
+    async def is_ready(self) -> bool:
+        """Say whether the database answers, within a few seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebServices:
     """Everything that the web adapter gets."""
@@ -383,5 +390,6 @@ class WebServices:
     changes: Changes
     audit: AuditReader
     visits: VisitControl
+    readiness: Readiness
     discovery: dict[str, str]  # served as /.well-known/poleward.json: api, link, ca_pem
     single_sign_on: SingleSignOn | None = None  # None: people sign in with passwords only

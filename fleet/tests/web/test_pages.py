@@ -378,3 +378,12 @@ async def test_audit_is_filtered_on_the_page_and_in_its_download(
     assert [line.split(",")[4] for line in table.text.splitlines()] == ["subject", "QD-000002"]
     empty = await operator.get("/audit/export.csv?actor=nobody")
     assert len(empty.text.splitlines()) == 1
+
+
+async def test_readiness_without_a_database_is_503(
+    visitor: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    assert (await visitor.get("/health/ready")).status_code == 200
+    city.database_answers = False
+    assert (await visitor.get("/health/ready")).status_code == 503
+    assert (await visitor.get("/health/live")).status_code == 200

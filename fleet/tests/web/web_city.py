@@ -129,6 +129,7 @@ class FakeFleet:
         self.happened: dict[str, list[NodeEvent]] = {}
         self.sessions: dict[str, Principal] = {}
         self.failures = 0
+        self.database_answers = True
         self.lamp_status = CommandStatus.DONE
         self.lamp_delay_s = 0.0
         self.subscribers: list[tuple[set[str], asyncio.Event]] = []
@@ -182,8 +183,12 @@ class FakeFleet:
             changes=self,
             audit=self,
             visits=NoVisits(),
+            readiness=self,
             discovery={"api": "127.0.0.1:7443", "link": "127.0.0.1:7444", "ca_pem": "-"},
         )
+
+    async def is_ready(self) -> bool:
+        return self.database_answers
 
     def change(self, code: str, **fields: object) -> None:
         """Change a pole's marker and tell the subscribers."""

@@ -54,6 +54,9 @@ def fleet_serve(
     web_port: Annotated[int, typer.Option(help="Web pages; 0 chooses a free port.")] = 8080,
     api_port: Annotated[int, typer.Option(help="API for people and programs.")] = 7443,
     link_port: Annotated[int, typer.Option(help="Link to the gateways.")] = 7444,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Prometheus on 127.0.0.1; 0 chooses a free port.")
+    ] = None,
 ) -> None:
     """Run the fleet manager until Ctrl-C.
 
@@ -73,6 +76,7 @@ def fleet_serve(
         link_port=link_port,
         public_host=public_host,
         openid_file=openid,
+        metrics_port=metrics_port,
     )
     raise typer.Exit(asyncio.run(bootstrap.serve(config)))
 

@@ -3,6 +3,7 @@
 Not the statements of the stores; each store module has its own.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from poleward_fleet.domain.errors import InvalidError, PeerUnreachableError, Una
 from poleward_fleet.ports.clock import Clock
 
 OLDEST_SERVER = 180000  # RETURNING old.… came with PostgreSQL 18
+READY_TIMEOUT_S = 3
 _CONNECT_TIMEOUT_S = 10
 _STATEMENT_TIMEOUT_S = 60
 _AUDIT_LOCK = 0x61756474
@@ -106,6 +108,15 @@ class Database:
             if _is_bad_value(error):
                 raise InvalidError(f"a value cannot be stored: {error.orig}") from error
             raise
+
+    async def is_ready(self) -> bool:
+        """Say whether the database answers, within READY_TIMEOUT_S."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await self.rows(text("SELECT 1"))
+        except (UnavailableError, TimeoutError, DBAPIError):
+            return False
+        return True
 
     async def rows(
         self, statement: TextClause, parameters: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from poleward_fleet.adapters.web.alarm_pages import alarm_router
 from poleward_fleet.adapters.web.audit_pages import audit_router
 from poleward_fleet.adapters.web.commission_pages import commission_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
+from poleward_fleet.adapters.web.health_pages import health_router
 from poleward_fleet.adapters.web.lighting_pages import lighting_router
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
@@ -85,6 +86,7 @@ def create_app(
     async def discovery() -> Response:
         return JSONResponse(services.discovery)
 
+    app.include_router(health_router(services.readiness))
     app.include_router(login_router(pages, guard))
     app.include_router(sign_on_router(pages))
     app.include_router(map_router(pages, guard, streams))

@@ -1,0 +1,1 @@
+"""What the fleet manager counts, for Prometheus."""
