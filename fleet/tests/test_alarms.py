@@ -20,9 +20,17 @@ from fleet_rig import (
     make_gateway,
     make_poles,
 )
+from poleward_fleet.adapters.sql.alarm_store import SqlAlarmStore, in_rounds
 from poleward_fleet.assembly import Fleet, assemble
 from poleward_fleet.domain.accounts import Principal, Role
-from poleward_fleet.domain.alarms import AlarmKind, AlarmLimits, AlarmState, LampFacts, judge
+from poleward_fleet.domain.alarms import (
+    AlarmChange,
+    AlarmKind,
+    AlarmLimits,
+    AlarmState,
+    LampFacts,
+    judge,
+)
 from poleward_fleet.domain.daylight import sun_elevation_deg
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, NotFoundError
 from poleward_fleet.domain.gateway_link import NodeState
@@ -270,3 +278,23 @@ async def test_alarms_are_seen_and_answered_only_in_ones_own_area(street: Street
     high = next(a for a in await street.fleet.alarms.alarms(ADMIN) if a.number != call.number)
     with pytest.raises(ConflictError, match="by itself"):
         await street.fleet.alarms.clear(ADMIN, high.number)
+
+
+def test_changes_of_a_whole_city_take_a_statement_for_each_direction() -> None:
+    def change(node: int, at_ms: int, *, is_raised: bool) -> AlarmChange:
+        return AlarmChange(node, AlarmKind.DAY_BURNER, is_raised, at_ms)
+
+    began = [change(node, 1, is_raised=True) for node in range(50)]
+    ended = [change(node, 2, is_raised=False) for node in range(50)]
+    again = change(7, 3, is_raised=True)
+    assert in_rounds([*began, *ended, again]) == [(True, began), (False, ended), (True, [again])]
+
+
+async def test_an_alarm_that_begins_and_ends_within_a_group_is_kept(street: Street) -> None:
+    begins, ends = (
+        AlarmChange(street.node, AlarmKind.POWER_HIGH, is_raised, at_ms)
+        for is_raised, at_ms in ((True, 1), (False, 2))
+    )
+    await SqlAlarmStore(street.fleet.telemetry._store._database).change([begins, ends])  # type: ignore[attr-defined]
+    (alarm,) = await street.fleet.alarms.alarms(ADMIN, is_open=None)
+    assert (alarm.raised_at_ms, alarm.cleared_at_ms) == (1, 2)

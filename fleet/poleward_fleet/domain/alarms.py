@@ -4,9 +4,11 @@ Not where they are kept. Judging is pure: state and facts in, new state and chan
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
+from types import MappingProxyType
+from typing import NamedTuple
 
 from poleward_fleet.domain.telemetry import Severity
 
@@ -104,9 +106,10 @@ class AlarmLimits:
     day_elevation_deg: float = 6.0
 
 
-@dataclass(frozen=True, slots=True)
-class LampFacts:
+class LampFacts(NamedTuple):
     """What one report says about the lamp; None where it says nothing.
+
+    A named tuple, as is AlarmState: one of each is made for every report, in a fifth of the time.
 
     Args:
         is_day: The sun is high; asked only when the lamp burns.
@@ -123,8 +126,7 @@ class LampFacts:
     is_day: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmState:
+class AlarmState(NamedTuple):
     """What must be remembered of one node between reports.
 
     Args:
@@ -139,11 +141,11 @@ class AlarmState:
     lit_since_ms: int = 0
     ignitions_ms: tuple[int, ...] = ()
     raised: frozenset[AlarmKind] = frozenset()
-    changing_since_ms: Mapping[AlarmKind, int] = field(default_factory=dict)
+    changing_since_ms: Mapping[AlarmKind, int] = MappingProxyType({})
 
     def is_same_but_for_time(self, other: "AlarmState") -> bool:
         """Say whether nothing changed that must be kept."""
-        return replace(self, judged_at_ms=other.judged_at_ms) == other
+        return self[1:] == other[1:]
 
 
 def judge(
@@ -160,6 +162,8 @@ def judge(
     raised = state.raised
     changes: list[tuple[AlarmKind, bool]] = []
     for kind, is_wrong in verdicts(facts, limits, lit_since_ms, ignitions_ms):
+        if not (is_wrong or raised or changing):
+            continue  # nearly always, and without looking anything up
         if is_wrong is None or is_wrong is (kind in raised):
             if kind in changing:
                 changing = {k: since for k, since in changing.items() if k is not kind}

@@ -4,8 +4,8 @@ Not the rules (domain/alarms.py). What follows from reports is stored with them.
 """
 
 import asyncio
-import math
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 
 import structlog
 
@@ -38,6 +38,8 @@ _PERIOD_S = 1.0
 _KNOWN_FOR_MS = 300_000
 # A report from further ahead comes from a clock that is wrong: it would silence the next ones.
 _AHEAD_MAX_MS = 600_000
+_SUNS_KEPT = 4096
+_MINUTE_MS = 60_000
 _SERIES = tuple(
     SeriesKey(metric)
     for metric in (
@@ -148,10 +150,11 @@ class AlarmJudge:
         start: int,
     ) -> LampFacts:
         """Take the facts out of a report's values."""
-        level, power_w, power_factor, voltage_v, failed, overridden = (
-            None if place < 0 or math.isnan(found := value[start + place]) else found
+        level, power_w, power_factor, voltage_v, failed, overridden = [
+            # NaN, which stands for no value, is not equal to itself.
+            None if place < 0 or (found := value[start + place]) != found else found
             for place in places
-        )
+        ]
         return LampFacts(
             at_ms=at_ms,
             nominal_w=node.nominal_w,
@@ -162,7 +165,9 @@ class AlarmJudge:
             failed=None if failed is None else failed > 0,
             is_overridden=bool(overridden),
             is_day=bool(level)
-            and sun_elevation_deg(at_ms, node.latitude_deg, node.longitude_deg)
+            and _sun_elevation_deg(
+                at_ms // _MINUTE_MS, round(node.latitude_deg, 1), round(node.longitude_deg, 1)
+            )
             > self._limits.day_elevation_deg,
         )
 
@@ -254,6 +259,12 @@ class AlarmService:
                 entry = _entry(_SYSTEM, "escalate", alarm)
                 await self._store.escalate(alarm.number, escalation, entry)
                 self._changes.publish(alarms=True)
+
+
+@lru_cache(_SUNS_KEPT)
+def _sun_elevation_deg(minute: int, latitude_deg: float, longitude_deg: float) -> float:
+    """Return the elevation at a minute for places close to each other, computed once for all."""
+    return sun_elevation_deg(minute * _MINUTE_MS, latitude_deg, longitude_deg)
 
 
 def changes_of_events(events: Sequence[NodeEvent]) -> list[AlarmChange]:

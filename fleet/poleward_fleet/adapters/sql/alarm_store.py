@@ -29,12 +29,16 @@ _WATCHED = text(
 # What is judged again after a crash raises the same alarm; a kind stands once for each node.
 _RAISE = text(
     "INSERT INTO alarm (node_number, pole_code, kind, severity, raised_at_ms, noticed_at_ms) "
-    "SELECT number, coalesce(pole_code, ''), :kind, :severity, :at_ms, :now_ms FROM node "
-    "WHERE number = :node_number ON CONFLICT DO NOTHING"
+    "SELECT number, coalesce(pole_code, ''), k, v, t, :now_ms FROM node "
+    "JOIN unnest(CAST(:node_number AS integer[]), CAST(:kind AS text[]), "
+    "CAST(:severity AS text[]), CAST(:at_ms AS bigint[])) AS r (n, k, v, t) ON number = n "
+    "ORDER BY n, k ON CONFLICT DO NOTHING"
 )
 _CLEAR = text(
-    "UPDATE alarm SET cleared_at_ms = greatest(CAST(:at_ms AS bigint), 1) "
-    "WHERE node_number = :node_number AND kind = :kind AND cleared_at_ms = 0"
+    "UPDATE alarm SET cleared_at_ms = greatest(t, 1) "
+    "FROM unnest(CAST(:node_number AS integer[]), CAST(:kind AS text[]), "
+    "CAST(:at_ms AS bigint[])) AS r (n, k, t) "
+    "WHERE node_number = n AND kind = k AND cleared_at_ms = 0"
 )
 _KEEP_STATES = text(
     "INSERT INTO alarm_state (node_number, content) SELECT n, CAST(c AS jsonb) "
@@ -133,15 +137,15 @@ class SqlAlarmStore:
 
 async def keep_judgement(connection: AsyncConnection, judgement: Judgement, now_ms: int) -> None:
     """Store what follows from reports or events within their transaction."""
-    for change in judgement.changes:
-        what = {
-            "node_number": change.node_number,
-            "kind": change.kind.value,
-            "at_ms": change.at_ms,
+    for is_raised, changes in in_rounds(judgement.changes):
+        what: dict[str, Any] = {
+            "node_number": [change.node_number for change in changes],
+            "kind": [change.kind.value for change in changes],
+            "at_ms": [change.at_ms for change in changes],
         }
-        if change.is_raised:
-            severity = severity_of(change.kind).value
-            await connection.execute(_RAISE, what | {"severity": severity, "now_ms": now_ms})
+        if is_raised:
+            what["severity"] = [severity_of(change.kind).value for change in changes]
+            await connection.execute(_RAISE, what | {"now_ms": now_ms})
         else:
             await connection.execute(_CLEAR, what)
     if judgement.states:
@@ -153,6 +157,25 @@ async def keep_judgement(connection: AsyncConnection, judgement: Judgement, now_
                 "content": [json.dumps(_content(state)) for state in states.values()],
             },
         )
+
+
+def in_rounds(changes: Sequence[AlarmChange]) -> list[tuple[bool, list[AlarmChange]]]:
+    """Group changes of the same direction, those of one alarm in their order.
+
+    A whole city goes on or off at once; a statement for each of its lamps would take seconds.
+    """
+    rounds: list[tuple[bool, list[AlarmChange]]] = []
+    next_round: dict[tuple[int, str], int] = {}
+    for change in changes:
+        key = (change.node_number, change.kind.value)
+        place = next_round.get(key, 0)
+        while place < len(rounds) and rounds[place][0] is not change.is_raised:
+            place += 1
+        if place == len(rounds):
+            rounds.append((change.is_raised, []))
+        rounds[place][1].append(change)
+        next_round[key] = place + 1
+    return rounds
 
 
 def _content(state: AlarmState) -> dict[str, Any]:
