@@ -1,6 +1,7 @@
 """Use cases: rights by role and area, commissioning, commands, logins, live updates."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,6 +12,7 @@ from fleet_rig import (
     DISTRICT,
     OTHER_DISTRICT,
     FakeClock,
+    columns,
     hello,
     make_csr,
     make_gateway,
@@ -31,7 +33,10 @@ from poleward_fleet.domain.errors import (
 from poleward_fleet.domain.identity import NodeTask
 from poleward_fleet.domain.inventory import Area, LifeState, Pole
 from poleward_fleet.domain.rollout_policy import Policy, Target
+from poleward_fleet.ports.alarms import Judgement
+from poleward_fleet.ports.telemetry import SpooledReports
 from poleward_fleet.services.accounts import LOCK_MS, MAX_FAILURES, SESSION_MS
+from poleward_fleet.services.ingest import MAX_GROUPS_AT_ONCE
 
 
 def somebody(role: Role, area: str = "") -> Principal:
@@ -274,3 +279,33 @@ async def test_slow_subscriber_gets_names_merged_and_none_lost(fleet: Fleet) -> 
         fleet.changes.close()
         assert [change async for change in changes] == []
     assert not fleet.changes.wanted
+
+
+async def test_many_gateways_take_turns_and_none_is_left_out(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"gw-{n}" for n in range(1, 26)]
+    nodes = {}
+    for first, name in enumerate(names, start=1):
+        await make_gateway(fleet, name)
+        (nodes[name],) = await make_poles(fleet, 1, gateway=name, first=first)
+    store = fleet.telemetry._store
+    really_store = store.store_reports
+    busy = most = 0
+
+    async def count(batches: Sequence[SpooledReports], judgement: Judgement) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await really_store(batches, judgement)
+        busy -= 1
+
+    monkeypatch.setattr(store, "store_reports", count)
+    await asyncio.gather(
+        *(
+            fleet.ingest.store([SpooledReports(name, "s", 1, columns([(nodes[name], 1, 0)]))])
+            for name in names
+        )
+    )
+    assert most == MAX_GROUPS_AT_ONCE
+    assert len(await store.counts([])) == len(names)

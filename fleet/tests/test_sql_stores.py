@@ -263,3 +263,14 @@ async def test_events_come_once_whatever_is_sent_again(fleet: Fleet) -> None:
 async def test_city_can_be_described_twice(fleet: Fleet) -> None:
     await make_city(fleet)
     assert len(await fleet.inventory.areas(ADMIN)) == 3
+
+
+async def test_value_that_is_too_big_to_store_is_no_value(fleet: Fleet) -> None:
+    await make_gateway(fleet)
+    (node,) = await make_poles(fleet, 1)
+    reports = columns([(node, 1, 0), (node, 1, 1)], at_ms=FakeClock().now - 5000)
+    reports.value[1] = 1e300  # type: ignore[index]
+    reports.value[4] = float("inf")  # type: ignore[index]
+    await store_of(fleet).store_reports([SpooledReports("gw-1", "s", 1, reports)])
+    found = {value.series.metric: value.value for value in await store_of(fleet).latest(node)}
+    assert found == {"lamp.level_percent": 80.0, "air.temperature_c": 21.0}

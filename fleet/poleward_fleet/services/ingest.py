@@ -24,6 +24,9 @@ from poleward_fleet.services.rollout_loop import RolloutLoop
 # Grouping batches into one transaction stores about 1.5 times as many readings per second.
 MAX_GROUP_BATCHES = 8
 MAX_WAITING_BATCHES = 16
+# Gateways take turns: a group each, first come first served, so that one with days of backlog
+# holds up nobody and connections stay free for people.
+MAX_GROUPS_AT_ONCE = 4
 
 
 class ReportIngest:
@@ -105,6 +108,7 @@ class IngestService:
         self._judge = judge
         self._alarms = alarms
         self._meter = meter
+        self._turns = asyncio.Semaphore(MAX_GROUPS_AT_ONCE)
 
     def reports(self, link: GatewayLink) -> ReportIngest:
         """Return the ingest of one stream; its owner runs it."""
@@ -117,10 +121,11 @@ class IngestService:
             BatchGapError: Batches before these are missing; nothing is stored.
             ForbiddenError: A node was never assigned to this gateway; nothing is stored.
         """
-        began_s = time.monotonic()
-        judgement = await self._judge.judge(batches)
-        await self._telemetry.store_reports(batches, self._judge.to_keep(judgement))
-        self._judge.keep(judgement)
+        async with self._turns:
+            began_s = time.monotonic()
+            judgement = await self._judge.judge(batches)
+            await self._telemetry.store_reports(batches, self._judge.to_keep(judgement))
+            self._judge.keep(judgement)
         self._meter.reports_stored(
             reports=sum(len(batch.reports.node_number) for batch in batches),
             readings=sum(len(batch.reports.value) for batch in batches),

@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 REPORTS_PER_BATCH = 500
 EVENTS_PER_BATCH = 100
 STATES_PER_MESSAGE = 200
-BATCHES_UNDER_WAY = 8
+BATCHES_UNDER_WAY = 16
 """Report batches sent and not acknowledged; more would only wait in the fleet."""
 LINGER_S = 0.1
 """A report waits this long for company; events, results, states and a backlog do not."""

@@ -5,8 +5,10 @@ statement handles a whole group; nothing runs once per report.
 """
 
 import json
+import math
 from array import array
 from collections.abc import Collection, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 from sqlalchemy import text
@@ -206,20 +208,25 @@ class SqlTelemetryStore:
             columns["measured_at_ms"].extend(reports.measured_at_ms)
             value.extend(reports.value)
         columns = _without_repetitions(columns)
+        value = _as_float32(value)
         newest: dict[tuple[int, int], int] = {}
-        # What exceeds the range of float32 becomes infinite, as in every other table of ours.
-        value = array("f", value).tolist()
         times = columns["measured_at_ms"]
         for row, key in enumerate(zip(columns["node_number"], columns["layout_id"], strict=True)):
             best = newest.get(key)
             if best is None or times[row] >= times[best]:
                 newest[key] = row
         rows = list(newest.values())
-        chosen = ("node_number", "layout_id", "measured_at_ms", "first", "last")
+        chosen = ("node_number", "layout_id", "measured_at_ms")
         latest: dict[str, Any] = {name: [columns[name][row] for row in rows] for name in chosen}
-        latest["now_ms"] = self._database.clock.now_ms()
+        pieces = [value[columns["first"][row] - 1 : columns["last"][row]] for row in rows]
+        ends = list(accumulate(map(len, pieces)))
+        latest |= {
+            "first": [end - len(piece) + 1 for end, piece in zip(ends, pieces, strict=True)],
+            "last": ends,
+            "value": list(chain.from_iterable(pieces)),
+            "now_ms": self._database.clock.now_ms(),
+        }
         columns["value"] = value
-        latest["value"] = value
         return columns, latest
 
     async def _learn_layouts(self, layouts: Collection[Layout]) -> None:
@@ -304,6 +311,14 @@ class SqlTelemetryStore:
             )
             for row in rows
         ]
+
+
+def _as_float32(values: Sequence[float]) -> list[float]:
+    """Round values to what is stored; one that float32 cannot hold is no value."""
+    rounded = array("f", values)
+    if math.inf in rounded or -math.inf in rounded:
+        return [math.nan if math.isinf(value) else value for value in rounded]
+    return rounded.tolist()
 
 
 def _without_repetitions(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
