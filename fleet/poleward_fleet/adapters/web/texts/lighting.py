@@ -53,6 +53,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Gateways carry them out by themselves, also without a connection.",
         "由网关自主执行，断网时同样有效。",
     ),
+    "lighting.around": ("and {metres} m around", "及周围 {metres} 米"),
     "lighting.remove": ("Remove", "删除"),
     "lighting.remove_ask": ("Remove {name}?", "删除 {name}？"),
     "call.calling": ("Emergency call", "应急求助"),
