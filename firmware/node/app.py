@@ -70,7 +70,7 @@ class App:
         # First of all: the street is lit again whatever comes after.
         # A report follows each fade, so that whoever commanded it soon sees the lamp's new power.
         self._wake_sampling = asyncio.Event()
-        program = Program("lighting.txt")
+        program = Program(_DATA + "/lighting.txt")
         self.lamp = LampController(
             board, program, lambda: self._changed(Lamp.ID), self._wake_sampling.set
         )

@@ -38,6 +38,8 @@ def run(nodes: int = NODES, virtual_boards: int = VIRTUAL_BOARDS) -> dict[str, A
     - `confirmed`: nodes that confirmed, in the worst order.
     - `first_p99_ms`: of the first order after the nodes' boot.
     - `virtual_board_p99_ms`: of the MicroPython nodes alone.
+    - `gateway_cpu_ms_per_command`: of the gateway's process, with what its nodes report in
+      between; this holds on a machine that has other things to do.
 
     Args:
         nodes: How many in all.
