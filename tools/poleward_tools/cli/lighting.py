@@ -52,7 +52,9 @@ def put_program(
 ) -> None:
     """Add a program or change the one of its name; poles that have it follow at once.
 
-    Example: `poleward program put street "|* * 5,6|S;R|100;0" "||S;22:30;R|100;50;0"`
+    Rules that begin with dates of every year look like options: put `--` before them, or a file.
+
+    Example: `poleward program put street -- "--11-01~--02-28||S;R|100;0" "||S;22:30;R|100;50;0"`
     """
     lines = list(rules or ())
     if file:
