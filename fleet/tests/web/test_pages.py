@@ -297,7 +297,8 @@ async def test_form_of_a_rollout_says_everything_about_it(
 @pytest.mark.parametrize(
     ("field", "value", "english", "chinese"),
     [
-        ("wave_size_0", "three", "whole number", "应为整数"),
+        ("wave_size_0", "three", "Nodes, or % must be a whole", "百分比 应为整数"),
+        ("max_failures", "0", "Stops at failures must be 1", "失败停止阈值 应在 1"),
         ("wave_success_0", "101", "wave 1 is out of range", "批次 1"),
         ("release", "00" * 32, "is not published", "未发布"),
         ("time_zone", "Mars/Base", "Asia/Shanghai", "未知时区"),

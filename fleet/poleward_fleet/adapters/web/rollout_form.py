@@ -123,7 +123,7 @@ class _Fields:
 
     def as_number(self, name: str, text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 9):
-            raise InvalidError.of("form_number", field=name)
+            raise InvalidError.of("form_number", field=name.rstrip("_0123456789"))
         return int(text)
 
     def digest(self, name: str) -> bytes:

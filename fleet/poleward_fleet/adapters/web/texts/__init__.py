@@ -43,6 +43,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     **updates.TEXTS,
 }
 
+# Values of sentences that are names of states and fields, and under which keys these have words.
+_NAMED = {
+    "state": ("rollout",),
+    "wanted": ("rollout",),
+    "field": ("wizard", "rollouts"),
+    "name": ("wizard", "rollouts"),
+}
+
 
 def translate(language: Language, key: str, **values: object) -> str:
     """Return a text in a language with its {values} filled in.
@@ -60,9 +68,10 @@ def say(language: Language, words: Words) -> str:
     if not words.key:
         return str(words)
     values = dict(words.values)
-    for name in ("state", "wanted"):
-        if f"rollout.{values.get(name)}" in TEXTS:
-            values[name] = translate(language, f"rollout.{values[name]}")
+    for name, value in values.items():
+        for prefix in _NAMED.get(name, ()):
+            if f"{prefix}.{value}" in TEXTS:
+                values[name] = translate(language, f"{prefix}.{value}")
     return translate(language, f"words.{words.key}", **values)
 
 
