@@ -36,6 +36,7 @@ from node.lwm2m.reports import Reporter
 from node.oscore.context import SecurityContext
 from node.ota.errors import FetchRefused
 from node.ota.slots import Slots
+from node.ota.trust import Trust
 from node.store.report_queue import ReportQueue
 from node.supervisor import Supervisor
 from node.updates import Updates, heap_free_bytes
@@ -81,7 +82,7 @@ class App:
         self.updates = Updates(
             self.slots,
             self._fetch,
-            read_blob(identity, "relkeys"),
+            Trust(read_blob(identity, "relkeys"), read_integer(identity, "threshold", 1)),
             profile,
             SEQUENCE,
             self._update_changed,

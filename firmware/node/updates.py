@@ -30,7 +30,7 @@ class Updates:
     Args:
         slots: A `node.ota.slots.Slots`.
         fetch: Downloads from the gateway; see `node.ota.updater.Updater`.
-        trusted_keys: Ed25519 public keys one after the other.
+        trust: A `node.ota.trust.Trust`.
         profile: Board profile, decides the class id.
         sequence: Of the running release.
         on_change: Called after each change of `state` or `result`.
@@ -42,7 +42,7 @@ class Updates:
         self,
         slots: "Any",
         fetch: "Any",
-        trusted_keys: bytes,
+        trust: "Any",
         profile: str,
         sequence: int,
         on_change: "Callable[[], None]",
@@ -51,7 +51,7 @@ class Updates:
     ) -> None:
         self._slots = slots
         self._fetch = fetch
-        self._trusted_keys = trusted_keys
+        self._trust = trust
         self._profile = profile
         self._sequence = sequence
         self._on_change = on_change
@@ -79,7 +79,7 @@ class Updates:
             self._updater = Updater(
                 self._slots,
                 self._fetch,
-                trusted_keys=self._trusted_keys,
+                trust=self._trust,
                 class_id=CLASS_IDS[self._profile],
                 sequence=self._sequence,
                 on_change=self._follow,

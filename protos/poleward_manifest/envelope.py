@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import cbor2
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, VENDOR_ID
+from poleward_manifest import signatures
 from poleward_manifest.errors import (
     BadSignatureError,
     DigestMismatchError,
@@ -27,14 +26,14 @@ from poleward_manifest.errors import (
     UntrustedKeyError,
     WrongClassError,
 )
+from poleward_manifest.signatures import SigningKey
 
 # Tags: SUIT_Envelope_Tagged of the draft; RFC 9052, 2 (COSE_Sign1).
 _TAG_ENVELOPE = 107
 _TAG_SIGN1 = 18
-# RFC 9052, 3.1 (alg); RFC 9864, 2.2 (Ed25519, fully specified); RFC 9054, 2.1 (SHA-256).
+# RFC 9052, 3.1 (alg); RFC 9054, 2.1 (SHA-256).
 _HEADER_ALG = 1
 _HEADER_KID = 4
-_ALG_ED25519 = -19
 _ALG_SHA256 = -16
 # draft-ietf-suit-manifest, Appendix A: labels.
 _AUTHENTICATION_WRAPPER = 2
@@ -145,7 +144,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     )
 
 
-def sign(manifest: Manifest, keys: Sequence[Ed25519PrivateKey]) -> bytes:
+def sign(manifest: Manifest, keys: Sequence[SigningKey]) -> bytes:
     """Make an envelope of a manifest, signed with every key given, in that order.
 
     With no key the envelope carries no signature; `add_signature` adds them one by one where each
@@ -160,14 +159,14 @@ def sign(manifest: Manifest, keys: Sequence[Ed25519PrivateKey]) -> bytes:
     return _envelope([digest, *blocks], encoded)
 
 
-def add_signature(envelope: bytes, key: Ed25519PrivateKey) -> bytes:
+def add_signature(envelope: bytes, key: SigningKey) -> bytes:
     """Add one more signature to an envelope; a signature of the same key is replaced.
 
     Raises:
         EnvelopeError: the envelope is not sound, see `read`.
     """
     parsed = _parse(envelope)
-    kid = _key_id(key.public_key().public_bytes_raw())
+    kid = signatures.key_id(signatures.public_bytes(key))
     kept = [block.encoded for block in parsed.blocks if block.kid != kid]
     return _envelope([parsed.digest, *kept, _signature_block(parsed.digest, key)], parsed.manifest)
 
@@ -195,7 +194,7 @@ def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -
 
     Args:
         envelope: the bytes as published.
-        trusted_keys: Ed25519 public keys, 32 bytes each.
+        trusted_keys: public keys, Ed25519 (32 bytes) or HSS-LMS (60 bytes).
         threshold: how many distinct trusted keys must have signed.
 
     Raises:
@@ -206,21 +205,20 @@ def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -
         WrongClassError, TooBigError: the manifest is sound but no node would take it.
     """
     parsed = _parse(envelope)
-    keys = {_key_id(key): key for key in trusted_keys}
+    keys = {signatures.key_id(key): key for key in trusted_keys}
     valid = set()
     for block in parsed.blocks:
         key = keys.get(block.kid)
         if key is None:
             continue
-        try:
-            Ed25519PublicKey.from_public_bytes(key).verify(
-                block.signature, _signed_bytes(block.protected, parsed.digest)
-            )
-        except InvalidSignature:
+        message = _signed_bytes(block.protected, parsed.digest)
+        if block.algorithm != signatures.algorithm_of(key) or not signatures.is_valid(
+            key, message, block.signature
+        ):
             raise BadSignatureError(
                 f"the signature of key {block.kid.hex()} does not fit the manifest; it was altered "
                 "or the signature is of another release: sign the release again"
-            ) from None
+            )
         valid.add(block.kid)
     if len(valid) < max(1, threshold):
         claimed = ", ".join(block.kid.hex() for block in parsed.blocks) or "nobody"
@@ -252,13 +250,14 @@ def envelope_digest(envelope: bytes) -> bytes:
 
 
 def key_id(public_key: bytes) -> bytes:
-    """Give the short name of a release key: the first 8 bytes of SHA-256 of its 32 bytes."""
-    return _key_id(public_key)
+    """Give the short name of a release key: the first 8 bytes of SHA-256 of its public half."""
+    return signatures.key_id(public_key)
 
 
 @dataclass(frozen=True, slots=True)
 class _SignatureBlock:
     encoded: bytes
+    algorithm: int
     protected: bytes
     kid: bytes
     signature: bytes
@@ -271,10 +270,6 @@ class _Parsed:
     manifest: bytes
 
 
-def _key_id(public_key: bytes) -> bytes:
-    return hashlib.sha256(public_key).digest()[:8]
-
-
 def _manifest_digest(manifest: bytes) -> bytes:
     # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
     return hashlib.sha256(cbor2.dumps(manifest)).digest()
@@ -285,9 +280,10 @@ def _signed_bytes(protected: bytes, digest: bytes) -> bytes:
     return cbor2.dumps(["Signature1", protected, b"", digest])
 
 
-def _signature_block(digest: bytes, key: Ed25519PrivateKey) -> bytes:
-    protected = cbor2.dumps({_HEADER_ALG: _ALG_ED25519})
-    kid = _key_id(key.public_key().public_bytes_raw())
+def _signature_block(digest: bytes, key: SigningKey) -> bytes:
+    public_key = signatures.public_bytes(key)
+    protected = cbor2.dumps({_HEADER_ALG: signatures.algorithm_of(public_key)})
+    kid = signatures.key_id(public_key)
     signature = key.sign(_signed_bytes(protected, digest))
     return cbor2.dumps(cbor2.CBORTag(_TAG_SIGN1, [protected, {_HEADER_KID: kid}, None, signature]))
 
@@ -368,17 +364,20 @@ def _read_block(encoded: object) -> _SignatureBlock:
         raise MalformedError("a signature is not a COSE_Sign1 array of four")
     protected, unprotected, payload, signature = tagged.value
     header = _members(_load(protected, "a signature's header"), (_HEADER_ALG,), "a header")
-    if header[_HEADER_ALG] != _ALG_ED25519:
+    algorithm = header[_HEADER_ALG]
+    if algorithm not in (signatures.ALG_ED25519, signatures.ALG_HSS_LMS):
         raise MalformedError(
-            f"a signature's algorithm is {header[_HEADER_ALG]!r}, not Ed25519 (-19)"
+            f"a signature's algorithm is {algorithm!r}, not Ed25519 (-19) or HSS-LMS (-46)"
         )
     kid = _members(unprotected, (_HEADER_KID,), "a signature's header")[_HEADER_KID]
     if payload is not None:
         raise MalformedError("a signature carries a payload; it must be detached")
-    if not isinstance(kid, bytes) or not isinstance(signature, bytes) or len(signature) != 64:
-        raise MalformedError("a signature does not have a key id and 64 bytes")
+    if not isinstance(kid, bytes) or not isinstance(signature, bytes):
+        raise MalformedError("a signature does not have a key id and bytes")
+    if not signatures.is_possible(algorithm, signature):
+        raise MalformedError(f"a signature of algorithm {algorithm} has {len(signature)} bytes")
     assert isinstance(encoded, bytes)
-    return _SignatureBlock(encoded, protected, kid, signature)
+    return _SignatureBlock(encoded, algorithm, protected, kid, signature)
 
 
 def _read_manifest(encoded: bytes) -> Manifest:

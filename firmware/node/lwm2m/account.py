@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BLOB_MAX_BYTES = 128
+_BLOB_MAX_BYTES = 256
 
 
 class Account:

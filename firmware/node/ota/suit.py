@@ -7,7 +7,6 @@ import hashlib
 
 from node.codec import cbor
 from node.codec.cbor import CborError, Tagged
-from node.ota import ed25519
 from node.ota.errors import UpdateError
 from node.ota.release import Release
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH, RESULT_UNSUPPORTED_PACKAGE
@@ -18,24 +17,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from node.ota.trust import Trust
+
 _SHA256 = -16  # RFC 9054, 2.1
-# RFC 9052, 4.4: ["Signature1", {1: -19}, h'', detached payload of 2 + 34 + 1 bytes]; the header is
-# compared as bytes, so no other algorithm passes (-19: Ed25519, RFC 9864, 2.2).
-_PROTECTED = b"\xa1\x01\x32"
-_SIGNED_HEAD = b"\x84\x6aSignature1\x43" + _PROTECTED + b"\x40"
+# RFC 9052, 3: {1: alg}, by the size of the key; compared as bytes, so no other algorithm passes.
+_PROTECTED = {
+    32: b"\xa1\x01\x32",  # -19, Ed25519 (RFC 9864, 2.2)
+    60: b"\xa1\x01\x38\x2d",  # -46, HSS-LMS (RFC 8778, 6)
+}
 
 
-async def verify(
-    envelope: bytes, trusted_keys: bytes, class_id: bytes, sequence: int, threshold: int = 1
-) -> Release:
+async def verify(envelope: bytes, trust: "Trust", class_id: bytes, sequence: int) -> Release:
     """Check signatures, vendor, class, sequence and size, in that order.
 
     Args:
         envelope: as fetched.
-        trusted_keys: Ed25519 public keys one after the other, 32 bytes each.
+        trust: whose signatures count, and how many are needed.
         class_id: of this board.
         sequence: of the running release; the new one must be higher.
-        threshold: how many distinct trusted keys must have signed.
 
     Raises:
         UpdateError: the release is refused; `result` and `reason` say why.
@@ -50,19 +49,17 @@ async def verify(
         # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
         if digest != hashlib.sha256(_head(0x40, len(manifest)) + manifest).digest():
             raise UpdateError(RESULT_INTEGRITY, "manifest was altered")
-        await _check_signatures(authentication, trusted_keys, threshold)
+        await _check_signatures(authentication, trust)
         return _read(_load(manifest), class_id, sequence)
     except (CborError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         # Whatever is missing or of another type: the envelope is not of our form.
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "envelope is malformed")
 
 
-async def _check_signatures(authentication: "Any", trusted_keys: bytes, threshold: int) -> None:
+async def _check_signatures(authentication: "Any", trust: "Trust") -> None:
     payload = authentication[0]
-    message = _SIGNED_HEAD + _head(0x40, len(payload)) + payload
     trusted = {}
-    for at in range(0, len(trusted_keys) - 31, 32):
-        key = trusted_keys[at : at + 32]
+    for key in trust.keys:
         trusted[hashlib.sha256(key).digest()[:8]] = key
     valid = set()
     for block in authentication[1:]:
@@ -70,13 +67,28 @@ async def _check_signatures(authentication: "Any", trusted_keys: bytes, threshol
         kid = unprotected[4]
         if kid not in trusted or kid in valid:
             continue
-        if protected != _PROTECTED or detached is not None:
-            raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "signature is not Ed25519")
-        if not await ed25519.verify(trusted[kid], message, signature):
+        key = trusted[kid]
+        if protected != _PROTECTED[len(key)] or detached is not None:
+            raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "signature is of another kind")
+        # RFC 9052, 4.4: ["Signature1", header, h'', detached payload].
+        message = b"\x84\x6aSignature1" + _head(0x40, len(protected)) + protected + b"\x40"
+        message += _head(0x40, len(payload)) + payload
+        if not await _is_valid(key, message, signature):
             raise UpdateError(RESULT_INTEGRITY, "signature is wrong")
         valid.add(kid)
-    if len(valid) < max(1, threshold):
+    if len(valid) < trust.threshold:
         raise UpdateError(RESULT_INTEGRITY, "not signed by enough trusted keys")
+
+
+async def _is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Verify with what the key's size asks for; the other algorithm is not even loaded."""
+    if len(key) == 60:
+        from node.ota import hss
+
+        return await hss.verify(key, message, signature)
+    from node.ota import ed25519
+
+    return await ed25519.verify(key, message, signature)
 
 
 def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:

@@ -34,7 +34,7 @@ _PATCH_END = "-patch"
 # While the gateway fetches what it serves, it says 5.03.
 _TRY_AGAIN_S = 5
 _TRIES_MAX = 24
-_PASSING_MODULES = ("suit", "ed25519", "installer", "component", "patch", "slot_bundle")
+_PASSING_MODULES = ("suit", "ed25519", "hss", "installer", "component", "patch", "slot_bundle")
 
 
 class Updater:
@@ -51,7 +51,7 @@ class Updater:
             gateway in blocks of 1024 bytes from that block on, each to `sink.write(view)`.
             It may raise anything, FetchRefused when the gateway says no, and lets through what
             `write` raises.
-        trusted_keys: Ed25519 public keys one after the other, 32 bytes each.
+        trust: a `node.ota.trust.Trust`.
         class_id: of this board, 16 bytes.
         sequence: of the running release.
         on_change: called without arguments after each change of `state` or `result`.
@@ -63,7 +63,7 @@ class Updater:
         slots: "Slots",
         fetch: "Any",
         *,
-        trusted_keys: bytes,
+        trust: "Any",
         class_id: bytes,
         sequence: int,
         on_change: "Any" = None,
@@ -71,7 +71,7 @@ class Updater:
     ) -> None:
         self._slots = slots
         self._fetch = fetch
-        self._trusted_keys = trusted_keys
+        self._trust = trust
         self._class_id = class_id
         self._sequence = sequence
         self._on_change = on_change
@@ -202,7 +202,7 @@ class Updater:
         envelope = bytes(sink.contents)
         if hashlib.sha256(envelope).digest() != digest:
             raise UpdateError(firmware_update.RESULT_INTEGRITY, "envelope is not the one named")
-        release = await suit.verify(envelope, self._trusted_keys, self._class_id, self._sequence)
+        release = await suit.verify(envelope, self._trust, self._class_id, self._sequence)
         return envelope, release
 
     def _check_room(self) -> None:

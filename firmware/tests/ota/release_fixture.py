@@ -11,6 +11,7 @@ from vm import vectors
 from node.codec import cbor
 from node.ota import component, ed25519, installer, slot_bundle, slots, updater
 from node.ota.errors import FetchRefused
+from node.ota.trust import Trust
 
 _BLOCK_BYTES = 1024
 
@@ -119,7 +120,7 @@ class Node:
         self.updater = updater.Updater(
             self.slots,
             self.gateway.fetch,
-            trusted_keys=bytes.fromhex(VECTORS["trusted_keys"]),
+            trust=Trust(bytes.fromhex(VECTORS["trusted_keys"]), 1),
             class_id=bytes.fromhex(VECTORS["class_id"]),
             sequence=VECTORS["new" if running else "old"]["sequence"],
             on_change=self._on_change,

@@ -2,16 +2,22 @@
 
 import asyncio
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from node.ota import hss as node_hss
 from node.ota import suit
 from node.ota.errors import UpdateError
-from nodelink.limits import BUNDLE_MAX_BYTES
+from node.ota.release import Release
+from node.ota.trust import Trust
+from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
 from poleward_manifest import envelope, errors
+from poleward_manifest.signatures import HssLmsKey, is_valid, public_bytes
 
+DIGEST = bytes(range(32))
 CLASS_ID = CLASS_IDS["pole-basic"]
 KEYS = st.binary(min_size=32, max_size=32).map(Ed25519PrivateKey.from_private_bytes)
 MANIFESTS = st.builds(
@@ -28,8 +34,8 @@ MANIFESTS = st.builds(
 )
 
 
-def _node_verify(signed: bytes, keys: bytes, threshold: int = 1) -> suit.Release:
-    return asyncio.run(suit.verify(signed, keys, CLASS_ID, 0, threshold))
+def _node_verify(signed: bytes, keys: bytes, threshold: int = 1) -> Release:
+    return asyncio.run(suit.verify(signed, Trust(keys, threshold), CLASS_ID, 0))
 
 
 def _public(key: Ed25519PrivateKey) -> bytes:
@@ -71,6 +77,50 @@ def test_node_takes_no_altered_envelope(
     # The gateway is never the more lenient of the two, and the node never reads another release.
     assert accepted is None or release is not None
     assert release is None or release.digest == manifest.bundle.digest
+
+
+def test_node_and_fleet_take_both_kinds_of_keys_together() -> None:
+    manifest = envelope.Manifest(4, "1.4.0", "pole-basic", envelope.Component("bundle", DIGEST, 9))
+    states: list[bytes] = []
+    hss = HssLmsKey(HssLmsKey.generate(), states.append)
+    ed25519 = Ed25519PrivateKey.generate()
+    keys = [_public(ed25519), hss.public_key()]
+    both = envelope.sign(manifest, [ed25519, hss])
+    assert len(both) < ENVELOPE_MAX_BYTES
+    assert envelope.verify(both, keys, 2) == manifest
+    assert _node_verify(both, b"".join(keys), 2).digest == DIGEST
+    assert _node_verify(both, keys[1], 1).digest == DIGEST
+    assert (len(states), hss.signatures_left) == (1, 1023)
+    # One of two signatures is not enough, and none counts twice.
+    for signers, other in (([ed25519, ed25519], hss), ([hss], ed25519)):
+        signed = envelope.sign(manifest, signers)
+        with pytest.raises(errors.UntrustedKeyError, match="1 of 2"):
+            envelope.verify(signed, keys, 2)
+        with pytest.raises(UpdateError):
+            _node_verify(signed, b"".join(keys), 2)
+        # A revoked key is one that is no longer trusted.
+        left = [public_bytes(other)]
+        with pytest.raises(errors.UntrustedKeyError, match="0 of 1"):
+            envelope.verify(signed, left)
+        with pytest.raises(UpdateError):
+            _node_verify(signed, left[0])
+
+
+def test_altered_hss_lms_signature_is_refused_everywhere() -> None:
+    hss = HssLmsKey(HssLmsKey.generate(), lambda state: None)
+    message = b"what is signed"
+    signature = hss.sign(message)
+    assert is_valid(hss.public_key(), message, signature)
+    assert asyncio.run(node_hss.verify(hss.public_key(), message, signature))
+    for at in (0, 3, 7, 11, 20, 50, 2000, 2190, 2200, 2511):
+        altered = bytearray(signature)
+        altered[at] ^= 1
+        assert not is_valid(hss.public_key(), message, bytes(altered))
+        assert not asyncio.run(node_hss.verify(hss.public_key(), message, bytes(altered)))
+    for wrong in (b"", signature[:-1], signature + b"x", bytes(2512)):
+        assert not is_valid(hss.public_key(), message, wrong)
+        assert not asyncio.run(node_hss.verify(hss.public_key(), message, wrong))
+    assert not asyncio.run(node_hss.verify(hss.public_key()[:-1], message, signature))
 
 
 @settings(max_examples=200, deadline=None)

@@ -7,16 +7,17 @@ from vm import vectors
 
 from node.ota import suit
 from node.ota.errors import UpdateError
+from node.ota.release import Release
+from node.ota.trust import Trust
 
 
-def _verify(case, class_id: bytes) -> "suit.Release":  # type: ignore[no-untyped-def]
+def _verify(case, class_id: bytes) -> "Release":  # type: ignore[no-untyped-def]
     return asyncio.run(
         suit.verify(
             bytes.fromhex(case["envelope"]),
-            bytes.fromhex(case["trusted_keys"]),
+            Trust(bytes.fromhex(case["trusted_keys"]), case["threshold"]),
             class_id,
             case["own_sequence"],
-            case["threshold"],
         )
     )
 

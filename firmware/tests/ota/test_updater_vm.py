@@ -5,6 +5,7 @@ from refusals import refusal_of
 from release_fixture import NEW_URI, VECTORS, Node, run
 
 from node.ota import installer
+from node.ota.trust import Trust
 from nodelink import firmware_update as numbers
 
 _ARCHIVE_PATH = ("a", "d")
@@ -113,7 +114,7 @@ def test_envelope_that_is_not_the_one_named_is_refused():
 
 def test_release_signed_by_nobody_we_trust_is_refused():
     node = Node()
-    node.updater._trusted_keys = bytes(32)
+    node.updater._trust = Trust(bytes(32), 1)
     _download(node)
     assert node.updater.result == numbers.RESULT_INTEGRITY
     assert node.slots.failure == "not signed by enough trusted keys"

@@ -6,6 +6,9 @@ Not their signatures: verifying is the release reader's work (ports.EnvelopeRead
 from dataclasses import dataclass
 from enum import Enum
 
+KEY_BYTES = (32, 60)
+"""Sizes of public release keys: Ed25519 and HSS-LMS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -25,7 +28,7 @@ class Release:
 class ReleaseKey:
     """A public key whose signature makes a release valid."""
 
-    public_key: bytes  # Ed25519, 32 bytes
+    public_key: bytes  # its size tells the kind, see KEY_BYTES
     name: str
 
 

@@ -8,7 +8,7 @@ import hashlib
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import InvalidError, NotFoundError, ReleaseRefusedError
-from poleward_fleet.domain.releases import Release, ReleaseKey
+from poleward_fleet.domain.releases import KEY_BYTES, Release, ReleaseKey
 from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ArtifactStore, EnvelopeReader, ReleaseStore
@@ -116,8 +116,11 @@ class ReleaseService:
     async def trust_key(self, principal: Principal, public_key: bytes, name: str) -> None:
         """Trust a public key: from now on its signature makes a release valid."""
         principal.require(Permission.TRUST_KEYS)
-        if len(public_key) != 32:
-            raise InvalidError(f"an Ed25519 public key has 32 bytes, this one {len(public_key)}")
+        if len(public_key) not in KEY_BYTES:
+            raise InvalidError(
+                "a release key has 32 bytes (Ed25519) or 60 (HSS-LMS), this one has "
+                f"{len(public_key)}"
+            )
         told = await self._store.put_key(
             ReleaseKey(public_key, name),
             self._clock.now_ms(),

@@ -68,7 +68,7 @@ class DesiredChange:
         complete: It holds every node; nodes not in it are to be forgotten.
         nodes: Nodes that are new or changed.
         removed: Nodes whose keys are to be forgotten.
-        release_keys: Ed25519 public keys that may sign releases, 32 bytes each.
+        release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
     """
 
     revision: int

@@ -26,6 +26,7 @@ import boot  # noqa: E402
 from node.ota.errors import FetchRefused  # noqa: E402
 from node.ota.slot_bundle import SlotBundle  # noqa: E402
 from node.ota.slots import NAMES, Slots  # noqa: E402
+from node.ota.trust import Trust  # noqa: E402
 from node.ota.updater import Updater  # noqa: E402
 
 _SECTOR_BYTES = 4096
@@ -206,7 +207,7 @@ def live(power, nvs, about):
     updater = Updater(
         slots,
         fetch,
-        trusted_keys=bytes.fromhex(about["trusted_keys"]),
+        trust=Trust(bytes.fromhex(about["trusted_keys"]), 1),
         class_id=bytes.fromhex(about["class_id"]),
         sequence=about["releases"]["old"]["sequence"],
         root=_ROOT,

@@ -122,6 +122,11 @@ BENCHMARKS = {
             _in_module("delta"),
         ),
         Benchmark(
+            "signature",
+            "verifying a release on the MicroPython VM, with either kind of key",
+            _in_module("signature"),
+        ),
+        Benchmark(
             "power-cut",
             "power fails at every single flash operation of an update",
             _in_module("power_cut"),

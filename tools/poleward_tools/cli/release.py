@@ -14,6 +14,7 @@ from nodelink.release_format import CLASS_IDS
 from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
 from poleward_manifest.errors import EnvelopeError
+from poleward_manifest.signatures import public_bytes
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import print_json, print_table, results
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
@@ -31,18 +32,24 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before writin
 def key(
     path: Annotated[Path, typer.Argument(help="File for the private key; .pub is added beside.")],
     *,
+    hss_lms: Annotated[
+        bool,
+        typer.Option("--hss-lms", help="Hold against quantum computers: 1,024 signatures."),
+    ] = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a release key: Ed25519, the private half readable by you only.
+    """Make a release key, the private half readable by you only.
+
+    An HSS-LMS key changes with each signature: keep one copy of it only, and no backup.
 
     Example: `poleward release key keys/release.pem`
     """
     if not yes and not typer.confirm(f"Write a private key to {path}?", err=True):
         raise CommandError("Nothing was written.")
     with _explained():
-        made = keys.create_key(path)
-    public_key = made.public_key().public_bytes_raw()
+        made = keys.create_hss_lms_key(path) if hss_lms else keys.create_key(path)
+    public_key = public_bytes(made)
     if json:
         print_json(
             {
@@ -118,7 +125,7 @@ def sign(
         stored = folders.load(folder)
         envelope = stored.envelope
         for path in key:
-            envelope = envelopes.add_signature(envelope, keys.load_key(path))
+            envelope = envelopes.add_signature(envelope, keys.load_signing_key(path))
         stored = folders.StoredRelease(stored.bundle, envelope)
         folders.save(folder, stored)
     _show(folder, stored, json)

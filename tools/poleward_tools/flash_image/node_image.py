@@ -77,7 +77,7 @@ class Trust:
 
     Args:
         gateway_uri: where it bootstraps, e.g. "coap://192.168.4.1:5683".
-        release_keys: Ed25519 public keys that may sign releases, 32 bytes each.
+        release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
     """
 
     gateway_uri: str

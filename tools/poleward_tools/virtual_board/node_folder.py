@@ -81,7 +81,7 @@ class ProductionRun:
 
     Args:
         gateway_uri: where they bootstrap, e.g. "coap://127.0.0.1:5683".
-        release_keys: Ed25519 public keys that may sign releases, 32 bytes each.
+        release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
         file_system: content of the `vfs` partition, as `node_file_system` makes it.
         chip: name of the chip.
     """

@@ -4,14 +4,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from poleward_manifest.signatures import HssLmsKey, is_valid, public_bytes
 from poleward_tools.releases import keys
 
 
 def test_key_pair_comes_back_from_its_files(tmp_path: Path) -> None:
     path = tmp_path / "release.pem"
-    made = keys.create_key(path)
-    public_key = made.public_key().public_bytes_raw()
-    assert keys.load_key(path).public_key().public_bytes_raw() == public_key
+    public_key = public_bytes(keys.create_key(path))
+    assert public_bytes(keys.load_key(path)) == public_key
     assert keys.load_public_key(keys.public_path(path)) == public_key
 
 
@@ -54,3 +54,30 @@ def test_what_is_no_release_key_is_refused(tmp_path: Path) -> None:
     other.write_text("12 34")
     with pytest.raises(keys.ReleaseKeyError, match="64 hexadecimal digits"):
         keys.load_public_key(other)
+
+
+def test_hss_lms_key_never_signs_twice_in_one_state(tmp_path: Path) -> None:
+    path = tmp_path / "quantum.pem"
+    made = keys.create_hss_lms_key(path)
+    public_key = keys.load_public_key(keys.public_path(path))
+    assert (len(public_key), public_bytes(made)) == (60, public_key)
+    for left in (1023, 1022):
+        before = path.read_bytes()
+        key = keys.load_signing_key(path)
+        assert isinstance(key, HssLmsKey)
+        signature = key.sign(b"message")
+        assert is_valid(public_key, b"message", signature)
+        # The next state was on disk before the signature was given out.
+        assert path.read_bytes() != before
+        assert key.signatures_left == left
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["quantum.pem", "quantum.pem.pub"]
+
+
+def test_hss_lms_key_that_cannot_be_written_does_not_sign(tmp_path: Path) -> None:
+    path = tmp_path / "quantum.pem"
+    keys.create_hss_lms_key(path)
+    key = keys.load_signing_key(path)
+    path.with_name("quantum.pem.new").mkdir()
+    with pytest.raises(OSError):
+        key.sign(b"message")

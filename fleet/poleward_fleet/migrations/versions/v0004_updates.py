@@ -8,7 +8,7 @@ down_revision = "0003"
 _TABLES = """
 CREATE TABLE release_key (
     public_key bytea CONSTRAINT release_key_pkey PRIMARY KEY
-        CONSTRAINT release_key_is_ed25519 CHECK (length(public_key) = 32),
+        CONSTRAINT release_key_is_of_a_known_kind CHECK (length(public_key) IN (32, 60)),
     name text NOT NULL,
     trusted_at_ms bigint NOT NULL
 );

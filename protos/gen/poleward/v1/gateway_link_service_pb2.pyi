@@ -694,7 +694,7 @@ class DesiredState(_message.Message):
 
     @_builtins.property
     def release_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Public release keys that may sign, Ed25519, 32 bytes each."""
+        """Public release keys that may sign, Ed25519 (32 bytes) or HSS-LMS (60 bytes)."""
 
     def __init__(
         self,

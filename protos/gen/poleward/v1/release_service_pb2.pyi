@@ -162,7 +162,7 @@ class TrustReleaseKeyRequest(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
     public_key: _builtins.bytes
-    """Ed25519 public key, 32 bytes."""
+    """Public key: Ed25519 (32 bytes) or HSS-LMS (60 bytes)."""
     name: _builtins.str
     """Name for people."""
     def __init__(
