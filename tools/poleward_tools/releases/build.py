@@ -27,8 +27,9 @@ _BOARD = "node/board/"
 _DRIVERS = "node/board/drivers/"
 # The parts that a board has when nothing else is said, see node/board/parts.py.
 USUAL_DRIVERS = ("wifi", "pwm", "sht3x")
-# Level 2 takes asserts out and keeps line numbers: tracebacks from the street are worth the 8 %.
-_OPTIMIZATION = "-O2"
+# Level 3 takes asserts and line numbers out: those are 8 % of a bundle and stay in the node's heap,
+# and a traceback from the street still names every function.
+_OPTIMIZATION = "-O3"
 _COMPILE_TIMEOUT_S = 60
 _COMPILERS = 4
 
