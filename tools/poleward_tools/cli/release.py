@@ -5,6 +5,7 @@ Bringing a release to nodes is a rollout, see rollout.py.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from nodelink.release_format import CLASS_IDS
 from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
 from poleward_manifest.errors import EnvelopeError
+from poleward_manifest.overview import overview
 from poleward_manifest.signatures import public_bytes
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import print_json, print_table, results
@@ -155,15 +157,20 @@ def verify(
 
 @app.command("inspect")
 def inspect(
-    folder: FolderArgument,
+    folder: Annotated[Path, typer.Argument(help="Folder of a release, or file of any envelope.")],
     *,
     files: Annotated[bool, typer.Option("--files", help="List the files, too.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show what a release says about itself, without judging its signatures.
 
+    A single file is read as a SUIT envelope, whoever made it, and with why a node would refuse it.
+
     Example: `poleward release inspect release-1.4.0 --files`
     """
+    if folder.is_file():
+        _show_envelope(folder, json)
+        return
     with _explained():
         stored = folders.load(folder)
         contents = bundles.unpack(stored.bundle)
@@ -224,6 +231,18 @@ def publish(
     else:
         results.print(f"Release {version} is published as {digest.hex()[:12]}.")
         results.print(f"Bring it to the nodes: poleward rollout create {version}")
+
+
+def _show_envelope(path: Path, json: bool) -> None:
+    with _explained():
+        found = overview(path.read_bytes())
+    if json:
+        print_json(asdict(found))
+        return
+    results.print(f"Envelope of version {found.version or 'unknown'} ({found.sequence})")
+    results.print(f"components {', '.join(found.components)}; {found.size_bytes} bytes")
+    results.print(f"{found.signatures} signatures; intact: {'yes' if found.is_intact else 'no'}")
+    results.print(f"A node refuses it: {found.refusal}" if found.refusal else "A node can read it.")
 
 
 @contextmanager

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import taylor
 from typer.testing import CliRunner
 
 from poleward_manifest import envelope as envelopes
@@ -100,3 +101,33 @@ def test_envelope_on_disk_is_the_one_that_is_published(folder: Path, key: Path) 
     signed = _run("sign", folder, "--key", key)
     envelope = (folder / "envelope.cbor").read_bytes()
     assert envelopes.envelope_digest(envelope).hex() == signed["envelope_digest"]
+
+
+def test_envelope_of_another_tool_is_shown_with_why_a_node_refuses_it(tmp_path: Path) -> None:
+    path = tmp_path / "other.suit"
+    path.write_bytes(
+        taylor.build_envelope(
+            {
+                "version": 1,
+                "sequence-number": 7,
+                "suit-common": {"suit-components": [["00"]], "suit-shared-sequence": []},
+            }
+        )
+    )
+    shown = _run("inspect", path)
+    assert (shown["sequence"], shown["version"], shown["signatures"]) == (7, "", 0)
+    assert shown["is_intact"] is True
+    assert "understands" in shown["refusal"]
+    path.write_bytes(b"nothing")
+    with pytest.raises(CommandError) as caught:
+        _run("inspect", path)
+    assert caught.value.exit_code == REFUSED
+
+
+def test_release_is_signed_with_both_kinds_of_keys(folder: Path, key: Path, tmp_path: Path) -> None:
+    quantum = tmp_path / "quantum.pem"
+    _run("key", quantum, "--hss-lms", "--yes")
+    signed = _run("sign", folder, "--key", key, "--key", quantum)
+    assert len(signed["signed_by"]) == 2
+    both = ("--key", f"{key}.pub", "--key", f"{quantum}.pub", "--threshold", "2")
+    assert _run("verify", folder, *both)["verified"] is True
