@@ -23,6 +23,7 @@ from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.releases import build as building
 from poleward_tools.releases import folder as folders
 from poleward_tools.releases import keys
+from poleward_tools.releases.sbom import make_sbom
 
 app = typer.Typer(no_args_is_help=True, help="Releases: signed software for nodes.")
 
@@ -93,7 +94,7 @@ def build(
 ) -> None:
     """Compile the node's sources into a bundle; nothing is signed yet.
 
-    The same sources give the same bytes.
+    The same sources give the same bytes. What is in it is listed in sbom.cdx.json (CycloneDX).
 
     Example: `poleward release build 1.4.0 --sequence 4 --board esp32 --driver lan`
     """
@@ -109,6 +110,7 @@ def build(
         )
         stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
         folders.save(folder, stored)
+        folders.save_sbom(folder, make_sbom(built))
     _show(folder, stored, json)
 
 

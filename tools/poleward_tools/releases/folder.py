@@ -10,6 +10,7 @@ from poleward_manifest import envelope as envelopes
 
 _BUNDLE = "bundle.cbor"
 _ENVELOPE = "envelope.cbor"
+_SBOM = "sbom.cdx.json"
 
 
 class ReleaseFolderError(Exception):
@@ -34,6 +35,18 @@ def save(folder: Path, release: StoredRelease) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _BUNDLE).write_bytes(release.bundle)
         (folder / _ENVELOPE).write_bytes(release.envelope)
+    except OSError as error:
+        raise ReleaseFolderError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def save_sbom(folder: Path, sbom: bytes) -> None:
+    """Write a release's bill of materials beside it.
+
+    Raises:
+        ReleaseFolderError: it cannot be written.
+    """
+    try:
+        (folder / _SBOM).write_bytes(sbom)
     except OSError as error:
         raise ReleaseFolderError(f"{folder} cannot be written: {error.strerror}") from error
 

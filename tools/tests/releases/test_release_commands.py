@@ -35,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_release_is_built_signed_and_verified(folder: Path, key: Path) -> None:
+    assert json.loads((folder / "sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
     signed = _run("sign", folder, "--key", key)
     assert (signed["version"], signed["sequence"], len(signed["signed_by"])) == ("1.4.0", 4, 1)
     verified = _run("verify", folder, "--key", f"{key}.pub")
