@@ -224,7 +224,6 @@ class CommissioningService:
         events = await self._telemetry.events(None, node_number=node.number, limit=50)
         return Facts(
             link_state=node.link_state,
-            heard_at_ms=node.heard_at_ms,
             version=node.bundle_version,
             equipment=view.pole.equipment,
             lamp_nominal_w=view.pole.lamp_nominal_w,
