@@ -35,6 +35,7 @@ def exit_code_of(error: GatewayError) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m poleward_gateway", description=__doc__)
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the gateway")
+    parser.add_argument("--key", default="", help="file:PATH, env:NAME or command:WORDS")
     verbs = parser.add_subparsers(dest="verb", required=True)
     enroll = verbs.add_parser("enroll", help="redeem a one-time token for a certificate")
     enroll.add_argument("--fleet", required=True, help="address of the fleet's web server")
@@ -53,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _run(arguments: argparse.Namespace) -> int:
     if arguments.verb == "enroll":
-        name = await bootstrap.enroll(arguments.data_dir, arguments.fleet, arguments.token)
+        name = await bootstrap.enroll(
+            arguments.data_dir, arguments.fleet, arguments.token, arguments.key
+        )
         print(f"enrolled as {name}")  # noqa: T201 - this is the command's output
         return 0
     return await bootstrap.serve(
@@ -65,6 +68,7 @@ async def _run(arguments: argparse.Namespace) -> int:
             insecure_nosec=arguments.insecure_nosec,
             metrics_port=arguments.metrics_port,
             public_uri=arguments.public_uri,
+            key_source=arguments.key,
         )
     )
 

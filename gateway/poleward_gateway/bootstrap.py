@@ -30,6 +30,7 @@ from poleward_gateway.adapters.node_link.report_path import ReportPath
 from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
 from poleward_gateway.adapters.releases.verifier import ManifestVerifier
+from poleward_gateway.adapters.secrets.sealed_box import SealedBox, open_box
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
 from poleward_gateway.adapters.storage.database import Database
@@ -71,13 +72,14 @@ JOB_WORKERS = 64
 """Nodes that the gateway talks to at the same time, besides answering them."""
 
 
-async def enroll(data_dir: Path, fleet_url: str, token: str) -> str:
+async def enroll(data_dir: Path, fleet_url: str, token: str, key_source: str = "") -> str:
     """Redeem a one-time token for a certificate and store it.
 
     Args:
         data_dir: Folder of the gateway.
         fleet_url: Address of the fleet's web server, e.g. "http://127.0.0.1:8080".
         token: Token from the fleet; its second half pins the fleet's CA.
+        key_source: Of the key that seals what is stored, as in GatewayConfig.
 
     Returns:
         The name that the fleet gave the gateway.
@@ -88,8 +90,10 @@ async def enroll(data_dir: Path, fleet_url: str, token: str) -> str:
         RefusedError: The fleet or its certificate is not what the token says; get a new token.
     """
     _make_private(data_dir)
+    config = GatewayConfig(data_dir, key_source=key_source)
+    box = open_box(config.key_source, config.key_file)
     enrolled = await enrollment.enroll(fleet_url, token)
-    identity.save(GatewayConfig(data_dir).identity_dir, enrolled)
+    identity.save(config.identity_dir, enrolled, box)
     return enrolled.name
 
 
@@ -132,7 +136,8 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         ConfigurationError: The gateway cannot start as configured; the message says why.
     """
     _make_private(config.data_dir)
-    known = identity.load(config.identity_dir)
+    box = open_box(config.key_source, config.key_file)
+    known = identity.load(config.identity_dir, box)
     if config.insecure_nosec:
         _log.warning("insecure_nosec", meaning="nodes are answered that prove nothing")
     async with contextlib.AsyncExitStack() as stack:
@@ -145,7 +150,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
                 "database_damaged", kept_as=str(database.salvage.kept_as),
                 saved=database.salvage.rows,
             )  # fmt: skip
-        gateway = Gateway(config, known, database)
+        gateway = Gateway(config, known, database, box)
         if config.metrics_port is not None:
             metrics = MetricsServer(gateway.tally, config.metrics_port, gateway.health)
             stack.callback(metrics.close)
@@ -174,7 +179,13 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
 class Gateway:
     """The parts of one gateway, wired."""
 
-    def __init__(self, config: GatewayConfig, known: identity.Identity, database: Database) -> None:
+    def __init__(
+        self,
+        config: GatewayConfig,
+        known: identity.Identity,
+        database: Database,
+        box: SealedBox,
+    ) -> None:
         clock = SystemClock()
         self.tasks: list[asyncio.Task[None]] = []
         self.manager = ServiceManager()
@@ -183,7 +194,7 @@ class Gateway:
         self._alive_at_s = clock.monotonic_s()
         self.database = database
         self.spool = SqliteSpool(database, reports_max=config.reports_max)
-        desired = SqliteDesiredStore(database)
+        desired = SqliteDesiredStore(database, box)
         command_store = SqliteCommandStore(database)
         self.table = SecurityTable(SqliteSequenceNumbers(database), self.tally)
         self.table.load_now(desired.nodes())
@@ -262,7 +273,7 @@ class Gateway:
         )  # fmt: skip
         self.fleet_link = FleetLink(
             known,
-            lambda renewed: identity.save(config.identity_dir, renewed),
+            lambda renewed: identity.save(config.identity_dir, renewed, box),
             self.uplink,
             self.tally,
             software_version=metadata.version("poleward"),

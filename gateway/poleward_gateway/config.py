@@ -37,6 +37,8 @@ class GatewayConfig:
         insecure_nosec: Also answers requests without OSCORE; for interoperability tests only.
         public_uri: Where nodes find the gateway, e.g. "coap://gw-1.example:5683"; empty for the
             address that they speak to. With a name, a replacement needs no other address.
+        key_source: Of the key that seals secrets on disk: file:PATH, env:NAME, command:WORDS;
+            empty for a file beside the data.
         metrics_port: TCP port on 127.0.0.1 for Prometheus, health and status; None for none, 0
             chooses a free one.
         reports_max: So many reports wait for the fleet before the oldest are dropped.
@@ -53,6 +55,7 @@ class GatewayConfig:
     insecure_nosec: bool = False
     metrics_port: int | None = None
     public_uri: str = ""
+    key_source: str = ""
     reports_max: int = 10_000_000
     log_format: str = "text"
 
@@ -126,6 +129,11 @@ class GatewayConfig:
     def local_socket(self) -> Path:
         """Where people at this machine ask a running gateway."""
         return self.data_dir / "run" / "local.sock"
+
+    @property
+    def key_file(self) -> Path:
+        """Key that seals secrets, unless another source is named."""
+        return self.data_dir / "secrets" / "gateway.key"
 
     @property
     def run_file(self) -> Path:

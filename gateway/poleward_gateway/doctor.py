@@ -19,6 +19,7 @@ from typing import Any
 
 from poleward_gateway.adapters.fleet_link import identity
 from poleward_gateway.adapters.node_link.lanes import RECEIVE_BUFFER_BYTES
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.ballast import BALLAST_BYTES, free_bytes
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError
@@ -130,7 +131,7 @@ def _clock(config: GatewayConfig) -> tuple[Verdict, str]:
     """Can the clock be right? Nodes get their time from it."""
     now = datetime.datetime.now(datetime.UTC)
     words = now.isoformat(timespec="seconds")
-    known = identity.load(config.identity_dir)
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     if now < known.begins_at():
         return Verdict.FAILED, f"{words} is before this gateway was enrolled; set the clock"
     if not _CLOCK_IS_SYNCHRONIZED.exists():
@@ -140,7 +141,7 @@ def _clock(config: GatewayConfig) -> tuple[Verdict, str]:
 
 def _certificate(config: GatewayConfig) -> tuple[Verdict, str]:
     """Does the certificate live, and is it being renewed?"""
-    known = identity.load(config.identity_dir)
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     now = datetime.datetime.now(datetime.UTC)
     words = f"{known.name}, until {known.expires_at():%Y-%m-%d %H:%M} UTC"
     if now > known.expires_at():
@@ -152,7 +153,9 @@ def _certificate(config: GatewayConfig) -> tuple[Verdict, str]:
 
 def _fleet(config: GatewayConfig) -> tuple[Verdict, str]:
     """Does the fleet's link port answer?"""
-    address = identity.load(config.identity_dir).link_address
+    address = identity.load(
+        config.identity_dir, open_box(config.key_source, config.key_file)
+    ).link_address
     host, _, port = address.rpartition(":")
     began_s = time.monotonic()
     try:

@@ -105,6 +105,20 @@ class Spool(Protocol):
         """Say how many reports were ever dropped for want of room."""
 
 
+class SecretBox(Protocol):
+    """Seals secrets that are written to disk."""
+
+    def seal(self, secret: bytes, purpose: str) -> bytes:
+        """Encrypt; `purpose` must be the same to open it, so that entries cannot be swapped."""
+
+    def open(self, sealed: bytes, purpose: str) -> bytes:
+        """Decrypt.
+
+        Raises:
+            ConfigurationError: The key is another one, or the data was altered.
+        """
+
+
 class DesiredStore(Protocol):
     """Desired state, as received; survives restarts."""
 

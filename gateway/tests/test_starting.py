@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from aiocoap.numbers import codes
-from gateway_fakes.desired import desired_node
+from gateway_fakes.desired import desired_node, keys_of
 from gateway_fakes.fleet import FakeAuthority, FakeFleet, FakeWeb
 from gateway_fakes.node import MakeNode, until
 
 from poleward_gateway import bootstrap
 from poleward_gateway.__main__ import exit_code_of
 from poleward_gateway.adapters.fleet_link import identity
+from poleward_gateway.adapters.secrets.key_sources import read_key
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import (
     ConfigurationError,
@@ -125,12 +127,17 @@ async def test_nodes_are_answered_from_the_address_they_asked(
 async def test_a_certificate_is_renewed_when_its_time_has_come(
     config: GatewayConfig, fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = identity.load(config.identity_dir)
+    before = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     monkeypatch.setattr(identity, "RENEW_AT", 0.0)
     async with bootstrap.running(config):
         await until(lambda: fleet.renewals > 0)
-        await until(lambda: identity.load(config.identity_dir) != before)
-    after = identity.load(config.identity_dir)
+        await until(
+            lambda: (
+                identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
+                != before
+            )
+        )
+    after = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     assert after.key_pem != before.key_pem
     assert after.expires_at() >= before.expires_at()
 
@@ -189,5 +196,58 @@ def test_errors_have_the_exit_codes_of_all_programs(error: GatewayError, code: i
 
 
 def test_no_secret_is_in_a_repr(config: GatewayConfig) -> None:
-    known = identity.load(config.identity_dir)
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     assert "PRIVATE" not in repr(known)
+
+
+def test_secrets_on_disk_open_only_with_their_key(config: GatewayConfig, tmp_path: Path) -> None:
+    stored = (config.identity_dir / "identity.json").read_text()
+    assert "PRIVATE" not in stored
+    other = tmp_path / "other.key"
+    other.write_text("0" * 64)
+    with pytest.raises(ConfigurationError, match="not the one that sealed"):
+        identity.load(config.identity_dir, open_box(f"file:{other}", config.key_file))
+
+
+async def test_keys_of_nodes_are_sealed_in_the_database(
+    config: GatewayConfig, fleet: FakeFleet
+) -> None:
+    fleet.desire([desired_node(1)], revision=1)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: len(gateway.table) == 2)
+    files = [path for path in config.data_dir.glob("gateway.db*") if path.is_file()]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        for purpose in ("bootstrap", "operational"):
+            secret = keys_of(1, purpose).master_secret
+            assert secret not in content
+            assert secret.hex().encode() not in content
+
+
+@pytest.mark.parametrize("source", ["env:POLEWARD_TEST_KEY", "command:printf %064d 7", "file:KEY"])
+def test_a_key_comes_from_where_it_is_kept(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLEWARD_TEST_KEY", f"{7:064d}")
+    (tmp_path / "KEY").write_text(f"{7:064d}\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_key(source, tmp_path / "unused") == bytes.fromhex(f"{7:064d}")
+    assert not (tmp_path / "unused").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("env:POLEWARD_NOBODY", "no variable"),
+        ("command:false", "ended with 1"),
+        ("command:printf secret-but-short", "64 hex digits"),
+        ("file:/nowhere/key", "cannot be read"),
+        ("vault", "no source of a key"),
+    ],
+)
+def test_a_key_that_is_not_there_says_so_and_shows_nothing(
+    source: str, reason: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        read_key(source, tmp_path / "unused")

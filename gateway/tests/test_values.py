@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway.adapters.fleet_link import mapping
 from poleward_gateway.adapters.node_link import senml
+from poleward_gateway.adapters.secrets.sealed_box import SealedBox
 from poleward_gateway.adapters.storage import nodes as node_storage
 from poleward_gateway.domain.commands import Command, CommandResult, CommandStatus, Reboot, SetLamp
 from poleward_gateway.domain.nodes import (
@@ -71,8 +72,8 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
     assert change.nodes == (expected,)
     assert change.removed == (NodeNumber(4),)
     assert (change.revision, change.complete, change.release_keys) == (5, True, (b"k" * 32,))
-    text = node_storage._node_to_text(expected)
-    assert node_storage._node_from_text(NodeNumber(3), text) == expected
+    text = node_storage._node_to_text(expected, SealedBox(bytes(32)))
+    assert node_storage._node_from_text(NodeNumber(3), text, SealedBox(bytes(32))) == expected
 
 
 def test_keys_are_not_in_a_repr() -> None:

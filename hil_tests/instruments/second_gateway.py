@@ -3,11 +3,13 @@
 Not the city's first gateway, which the city itself keeps.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from poleward_gateway.adapters.fleet_link import identity
+from poleward_gateway.adapters.secrets.sealed_box import open_box
+from poleward_gateway.config import GatewayConfig
 from poleward_tools.client.link_stream import LinkCredentials
 from poleward_tools.demo import street
 from poleward_tools.demo.city import City
@@ -37,14 +39,9 @@ class OtherGateway:
 
 def credentials_of(city: City, name: str) -> LinkCredentials:
     """Read key and certificate of a gateway that was enrolled on this machine."""
-    path = city.plan.data / name / "identity" / "identity.json"
-    identity = json.loads(path.read_text(encoding="utf-8"))
-    return LinkCredentials(
-        identity["link_address"],
-        identity["ca_pem"].encode(),
-        identity["key_pem"].encode(),
-        identity["certificate_pem"].encode(),
-    )
+    config = GatewayConfig(city.plan.data / name)
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
+    return LinkCredentials(known.link_address, known.ca_pem, known.key_pem, known.certificate_pem)
 
 
 @contextmanager

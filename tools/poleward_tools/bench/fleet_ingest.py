@@ -9,7 +9,6 @@ import contextlib
 import time
 from typing import Any
 
-from poleward_gateway.config import GatewayConfig
 from poleward_gateway.services.uplink import REPORTS_PER_BATCH
 from poleward_tools.bench.bench_fleet import BenchFleet, bench_fleet, percentile
 from poleward_tools.bench.fleet_ingest_gateway import METRICS
@@ -54,7 +53,7 @@ async def _measure(seconds: float, gateways: int, nodes: int) -> dict[str, Any]:
                 gateway_process(
                     _GATEWAY_MODULE,
                     {
-                        "identity": str(GatewayConfig(folder).identity_dir),
+                        "folder": str(folder),
                         "nodes": numbers[i * nodes : (i + 1) * nodes],
                         "seconds": seconds,
                         "began_at_ms": began_at_ms,

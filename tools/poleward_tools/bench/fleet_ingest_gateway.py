@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from poleward_gateway.adapters.fleet_link import identity
+from poleward_gateway.adapters.secrets.sealed_box import open_box
+from poleward_gateway.config import GatewayConfig
 from poleward_gateway.services.uplink import BATCHES_UNDER_WAY
 from poleward_tools.client.link_stream import BatchMaker, LinkCredentials, LinkStream
 
@@ -29,7 +31,8 @@ async def run(order: dict[str, Any]) -> dict[str, Any]:
 
     A gateway that was cut off does the same: the fleet must not store them twice.
     """
-    known = identity.load(Path(order["identity"]))
+    config = GatewayConfig(Path(order["folder"]))
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     credentials = LinkCredentials(
         known.link_address, known.ca_pem, known.key_pem, known.certificate_pem
     )

@@ -21,6 +21,7 @@ from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 
 from poleward_gateway.adapters.fleet_link.identity import Identity
 from poleward_gateway.adapters.node_link.lanes import open_lanes
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.layouts import SqliteLayouts
 from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore
@@ -44,7 +45,12 @@ async def serve_ours(nodes: int, folder: Path) -> None:
     config = GatewayConfig(folder, coap_port=0)
     await _prepare(config, nodes)
     database = Database(config.database_path)
-    gateway = Gateway(config, Identity("bench", b"", b"", b"", ""), database)
+    gateway = Gateway(
+        config,
+        Identity("bench", b"", b"", b"", ""),
+        database,
+        open_box(config.key_source, config.key_file),
+    )
     await gateway.start()
     lanes = open_lanes(config.coap_host, config.coap_port)
     gateway.endpoint.open(lanes)
@@ -62,7 +68,7 @@ async def serve_ours(nodes: int, folder: Path) -> None:
 async def _prepare(config: GatewayConfig, nodes: int) -> None:
     """Put nodes and layout into the database, as the fleet and the nodes would."""
     database = Database(config.database_path)
-    desired = SqliteDesiredStore(database)
+    desired = SqliteDesiredStore(database, open_box(config.key_source, config.key_file))
     database.start()
     made = tuple(
         DesiredNode(

@@ -14,6 +14,7 @@ from typing import Any
 
 from poleward_gateway.adapters.fleet_link.identity import Identity
 from poleward_gateway.adapters.node_link.lanes import open_lanes
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore
 from poleward_gateway.bootstrap import Gateway
@@ -37,7 +38,12 @@ async def run(order: dict[str, Any]) -> dict[str, Any]:
     config.data_dir.mkdir()
     await _prepare(config, order)
     database = Database(config.database_path)
-    gateway = Gateway(config, Identity("bench", b"", b"", b"", ""), database)
+    gateway = Gateway(
+        config,
+        Identity("bench", b"", b"", b"", ""),
+        database,
+        open_box(config.key_source, config.key_file),
+    )
     await gateway.start()
     gateway.endpoint.open(open_lanes(config.coap_host, config.coap_port))
     parts = (gateway.jobs.run, gateway.command_jobs.run, gateway.upkeep.run)
@@ -80,7 +86,7 @@ async def _prepare(config: GatewayConfig, order: dict[str, Any]) -> None:
             )
         )
     database = Database(config.database_path)
-    desired = SqliteDesiredStore(database)
+    desired = SqliteDesiredStore(database, open_box(config.key_source, config.key_file))
     database.start()
     await desired.apply(DesiredChange(1, True, tuple(made), (), ()))
     database.close()

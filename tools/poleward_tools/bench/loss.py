@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from poleward_fleet.adapters.sql.database import make_engine
 from poleward_gateway.adapters.fleet_link import identity
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.layouts import SqliteLayouts
 from poleward_gateway.config import GatewayConfig
@@ -112,8 +113,9 @@ async def _measure(profiles: Sequence[Profile], scale: float, nodes: int) -> lis
 async def _prepare(folder: Path, link_address: str) -> None:
     """Send a gateway through the relay, and tell it how reports are laid out."""
     config = GatewayConfig(folder)
-    known = identity.load(config.identity_dir)
-    identity.save(config.identity_dir, replace(known, link_address=link_address))
+    box = open_box(config.key_source, config.key_file)
+    known = identity.load(config.identity_dir, box)
+    identity.save(config.identity_dir, replace(known, link_address=link_address), box)
     database = Database(config.database_path)
     database.start()
     try:

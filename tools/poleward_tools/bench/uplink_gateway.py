@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from poleward_gateway.adapters.fleet_link import identity
+from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.bootstrap import running
@@ -30,8 +31,9 @@ _POLL_S = 0.005
 async def run(order: dict[str, Any]) -> dict[str, Any]:
     """Fill the spool, wait for the word, drain it; return how long that took."""
     config = GatewayConfig(Path(order["folder"]), coap_port=0)
-    known = identity.load(config.identity_dir)
-    identity.save(config.identity_dir, replace(known, link_address=order["link"]))
+    box = open_box(config.key_source, config.key_file)
+    known = identity.load(config.identity_dir, box)
+    identity.save(config.identity_dir, replace(known, link_address=order["link"]), box)
     await _fill(config, order["nodes"], order["reports"])
     print("ready", flush=True)  # noqa: T201 - the coordinator reads it
     await asyncio.to_thread(sys.stdin.readline)

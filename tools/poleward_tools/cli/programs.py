@@ -23,6 +23,13 @@ gateway_app = typer.Typer(no_args_is_help=True, help="An edge gateway.")
 # Other people on the machine can read a command line, but not an environment.
 ENROLLMENT_VARIABLE = "POLEWARD_ENROLLMENT_TOKEN"
 
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Key that seals secrets on disk: file:PATH, env:NAME or command:WORDS, e.g. of a TPM; "
+        "without it a file beside the data."
+    ),
+]
 GatewayDataOption = Annotated[
     Path | None,
     typer.Option("--data", help="Folder for everything it keeps.  [default: data/gateway]"),
@@ -90,6 +97,7 @@ def gateway_enroll(
     ],
     *,
     data: DataOption = Path("data/gateway"),
+    key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Exchange a one-time token for this gateway's certificate.
@@ -100,7 +108,7 @@ def gateway_enroll(
     from poleward_gateway.domain import errors
 
     try:
-        name = asyncio.run(bootstrap.enroll(data.resolve(), fleet, token))
+        name = asyncio.run(bootstrap.enroll(data.resolve(), fleet, token, key or ""))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
     except errors.PeerUnreachableError as error:
@@ -125,6 +133,7 @@ def gateway_serve(
     coap_port: Annotated[
         int | None, typer.Option(help="UDP port; 0 chooses a free one.  [default: 5683]")
     ] = None,
+    key: KeyOption = None,
     public_uri: Annotated[
         str | None, typer.Option(help="Where nodes find it, e.g. coap://gw-1.example:5683.")
     ] = None,
@@ -154,6 +163,7 @@ def gateway_serve(
         "coap_host": coap_host,
         "coap_port": coap_port,
         "public_uri": public_uri,
+        "key_source": key,
         "metrics_port": metrics_port,
         "production": production,
         "insecure_nosec": insecure_nosec,
@@ -171,6 +181,7 @@ def gateway_doctor(
     data: GatewayDataOption = None,
     *,
     config: ConfigOption = None,
+    key: KeyOption = None,
     json: JsonOption = False,
 ) -> None:
     """Examine a gateway, running or not: disk, clock, certificate, fleet, spool, nodes.
@@ -183,7 +194,7 @@ def gateway_doctor(
     from poleward_gateway.domain import errors
 
     try:
-        findings = doctor.examine(_gateway_config(data, config, {}))
+        findings = doctor.examine(_gateway_config(data, config, {"key_source": key}))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
     failed = any(finding.verdict is doctor.Verdict.FAILED for finding in findings)

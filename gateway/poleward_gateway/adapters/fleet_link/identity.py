@@ -17,10 +17,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from poleward_gateway.domain.errors import ConfigurationError, NotEnrolledError, RefusedError
+from poleward_gateway.ports import SecretBox
 
 RENEW_AT = 2 / 3
 """Share of its life after which a certificate is renewed."""
 
+_PURPOSE = "gateway identity"
 PIN_HEX_DIGITS = 32
 """Digits of the CA's fingerprint that a token carries."""
 
@@ -101,14 +103,14 @@ def check_pin(ca_pem: str, token: str) -> None:
         )
 
 
-def save(folder: Path, identity: Identity) -> None:
+def save(folder: Path, identity: Identity, box: SecretBox) -> None:
     """Store an identity for its owner only; a crash leaves the old one or the new one."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     content = json.dumps(
         {
             "name": identity.name,
             "link_address": identity.link_address,
-            "key_pem": identity.key_pem.decode(),
+            "key_sealed": box.seal(identity.key_pem, _PURPOSE).hex(),
             "certificate_pem": identity.certificate_pem.decode(),
             "ca_pem": identity.ca_pem.decode(),
         },
@@ -124,19 +126,19 @@ def save(folder: Path, identity: Identity) -> None:
     unfinished.replace(folder / "identity.json")
 
 
-def load(folder: Path) -> Identity:
+def load(folder: Path, box: SecretBox) -> Identity:
     """Read the identity.
 
     Raises:
         NotEnrolledError: There is none; enrol the gateway.
-        ConfigurationError: It is damaged; enrol the gateway again.
+        ConfigurationError: It is damaged, or sealed with another key; enrol the gateway again.
     """
     path = folder / "identity.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         return Identity(
             name=fields["name"],
-            key_pem=fields["key_pem"].encode(),
+            key_pem=box.open(bytes.fromhex(fields["key_sealed"]), _PURPOSE),
             certificate_pem=fields["certificate_pem"].encode(),
             ca_pem=fields["ca_pem"].encode(),
             link_address=fields["link_address"],

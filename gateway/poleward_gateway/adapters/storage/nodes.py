@@ -18,14 +18,18 @@ from poleward_gateway.domain.nodes import (
     Registration,
 )
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
+from poleward_gateway.ports import SecretBox
 
 
 class SqliteDesiredStore:
     """Implements the port DesiredStore; reads are answered from memory."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, box: SecretBox) -> None:
         self._database = database
-        self._nodes, self._revision, self._release_keys = database.read_now(_load_desired)
+        self._box = box
+        self._nodes, self._revision, self._release_keys = database.read_now(
+            lambda connection: _load_desired(connection, box)
+        )
 
     def revision(self) -> int:
         """Return the revision that is stored; 0 for none."""
@@ -50,7 +54,7 @@ class SqliteDesiredStore:
             nodes[node.number] = node
         for number in change.removed:
             nodes.pop(number, None)
-        rows = [(node.number, _node_to_text(node)) for node in change.nodes]
+        rows = [(node.number, _node_to_text(node, self._box)) for node in change.nodes]
         gone = [(number,) for number in self._nodes if number not in nodes]
         header = json.dumps(
             {
@@ -141,12 +145,12 @@ class SqliteUpdateStore:
 
 
 def _load_desired(
-    connection: sqlite3.Connection,
+    connection: sqlite3.Connection, box: SecretBox
 ) -> tuple[dict[NodeNumber, DesiredNode], int, tuple[bytes, ...]]:
     """Read the whole desired state."""
     nodes = {}
     for number, body in connection.execute("SELECT number, body FROM desired_node"):
-        nodes[NodeNumber(number)] = _node_from_text(NodeNumber(number), body)
+        nodes[NodeNumber(number)] = _node_from_text(NodeNumber(number), body, box)
     row = connection.execute("SELECT value FROM meta WHERE name = 'desired'").fetchone()
     if row is None:
         return nodes, 0, ()
@@ -176,13 +180,17 @@ def _load_updates(connection: sqlite3.Connection) -> dict[NodeNumber, NodeUpdate
     }
 
 
-def _node_to_text(node: DesiredNode) -> str:
+def _node_to_text(node: DesiredNode, box: SecretBox) -> str:
     """Encode a node as JSON; the inverse of `_node_from_text`."""
     return json.dumps(
         {
             "endpoint_name": node.endpoint_name,
-            "bootstrap": _keys_to_fields(node.bootstrap),
-            "operational": _keys_to_fields(node.operational),
+            "keys": box.seal(
+                json.dumps(
+                    [_keys_to_fields(node.bootstrap), _keys_to_fields(node.operational)]
+                ).encode(),
+                f"node {node.number}",
+            ).hex(),
             "report_interval_s": node.report_interval_s,
             "release_digest": node.release_digest.hex(),
             "lamp_nominal_w": node.lamp_nominal_w,
@@ -192,14 +200,15 @@ def _node_to_text(node: DesiredNode) -> str:
     )
 
 
-def _node_from_text(number: NodeNumber, text: str) -> DesiredNode:
+def _node_from_text(number: NodeNumber, text: str, box: SecretBox) -> DesiredNode:
     """Decode a node from JSON; the inverse of `_node_to_text`."""
     fields: dict[str, Any] = json.loads(text)
+    keys = json.loads(box.open(bytes.fromhex(fields["keys"]), f"node {number}"))
     return DesiredNode(
         number=number,
         endpoint_name=fields["endpoint_name"],
-        bootstrap=_keys_from_fields(fields["bootstrap"]),
-        operational=_keys_from_fields(fields["operational"]),
+        bootstrap=_keys_from_fields(keys[0]),
+        operational=_keys_from_fields(keys[1]),
         report_interval_s=fields["report_interval_s"],
         release_digest=bytes.fromhex(fields["release_digest"]),
         lamp_nominal_w=fields["lamp_nominal_w"],

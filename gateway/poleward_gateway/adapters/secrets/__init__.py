@@ -1,0 +1,1 @@
+"""Secrets of the gateway at rest: where their key comes from, and what it seals."""
