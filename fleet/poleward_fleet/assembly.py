@@ -62,6 +62,7 @@ from poleward_fleet.services.lighting import LightingService
 from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.patches import PatchService
+from poleward_fleet.services.people_services import PeopleServices
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.releases import ReleaseService
@@ -255,3 +256,8 @@ def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
         discovery=discovery,
         single_sign_on=fleet.single_sign_on,
     )
+
+
+def people_services(fleet: Fleet) -> PeopleServices:
+    """Return what the pages about people and tables need."""
+    return PeopleServices(fleet.administration, fleet.own_account, fleet.approvals, fleet.bulk)

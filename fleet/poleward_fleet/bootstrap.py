@@ -50,7 +50,7 @@ from poleward_fleet.adapters.sql import migrate
 from poleward_fleet.adapters.sql.database import asyncpg_url, check_server, make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
 from poleward_fleet.adapters.web.app import close_streams, create_app
-from poleward_fleet.assembly import Fleet, SystemClock, assemble, web_services
+from poleward_fleet.assembly import Fleet, SystemClock, assemble, people_services, web_services
 from poleward_fleet.config import FleetConfig
 from poleward_fleet.domain.errors import (
     ConfigurationError,
@@ -283,7 +283,7 @@ async def _serve_web(
         "link": addresses.link,
         "ca_pem": fleet.authority.ca_pem,
     }
-    app = create_app(web_services(fleet, discovery))
+    app = create_app(web_services(fleet, discovery), people=people_services(fleet))
     server = _WebServer(
         uvicorn.Config(
             app,

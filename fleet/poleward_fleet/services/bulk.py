@@ -64,7 +64,7 @@ _EXPORT_COLUMNS: dict[ExportTable, tuple[str, ...]] = {
     ),
     ExportTable.ACCOUNTS: ("name", "roles", "area_code", "signs_in", "api_token_count"),
 }  # fmt: skip
-_MAPPABLE = frozenset({ExportTable.AREAS, ExportTable.POLES})
+MAPPABLE = frozenset({ExportTable.AREAS, ExportTable.POLES})
 
 
 class BulkService:
@@ -165,7 +165,7 @@ class BulkService:
                 yield write_csv(columns, rows, head=head)
                 head = False
             return
-        if table not in _MAPPABLE:
+        if table not in MAPPABLE:
             raise InvalidError(f"{table.value} have no places; export them as CSV")
         between = b""
         yield b'{"type": "FeatureCollection", "features": [\n'

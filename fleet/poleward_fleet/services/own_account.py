@@ -59,6 +59,11 @@ class OwnAccount:
         changed = replace(account, password_hash=await self._hasher.hash(new))
         await self._accounts.put_account(principal.name, account, changed)
 
+    async def has_password(self, principal: Principal) -> bool:
+        """Tell whether the principal signs in with a password of ours."""
+        account = await self._store.account(principal.name)
+        return account is not None and bool(account.password_hash)
+
     async def sessions(self, principal: Principal) -> list[BrowserSession]:
         """Return the principal's open sessions, newest first."""
         found = await self._store.sessions(self._clock.now_ms())

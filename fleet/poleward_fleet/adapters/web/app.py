@@ -13,7 +13,9 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from poleward_fleet.adapters.web.account_pages import account_router
 from poleward_fleet.adapters.web.alarm_pages import alarm_router
+from poleward_fleet.adapters.web.approval_pages import approval_router
 from poleward_fleet.adapters.web.audit_pages import audit_router
 from poleward_fleet.adapters.web.commission_pages import commission_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
@@ -23,6 +25,7 @@ from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
 from poleward_fleet.adapters.web.map_pages import map_router
 from poleward_fleet.adapters.web.pages import HERE, Pages, language_of, unix_ms
+from poleward_fleet.adapters.web.people_pages import people_router
 from poleward_fleet.adapters.web.pole_pages import pole_router
 from poleward_fleet.adapters.web.request_guard import (
     FormRefusedError,
@@ -32,6 +35,7 @@ from poleward_fleet.adapters.web.request_guard import (
 )
 from poleward_fleet.adapters.web.rollout_pages import rollout_router
 from poleward_fleet.adapters.web.sign_on_pages import sign_on_router
+from poleward_fleet.adapters.web.table_pages import table_router
 from poleward_fleet.adapters.web.texts import say, translate
 from poleward_fleet.domain.errors import (
     ConflictError,
@@ -43,6 +47,7 @@ from poleward_fleet.domain.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from poleward_fleet.services.people_services import PeopleServices
 from poleward_fleet.services.web_services import WebServices
 
 LOG = logging.getLogger(__name__)
@@ -64,6 +69,7 @@ def create_app(
     now_ms: Callable[[], int] = unix_ms,
     tile_url: str = "",
     streams: LiveStreams | None = None,
+    people: PeopleServices | None = None,
 ) -> FastAPI:
     """Return the application that shows what `services` know.
 
@@ -75,9 +81,10 @@ def create_app(
         now_ms: Wall clock in Unix milliseconds.
         tile_url: Address template of map tiles, "https://…/{z}/{x}/{y}.png"; empty for none.
         streams: Live streams; their own by default.
+        people: Accounts, approvals and tables; without them their pages are not served.
     """
     app = FastAPI(title="Poleward", docs_url=None, redoc_url=None, openapi_url=None)
-    pages = Pages(services, now_ms, tile_url)
+    pages = Pages(services, now_ms, tile_url, has_people=people is not None)
     guard = Guard(pages)
     app.state.streams = streams = streams or LiveStreams()
     app.add_middleware(SecurityHeaders, tile_url=tile_url)
@@ -97,6 +104,9 @@ def create_app(
     app.include_router(fleet_router(pages, guard))
     app.include_router(commission_router(pages, guard))
     app.include_router(audit_router(pages, guard))
+    if people:
+        for make_router in (account_router, people_router, approval_router, table_router):
+            app.include_router(make_router(pages, guard, people))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")
     _add_error_pages(app, pages)
     return app

@@ -65,8 +65,13 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
         return response
 
     @router.get("/login")
-    async def show_login(request: Request, next: str = "/", ended: bool = False) -> Response:  # noqa: A002
-        error = "login.ended" if ended else ""
+    async def show_login(
+        request: Request,
+        next: str = "/",  # noqa: A002
+        ended: bool = False,
+        changed: bool = False,
+    ) -> Response:
+        error = "login.changed" if changed else "login.ended" if ended else ""
         return form(request, status_code=200, target=local_path(next), error=error)
 
     @router.post("/login")

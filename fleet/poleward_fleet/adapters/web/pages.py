@@ -64,12 +64,21 @@ class Pages:
         services: What the pages show.
         now_ms: Wall clock in Unix milliseconds.
         tile_url: Address template of background tiles for the map, or empty for none.
+        has_people: There are pages about people and tables to link to.
     """
 
-    def __init__(self, services: WebServices, now_ms: Callable[[], int], tile_url: str) -> None:
+    def __init__(
+        self,
+        services: WebServices,
+        now_ms: Callable[[], int],
+        tile_url: str,
+        *,
+        has_people: bool = False,
+    ) -> None:
         self.services = services
         self.now_ms = now_ms
         self.tile_url = tile_url
+        self._has_people = has_people
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=select_autoescape(),
@@ -101,6 +110,7 @@ class Pages:
             "other_language": (Language.EN if language is Language.ZH else Language.ZH).value,
             "theme": theme if theme in THEMES else "",
             "principal": principal,
+            "has_people": self._has_people,
             "csrf": csrf_token(session_token) if session_token else "",
             "texts": browser_texts(language),
             "here": request.url.path,

@@ -22,6 +22,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 # Largest body of a request.
 BODY_BYTES = 64 * 1024
+# Where whole tables come in.
+TABLE_PATH, TABLE_BYTES = "/tables", 32 * 1024 * 1024
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -71,8 +73,10 @@ class SecurityHeaders:
 
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
-        # Forms and commands are small, and no page of ours sends a body of unknown length.
-        if "transfer-encoding" in headers or not length.isdigit() or int(length) > BODY_BYTES:
+        # Forms and commands are small but for tables, and none of our pages sends a body of
+        # unknown length.
+        most = TABLE_BYTES if scope["path"] == TABLE_PATH else BODY_BYTES
+        if "transfer-encoding" in headers or not length.isdigit() or int(length) > most:
             refusal = PlainTextResponse("the request's body is too large", status_code=413)
             await refusal(scope, receive, send_with_headers)
             return

@@ -13,9 +13,11 @@ from poleward_fleet.adapters.web.texts import (
     frame,
     gateways,
     lighting,
+    people,
     poles,
     rollout_wizard,
     rollout_words,
+    tables,
     updates,
 )
 from poleward_fleet.domain.words import Words
@@ -40,6 +42,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     **poles.TEXTS,
     **rollout_wizard.TEXTS,
     **rollout_words.TEXTS,
+    **people.TEXTS,
+    **tables.TEXTS,
     **updates.TEXTS,
 }
 

@@ -1,0 +1,21 @@
+"""What the pages about people and tables get.
+
+Not what the other pages need (services/web_services.py).
+"""
+
+from dataclasses import dataclass
+
+from poleward_fleet.services.account_administration import AccountAdministration
+from poleward_fleet.services.approvals import ApprovalService
+from poleward_fleet.services.bulk import BulkService
+from poleward_fleet.services.own_account import OwnAccount
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleServices:
+    """The services themselves: these pages have no other."""
+
+    administration: AccountAdministration
+    own_account: OwnAccount
+    approvals: ApprovalService
+    bulk: BulkService

@@ -1,0 +1,225 @@
+"""The pages about people and tables on the fleet's own services, as browsers ask for them."""
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from fleet_rig import ADMIN, CITY, DISTRICT, FakeClock
+from poleward_fleet.adapters.web.app import create_app
+from poleward_fleet.adapters.web.texts import TEXTS
+from poleward_fleet.assembly import Fleet, people_services, web_services
+from poleward_fleet.domain.accounts import Permission, Principal, Role, SignIn
+from poleward_fleet.domain.approvals import ApprovalNeededError, ApprovalState, GuardedAction
+
+SECRET = "twelve characters"
+HEAD = "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
+PATHS = ("/account", "/people", "/people/mei", "/approvals", "/tables", "/audit")
+
+
+@pytest.fixture
+async def site(fleet: Fleet, clock: FakeClock) -> httpx.ASGITransport:
+    await fleet.accounts.add_account("fleet", "chief", SECRET, frozenset({Role.ADMINISTRATOR}))
+    await fleet.administration.put(
+        ADMIN, "mei", roles=["viewer"], area_code=DISTRICT, password=SECRET
+    )
+    return httpx.ASGITransport(
+        app=create_app(web_services(fleet, {}), now_ms=clock.now_ms, people=people_services(fleet))
+    )
+
+
+class Browser:
+    """A signed-in browser that fills in forms."""
+
+    def __init__(self, client: httpx.AsyncClient, csrf: str) -> None:
+        self.client = client
+        self.csrf = csrf
+
+    async def get(self, path: str, language: str = "en") -> httpx.Response:
+        return await self.client.get(path, headers={"accept-language": language})
+
+    async def post(self, path: str, **fields: object) -> httpx.Response:
+        return await self.client.post(path, data={"csrf": self.csrf, **fields})
+
+
+async def signed_in(site: httpx.ASGITransport, fleet: Fleet, name: str) -> Browser:
+    session = await fleet.accounts.login(name, SECRET, remote="10.0.0.7", agent="Test browser")
+    client = httpx.AsyncClient(
+        transport=site, base_url="http://fleet.test", cookies={"poleward_session": session.token}
+    )
+    page = await client.get("/gateways")
+    return Browser(client, page.text.split('<meta name="csrf" content="')[1].split('"')[0])
+
+
+@pytest.fixture
+async def chief(site: httpx.ASGITransport, fleet: Fleet) -> AsyncIterator[Browser]:
+    browser = await signed_in(site, fleet, "chief")
+    yield browser
+    await browser.client.aclose()
+
+
+@pytest.fixture
+async def mei(site: httpx.ASGITransport, fleet: Fleet) -> AsyncIterator[Browser]:
+    browser = await signed_in(site, fleet, "mei")
+    yield browser
+    await browser.client.aclose()
+
+
+def secret_on(page: httpx.Response) -> str:
+    return page.text.split('<output class="secret">')[1].split("<")[0]
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_page_speaks_both_languages_without_inline_scripts(chief: Browser, path: str) -> None:
+    for language in ("en", "zh-CN"):
+        answer = await chief.get(path, language)
+        assert answer.status_code == 200
+        assert ("我的账户" in answer.text) == (language == "zh-CN")
+        assert not re.search(r"<script(?![^>]*(src=|application/json))", answer.text)
+        assert not re.search(r"<[^>]+\s(style|on\w+)=", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "kind"),
+    [
+        ("role", Role),
+        ("permission", Permission),
+        ("approval", ApprovalState),
+        ("signs_in", SignIn),
+    ],
+)
+def test_every_value_has_words(prefix: str, kind: type[Role]) -> None:
+    assert {f"{prefix}.{one.value}" for one in kind} <= set(TEXTS)
+
+
+async def test_person_without_the_right_sees_no_link_and_gets_no_page(mei: Browser) -> None:
+    page = (await mei.get("/account")).text
+    assert 'href="/people"' not in page
+    assert 'href="/approvals"' not in page
+    assert (await mei.get("/people")).status_code == 403
+    assert (await mei.post("/people", name="eve", role="administrator")).status_code == 403
+    assert (await mei.get("/people/chief")).status_code == 403
+    assert "Import</h2>" not in (await mei.get("/tables")).text
+    assert (await mei.get("/tables/accounts.csv")).status_code == 403
+
+
+async def test_account_is_added_changed_and_removed(chief: Browser, fleet: Fleet) -> None:
+    page = await chief.post("/people", name="oto", role=["operator", "technician"], area=DISTRICT)
+    session = await fleet.accounts.login("oto", secret_on(page), remote="::1")
+    assert session.principal.roles == {Role.OPERATOR, Role.TECHNICIAN}
+    assert session.principal.area_code == DISTRICT
+    page = await chief.post("/people/oto", role="viewer", area=CITY)
+    assert 'class="secret"' not in page.text
+    assert await fleet.accounts.principal_of(session.token) is None
+    page = await chief.post("/people/oto", role="viewer", area=CITY, new_password="yes")
+    await fleet.accounts.login("oto", secret_on(page), remote="::1")
+    assert (await chief.post("/people/oto", area=CITY)).status_code == 400
+    assert (await chief.post("/people/nobody", role="viewer")).status_code == 404
+    assert (await chief.post("/people/chief", role="viewer")).status_code == 400
+    assert (await chief.post("/people/oto/drop")).headers["location"] == "/people"
+    assert "oto" not in (await chief.get("/people")).text
+
+
+async def test_token_is_made_shown_once_and_revoked(chief: Browser, fleet: Fleet) -> None:
+    page = await chief.post(
+        "/people/mei/tokens", label="<b>wall</b>", scope="see", days="3", calls_per_s="5"
+    )
+    token = secret_on(page)
+    assert (await fleet.accounts.principal_of_api_token(token)).permissions == {Permission.SEE}
+    again = await chief.get("/people/mei")
+    assert token not in again.text
+    assert "&lt;b&gt;wall" in again.text
+    (known,) = await fleet.administration.api_tokens(ADMIN, "mei")
+    await chief.post(f"/people/mei/tokens/{known.number}/revoke")
+    assert await fleet.administration.api_tokens(ADMIN, "mei") == []
+    assert (await chief.post("/people/mei/tokens", days="x")).status_code == 400
+
+
+async def test_people_keep_their_own_account(mei: Browser, fleet: Fleet) -> None:
+    token = secret_on(await mei.post("/account/tokens", label="phone", scope="see", days="1"))
+    assert (await fleet.accounts.principal_of_api_token(token)).name == "mei"
+    (known,) = await fleet.administration.api_tokens(ADMIN, "mei")
+    await mei.post(f"/account/tokens/{known.number}/revoke")
+    assert await fleet.administration.api_tokens(ADMIN, "mei") == []
+    assert "Test browser" in (await mei.get("/account")).text
+    wrong = await mei.post("/account/password", old="wrong", new="another password")
+    assert wrong.status_code == 401
+    done = await mei.post("/account/password", old=SECRET, new="another password")
+    assert done.headers["location"] == "/login?changed=true"
+    assert (await mei.get("/account")).status_code == 303
+    assert "is changed" in (await mei.get("/login?changed=true")).text
+
+
+async def test_session_is_ended_from_the_page(chief: Browser, mei: Browser, fleet: Fleet) -> None:
+    (session,) = await fleet.administration.sessions(ADMIN, "mei")
+    await chief.post(f"/people/mei/sessions/{session.number}/end")
+    assert (await mei.get("/account")).status_code == 303
+
+
+async def test_second_person_decides_on_the_page(
+    chief: Browser, mei: Browser, fleet: Fleet
+) -> None:
+    officer = Principal("olga", frozenset({Role.SECURITY_OFFICER}))
+    revoke = GuardedAction(
+        "release_key.revoke", "key-1", Permission.TRUST_KEYS, detail=(("why", "lost"),)
+    )
+    with pytest.raises(ApprovalNeededError) as needed:
+        await fleet.approvals.require(officer, revoke)
+    number = needed.value.approval.number
+    page = (await chief.get("/approvals")).text
+    assert "key-1" in page
+    assert 'value="approve"' in page
+    assert "key-1" not in (await mei.get("/approvals")).text
+    assert (await mei.post(f"/approvals/{number}", decision="approve")).status_code == 404
+    assert (await chief.post(f"/approvals/{number}", decision="dance")).status_code == 400
+    await chief.post(f"/approvals/{number}", decision="approve", reason="seen it")
+    page = (await chief.get("/approvals")).text
+    assert "seen it" in page
+    assert 'value="approve"' not in page
+    await fleet.approvals.require(officer, revoke)
+    assert (await chief.post(f"/approvals/{number}", decision="reject")).status_code == 409
+
+
+async def test_table_is_checked_and_imported_on_the_page(chief: Browser, fleet: Fleet) -> None:
+    async def send(text: str, do: str, name: str = "poles.csv") -> str:
+        answer = await chief.client.post(
+            "/tables",
+            data={"csrf": chief.csrf, "table": "poles", "do": do},
+            files={"file": (name, text.encode())},
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    bad = await send(f"{HEAD}P-1,{DISTRICT},north,120,60\n", "import")
+    assert "line 2" in bad
+    assert "latitude_deg &#39;north&#39; is no number" in bad
+    good = f"{HEAD}P-1,{DISTRICT},30,120,60\n" + "".join(
+        f"P-{n},{DISTRICT},30,120,60\n" for n in range(2, 4000)
+    )
+    assert "would go through" in await send(good, "check")
+    assert await fleet.inventory.list_poles(ADMIN) == []
+    assert "Imported." in await send(good, "import")
+    assert "Nothing to do" in await send(good, "import")
+    empty = await chief.client.post("/tables", data={"csrf": chief.csrf, "table": "poles"})
+    assert empty.status_code == 400
+    table = await chief.get("/tables/poles.csv")
+    assert len(table.text.splitlines()) == 4000
+    assert (await chief.get("/tables/poles.geojson")).json()["type"] == "FeatureCollection"
+    assert (await chief.get("/tables/nodes.geojson")).status_code == 400
+    assert (await chief.get("/tables/kings.csv")).status_code == 404
+
+
+async def test_table_of_nobody_is_not_looked_at(site: httpx.ASGITransport) -> None:
+    async with httpx.AsyncClient(transport=site, base_url="http://fleet.test") as visitor:
+        answer = await visitor.post("/tables", files={"file": ("x.csv", b"x" * 100_000)})
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/login")
+        answer = await visitor.post("/account", files={"file": ("x.csv", b"x" * 100_000)})
+        assert answer.status_code == 413
+
+
+async def test_form_without_its_token_changes_nothing(chief: Browser, fleet: Fleet) -> None:
+    for path in ("/people", "/people/mei/drop", "/account/tokens", "/approvals/1", "/tables"):
+        assert (await chief.client.post(path, data={"name": "x"})).status_code == 403
+    assert len(await fleet.administration.accounts(ADMIN)) == 2
