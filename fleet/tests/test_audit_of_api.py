@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fleet_rig import ADMIN, DISTRICT, Rig, make_csr, manufactured
+from fleet_rig import ADMIN, DISTRICT, Rig, hello, make_csr, make_gateway, manufactured
 from poleward_fleet.adapters.grpc.server import _API_SERVICES
 from poleward_fleet.domain.accounts import Permission, Principal, Role
 from poleward_fleet.domain.approvals import ApprovalNeededError, GuardedAction
+from poleward_fleet.domain.rollout_policy import Policy, Target
+from poleward_fleet.domain.telemetry import NodeEvent, Severity
 from poleward_manifest.envelope import Component, Manifest, sign
 
 pytestmark = pytest.mark.system
 
-READING = ("List", "Get", "Query", "Export", "Verify", "Watch", "Download")
+READING = (
+    "List", "Get", "Query", "Export", "Verify", "Watch", "Download", "Preview", "Try",
+)  # fmt: skip
 # Bytes mean nothing until a release names them; publishing that is recorded.
 # Renew is on the gateways' port.
 ELSEWHERE = {"ArtifactService/Upload", "EnrollmentService/Renew"}
@@ -125,6 +129,33 @@ async def roll_out(call: Caller) -> None:
     call.rollout = made.rollout.number
 
 
+async def approve_rollout(call: Caller) -> None:
+    (release,) = await call.rig.fleet.releases.releases(ADMIN)
+    proposed = await call.rig.fleet.rollouts.create(
+        Principal("rae", frozenset({Role.RELEASE_MANAGER})),
+        release.digest,
+        Target(),
+        Policy(needs_approval=True),
+    )
+    await call("RolloutService/ApproveRollout", number=proposed.number)
+
+
+async def press_call(call: Caller) -> None:
+    link, _ = await call.rig.fleet.links.open("gw-1", hello())
+    pressed = NodeEvent(1, 1, 1, 1_800_000_000_000, "sos.pressed", Severity.CRITICAL)
+    await call.rig.fleet.ingest.events(link, 1, [pressed])
+    await call("AlarmService/AcknowledgeAlarm", number=1)
+
+
+async def replace_gateway(call: Caller) -> None:
+    await make_gateway(call.rig.fleet, "gw-2")
+    await call("EnrollmentService/ReplaceGateway", gateway_name="gw-1", successor_name="gw-2")
+
+
+def lighting(method: str, **values: Any) -> Callable[[Caller], Awaitable[Any]]:
+    return lambda call: call(f"LightingService/{method}", **values)
+
+
 STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "InventoryService/CreateAreas": lambda call: call(
         "InventoryService/CreateAreas",
@@ -152,6 +183,35 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "InventoryService/SetPoleLamp": lambda call: call(
         "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30, timeout_s=1
     ),
+    "AlarmService/AcknowledgeAlarm": press_call,
+    "AlarmService/ClearAlarm": lambda call: call("AlarmService/ClearAlarm", number=1),
+    "LabelService/ChangeLabels": lambda call: call(
+        "LabelService/ChangeLabels", pole_codes=["P-1"], add=["main-road"]
+    ),
+    "LightingService/PutProgram": lighting(
+        "PutProgram", program={"name": "street", "time_zone": "UTC", "rules": "||S;R|100;0"}
+    ),
+    "LightingService/AssignProgram": lighting(
+        "AssignProgram", program="street", pole_codes=["P-1"]
+    ),
+    "LightingService/PutGroup": lighting(
+        "PutGroup", group={"name": "one", "pole_codes": ["P-1"]}
+    ),
+    "LightingService/PutScene": lighting(
+        "PutScene", scene={"name": "match", "parts": [{"group": "one", "level_percent": 80}]}
+    ),
+    "LightingService/PutRule": lighting(
+        "PutRule",
+        rule={
+            "name": "call",
+            "event": {"kind": "sos.pressed"},
+            "actions": [{"dim": {"level_percent": 100, "duration_s": 600, "neighbours_m": 60}}],
+        },
+    ),
+    "LightingService/DimGroup": lighting("DimGroup", group="one", level_percent=30, timeout_s=1),
+    "LightingService/RunScene": lighting("RunScene", scene="match", timeout_s=1),
+    "LightingService/AnswerCall": lighting("AnswerCall", pole_code="P-1"),
+    "LightingService/RemoveLighting": lighting("RemoveLighting", kind=4, name="call"),
     "AccountService/PutAccount": lambda call: call(
         "AccountService/PutAccount", name="mei", roles=["viewer"]
     ),
@@ -175,6 +235,11 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     ),
     "RolloutService/AbortRollout": lambda call: call(
         "RolloutService/AbortRollout", number=call.rollout
+    ),
+    "RolloutService/ApproveRollout": approve_rollout,
+    "EnrollmentService/ReplaceGateway": replace_gateway,
+    "EnrollmentService/RevokeGateway": lambda call: call(
+        "EnrollmentService/RevokeGateway", gateway_name="gw-2"
     ),
 }  # fmt: skip
 
