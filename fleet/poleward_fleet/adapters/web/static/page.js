@@ -19,6 +19,9 @@ export function showTimes() {
 setInterval(showTimes, 1000);
 showTimes();
 
+// The bar scrolls where it is narrower than its entries.
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 document.getElementById("theme")?.addEventListener("click", () => {
   const root = document.documentElement;
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
