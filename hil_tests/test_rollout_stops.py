@@ -24,8 +24,8 @@ from poleward_tools.releases import build
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("street"), pytest.mark.timeout(600)]
 
-# `POLES=50 make test` and so on, as with the demo; the third test needs 11 of them.
-BOARDS = max(11, int(os.environ.get("POLES", "12")))
+# `POLES=50 make test` and so on, as with the demo; there have to be more than canaries.
+BOARDS = max(4, int(os.environ.get("POLES", "12")))
 CANARIES = 3
 ENDED_S = 240.0
 UNDER_WAY = {"queued", "offered", "downloading", "downloaded", "trial"}
@@ -172,11 +172,12 @@ def test_a_release_that_fails_later_is_taken_back_with_no_person_acting(street: 
 
 def test_a_third_of_a_wave_going_silent_stops_it(street: Street) -> None:
     release = street.publish()
-    size = 10
+    size = BOARDS - 1
+    silent = -(-size * 3 // 10)
     number = street.roll_out(
         release,
         policy(
-            waves=(RolloutWave(nodes=size, success_percent=50), RolloutWave()),
+            waves=(RolloutWave(nodes=size, success_percent=90), RolloutWave()),
             max_failure_percent=30,
             offered_s=20,
             downloading_s=20,
@@ -192,30 +193,10 @@ def test_a_third_of_a_wave_going_silent_stops_it(street: Street) -> None:
         timeout_s=60,
     )
     begun = [n for n in rollouts.get(number).nodes if n.state in ("offered", "downloading")]
-    assert len(begun) >= 3
-    for node in begun[:3]:
+    assert len(begun) >= silent
+    for node in begun[:silent]:
         by_code[node.pole_code].switch_off()
     stopped = street.wait_over(number)
     assert stopped.state == "stopped", stopped
-    assert stopped.counts["timed_out"] >= 3
+    assert stopped.counts["timed_out"] >= silent
     assert stopped.counts["cancelled"] == BOARDS - size
-
-
-def test_a_newer_rollout_takes_over_what_an_older_one_has_not_begun(street: Street) -> None:
-    older, newer = street.publish(), street.publish()
-    waves = (RolloutWave(nodes=2, wait_s=600), RolloutWave())
-    first = street.roll_out(older, policy(waves=waves))
-    rollouts = street.city.client.rollouts
-    street.city.wait_until(
-        lambda: rollouts.get(first).counts.get("confirmed", 0) == 2,
-        what="canaries of the older release confirmed",
-        timeout_s=ENDED_S,
-    )
-    codes = tuple(node.pole.code for node in street.nodes)
-    digest = street.city.publish(newer, notes="")
-    second = rollouts.create(digest, RolloutTarget(pole_codes=codes), supersede=True).number
-    assert rollouts.get(first).counts == {"confirmed": 2, "superseded": BOARDS - 2}
-    finished = street.wait_over(second)
-    assert (finished.state, finished.counts) == ("finished", {"confirmed": BOARDS}), finished
-    assert street.versions() == {newer.version}
-    assert rollouts.abort(first).state == "aborted"
