@@ -111,7 +111,7 @@ class Node:
             module.open = self.flash.open
         installer.asyncio = ed25519.asyncio = updater.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
-        updater._drop_passing_modules = lambda: None
+        updater.drop = lambda package, modules: None
         self.start_on(0)
 
     def start_on(self, running):
