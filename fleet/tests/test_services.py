@@ -95,7 +95,7 @@ async def test_import_of_poles_is_all_or_nothing(fleet: Fleet) -> None:
 
 
 async def test_areas_need_their_parents(fleet: Fleet) -> None:
-    with pytest.raises(InvalidError, match="parents before children"):
+    with pytest.raises(InvalidError, match="the parent of an area does not exist"):
         await fleet.inventory.create_areas(ADMIN, [Area("330199000000", "x", "999999999999")])
     with pytest.raises(InvalidError, match="12 digits"):
         await fleet.inventory.create_areas(ADMIN, [Area("12", "x")])

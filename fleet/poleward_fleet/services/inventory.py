@@ -59,7 +59,7 @@ class InventoryService:
         self._city_map = city_map
 
     async def create_areas(self, principal: Principal, areas: Sequence[Area]) -> None:
-        """Add or update areas, parents before children."""
+        """Add or update areas, in any order."""
         principal.require(Permission.EDIT_INVENTORY)
         if principal.area_code:
             raise ForbiddenError("areas can be edited only by somebody who may act everywhere")

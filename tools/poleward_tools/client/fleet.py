@@ -86,7 +86,7 @@ class FleetClient:
     # Inventory
 
     def create_areas(self, areas: Iterable[views.Area]) -> None:
-        """Add or update areas, parents before children."""
+        """Add or update areas, in any order."""
         request = inventory.CreateAreasRequest(areas=[mapping.area_message(area) for area in areas])
         with translated("create areas", self._address):
             self._inventory.CreateAreas(request, timeout=_TIMEOUT_S)

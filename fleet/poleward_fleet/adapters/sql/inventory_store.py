@@ -139,7 +139,7 @@ class SqlInventoryStore:
         self._database = database
 
     async def put_areas(self, areas: Sequence[Area], audit: AuditEntry) -> None:
-        """Add or update areas, parents first."""
+        """Add or update areas, in any order."""
         try:
             async with self._database.begin() as connection:
                 await connection.execute(

@@ -50,7 +50,7 @@ Global___Area: _TypeAlias = Area  # noqa: Y015
 
 @_typing.final
 class CreateAreasRequest(_message.Message):
-    """CreateAreasRequest carries areas, parents before children."""
+    """CreateAreasRequest carries areas, in any order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
