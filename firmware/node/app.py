@@ -6,6 +6,8 @@ Not protocol or lighting logic: it only knows who needs whom.
 import asyncio
 import gc
 
+from micropython import const
+
 from node import board as boards
 from node.coap.client import RequestRefused
 from node.coap.clock import TickClock
@@ -47,10 +49,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 _DATA = "data"
-_WATCHDOG_MS = 30000
-_LAMP_STALL_MS = 15000
-_RESET_DELAY_MS = 1000
-_SEVERITY_INFORMATION = 1
+_WATCHDOG_MS = const(30000)
+_LAMP_STALL_MS = const(15000)
+_RESET_DELAY_MS = const(1000)
+_SEVERITY_INFORMATION = const(1)
 
 
 class App:

@@ -5,21 +5,23 @@ Not the delivery of the event, which the application does ahead of everything el
 
 import asyncio
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_BLINK_MS = 250
-_SEVERITY_RECORD = 1
-_SEVERITY_ACT = 3
+_BLINK_MS = const(250)
+_SEVERITY_RECORD = const(1)
+_SEVERITY_ACT = const(3)
 # Keys of the namespace "sos" in NVS.
 _STATE = "state"
 _COUNT = "count"
 _IS_TOLD = "is_told"
 _PRESSED_AT = "pressed_at"
-_IDLE = 0
-_CALLING = 1
-_ACCEPTED = 2
+_IDLE = const(0)
+_CALLING = const(1)
+_ACCEPTED = const(2)
 
 
 class EmergencyCall:

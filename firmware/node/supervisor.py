@@ -6,17 +6,19 @@ Not a scheduler: asyncio runs the tasks; this only decides which of them exist.
 import asyncio
 import sys
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Coroutine
 
     Start = Callable[[], Coroutine[Any, Any, None]]
 
-_BACK_OFF_MIN_MS = 500
-_BACK_OFF_MAX_MS = 60000
+_BACK_OFF_MIN_MS = const(500)
+_BACK_OFF_MAX_MS = const(60000)
 # A task that ran this long before it failed starts with the shortest back-off again.
-_STEADY_MS = 120000
-_CHECK_MS = 1000
+_STEADY_MS = const(120000)
+_CHECK_MS = const(1000)
 
 
 class Task:

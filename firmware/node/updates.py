@@ -6,6 +6,8 @@ Not verifying and installing: `node.ota.updater` does, loaded for one update and
 import asyncio
 import gc
 
+from micropython import const
+
 from node.ota.errors import UpdateError
 from node.passing import drop
 from nodelink import firmware_update
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 # The answer to the execute leaves, and may be repeated, before the node is busy installing.
-_ANSWER_MS = 1000
-_CHECK_MS = 500
+_ANSWER_MS = const(1000)
+_CHECK_MS = const(500)
 # A release on trial must be healthy for so long without a break, and become so within the limit.
-_SOAK_MS = 5000
-_TRIAL_LIMIT_MS = 120000
-_HEAP_FREE_MIN_BYTES = 40 * 1024
+_SOAK_MS = const(5000)
+_TRIAL_LIMIT_MS = const(120000)
+_HEAP_FREE_MIN_BYTES = const(40 * 1024)
 
 
 class Updates:

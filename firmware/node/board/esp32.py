@@ -11,6 +11,7 @@ import time
 
 import esp32
 import machine
+from micropython import const
 
 from node.board.parts import Parts
 from node.board.udp import Transport
@@ -19,11 +20,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BUTTON_PIN = 4
-_BEACON_PIN = 16
-_BOUNCE_MS = 30
-_EPOCH_2000_S = 946684800
-_CLOCK_IS_SET_S = 700000000  # any time before 2022 (counted from 2000) means: never set
+_BUTTON_PIN = const(4)
+_BEACON_PIN = const(16)
+_BOUNCE_MS = const(30)
+_EPOCH_2000_S = const(946684800)
+_CLOCK_IS_SET_S = const(700000000)  # any time before 2022 (counted from 2000) means: never set
 
 
 class Board:

@@ -8,18 +8,19 @@ whose driver is not in the release, is reported on the console and left out: the
 import esp32
 import machine
 import network
+from micropython import const
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _USUAL = "wifi,pwm,sht3x"
-_MAX_SETTING_BYTES = 64
-_LAMP_HZ = 1000
-_POLL_MS = 250
-_UART_BUFFER_BYTES = 512
+_MAX_SETTING_BYTES = const(64)
+_LAMP_HZ = const(1000)
+_POLL_MS = const(250)
+_UART_BUFFER_BYTES = const(512)
 
-_LAMP_PIN = 18
+_LAMP_PIN = const(18)
 _SECOND_UART, _SECOND_TX_PIN, _SECOND_RX_PIN = 1, 33, 35
 _SDA_PIN, _SCL_PIN = 21, 22
 # The Ethernet interface of the chip has 0, 19, 21, 22 and 25 to 27 for itself (ESP32 data sheet,

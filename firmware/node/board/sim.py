@@ -15,6 +15,7 @@ import time
 
 import esp32
 import surroundings  # type: ignore[import-not-found]
+from micropython import const
 
 from node.board.udp import Transport
 
@@ -22,14 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_SOCKADDR_IN6_BYTES = 28  # struct sockaddr_in6; struct sockaddr_in has 16
-_FAMILY_INET6 = 10
-_DATAGRAM = 2
-_STANDBY_MW = 400
+_SOCKADDR_IN6_BYTES = const(28)  # struct sockaddr_in6; struct sockaddr_in has 16
+_FAMILY_INET6 = const(10)
+_DATAGRAM = const(2)
+_STANDBY_MW = const(400)
 _AIR_HEADER = "<4sHI"
 _AIR_RECORD = "<hHH"
-_AIR_HEADER_BYTES = 10
-_AIR_RECORD_BYTES = 6
+_AIR_HEADER_BYTES = const(10)
+_AIR_RECORD_BYTES = const(6)
 
 
 class Board:

@@ -6,16 +6,18 @@ Not the LwM2M object 3416, which translates and calls this, and not the program'
 import asyncio
 import struct
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_STEP_MS = 20
-_FADE_MS = 800
-_KEEP_HOURS_EVERY_S = 3600
-_IDLE_MS = 1000
+_STEP_MS = const(20)
+_FADE_MS = const(800)
+_KEEP_HOURS_EVERY_S = const(3600)
+_IDLE_MS = const(1000)
 # The last second before a fade that is to start with others is watched in steps.
-_WATCH_FROM_S = 2
+_WATCH_FROM_S = const(2)
 # Keys of the namespace "lamp" in NVS.
 _LEVEL = "level"
 _DEFAULT = "default"

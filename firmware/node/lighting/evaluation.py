@@ -16,14 +16,16 @@ a rule keep their order: one that would come after an `R` that follows it moves 
 would come before the point ahead of it moves to that.
 """
 
+from micropython import const
+
 from node.lighting.sun import sunset_and_sunrise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_DAY_S = 86400
-_NOON_S = 43200
+_DAY_S = const(86400)
+_NOON_S = const(43200)
 
 
 def level_and_end(program: "Any", now: int) -> "tuple[int | None, int]":

@@ -7,13 +7,15 @@ and not the lamp.
 import os
 from binascii import crc32
 
+from micropython import const
+
 from node.passing import drop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_RULES_MAX_BYTES = 1024
+_RULES_MAX_BYTES = const(1024)
 # The first line of the file: version, CRC-32 of the rest.
 _HEAD = "1 %08x\n"
 

@@ -3,13 +3,15 @@
 Not the factory identity, which bootstrap itself uses and nothing here writes.
 """
 
+from micropython import const
+
 from nodelink.limits import LIFETIME_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_BLOB_MAX_BYTES = 256
+_BLOB_MAX_BYTES = const(256)
 
 
 class Account:

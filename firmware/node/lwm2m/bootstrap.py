@@ -5,6 +5,8 @@ Not the registration. Imported when it is needed and dropped afterwards.
 
 import asyncio
 
+from micropython import const
+
 from node.coap import message
 from node.lwm2m import values
 from node.lwm2m.objects import oscore, security, server
@@ -13,10 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_FINISH_TIMEOUT_MS = 60000
+_FINISH_TIMEOUT_MS = const(60000)
 # The answer to the finish request may have to be repeated; the endpoint remembers it that long.
-_LINGER_MS = 1500
-_INSTANCES_MAX = 8
+_LINGER_MS = const(1500)
+_INSTANCES_MAX = const(8)
 
 
 class BootstrapError(Exception):

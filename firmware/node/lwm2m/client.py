@@ -5,6 +5,8 @@ Not the objects' requests, which the dispatcher serves, and not the reports.
 
 import asyncio
 
+from micropython import const
+
 from node.coap import message
 from node.coap.client import TOKEN_BYTES, RequestAborted, RequestError
 from node.codec.link_format import links
@@ -19,15 +21,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_REQUEST_TIMEOUT_MS = 40000
-_FAREWELL_TIMEOUT_MS = 5000
+_REQUEST_TIMEOUT_MS = const(40000)
+_FAREWELL_TIMEOUT_MS = const(5000)
 # Anybody can forge one unprotected refusal; so many in a row mean that our context is lost.
-_REFUSALS_MAX = 3
+_REFUSALS_MAX = const(3)
 # With the time-outs of requests about four minutes.
-_SILENCES_MAX = 4
+_SILENCES_MAX = const(4)
 # A node without an account that got power just now is being put into a pole.
-_NEW_S = 3600
-_NEW_PAUSE_MS = 4000
+_NEW_S = const(3600)
+_NEW_PAUSE_MS = const(4000)
 
 
 class NotRegisteredError(Exception):

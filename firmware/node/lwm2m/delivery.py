@@ -5,6 +5,8 @@ Not the queue's rules and not the packs: it only decides what is sent when.
 
 import asyncio
 
+from micropython import const
+
 from node.coap import message
 from node.coap.client import RequestError
 from node.codec import options
@@ -22,10 +24,10 @@ if TYPE_CHECKING:
 _PATH = ("dp",)
 # The gateway writes the time right after the registration; reports of a node without time wait
 # for that, but not for ever.
-_TIME_WAIT_S = 15
-_MUTED_MS = 500
-_HOLD_MAX_S = 120
-_CALL_RETRY_MAX_MS = 2000
+_TIME_WAIT_S = const(15)
+_MUTED_MS = const(500)
+_HOLD_MAX_S = const(120)
+_CALL_RETRY_MAX_MS = const(2000)
 
 
 class Delivery:

@@ -8,6 +8,8 @@ or execution moves something in the street), `read(resource)` (None for a value 
 and `execute` raise `node.lwm2m.refusal.RefusedError`. Every object has the one instance 0.
 """
 
+from micropython import const
+
 from node.coap import message
 from node.codec.cbor import CborError
 from node.codec.senml import PackWriter
@@ -17,10 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_BUFFER_BYTES = 384
-_BUFFER_MAX_BYTES = 3072
-_GUARD = 26244  # our object "Command": the deadline that guards the rest of the same write
-_DEADLINE = 0
+_BUFFER_BYTES = const(384)
+_BUFFER_MAX_BYTES = const(3072)
+_GUARD = const(26244)  # our object "Command": the deadline that guards the rest of the same write
+_DEADLINE = const(0)
 
 
 class AnswerError(Exception):

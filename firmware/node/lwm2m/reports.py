@@ -5,6 +5,8 @@ Not their delivery, and not the measuring.
 
 from binascii import crc32
 
+from micropython import const
+
 from node.codec.cbor import Writer
 from node.codec.senml import PackWriter
 from node.lwm2m import values
@@ -31,13 +33,13 @@ PROFILES = {
 
 _REPORT = b"/26241/0/"
 _EVENT = b"/26242/0/"
-_BUFFER_BYTES = 256
+_BUFFER_BYTES = const(256)
 # A base time of more than 16 bits is five bytes of CBOR: the head, then the number. In our packs
 # it stands behind the array's head, the first record's head, and the base name with its label.
-_PLACEHOLDER_S = 0x7FFFFFFF
+_PLACEHOLDER_S = const(0x7FFFFFFF)
 _TIME_AT = 1 + 1 + 1 + 1 + len(_REPORT) + 1
-_UNSIGNED_32 = 0x1A  # RFC 8949, 3.1: major type 0, four bytes follow
-_NEGATIVE_32 = 0x3A  # major type 1
+_UNSIGNED_32 = const(0x1A)  # RFC 8949, 3.1: major type 0, four bytes follow
+_NEGATIVE_32 = const(0x3A)  # major type 1
 
 
 def stamp(payload: bytearray, base_time_s: int) -> None:

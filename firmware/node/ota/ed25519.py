@@ -7,11 +7,13 @@ Neither MicroPython nor the ESP32 port has SHA-512. Imported for one update and 
 
 import asyncio
 
+from micropython import const
+
 _P = 2**255 - 19
 _L = 2**252 + 27742317777372353535851937790883648493
-_MASK = 0xFFFFFFFFFFFFFFFF
+_MASK = const(0xFFFFFFFFFFFFFFFF)
 # Doublings between two turns of the other tasks: on an ESP32 about 20 ms.
-_BITS_PER_TURN = 8
+_BITS_PER_TURN = const(8)
 
 
 async def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:

@@ -6,6 +6,8 @@ Not for signing. Imported for one update and dropped after.
 import asyncio
 import hashlib
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
 # RFC 8554, 4.1 and 5.1: for an LM-OTS type its w, p and ls; for an LMS type its height.
 _OTS = {1: (1, 265, 7), 2: (2, 133, 6), 3: (4, 67, 4), 4: (8, 34, 0)}
 _HEIGHTS = {5: 5, 6: 10, 7: 15, 8: 20, 9: 25}
-_HASH_BYTES = 32
-_CHAINS_PER_TURN = 8
+_HASH_BYTES = const(32)
+_CHAINS_PER_TURN = const(8)
 
 
 async def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:

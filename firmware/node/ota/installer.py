@@ -9,6 +9,8 @@ file goes first when a slot is cleared and comes last when one is written; boot.
 import asyncio
 import os
 
+from micropython import const
+
 from node.ota.component import PIECE_BYTES, Component
 from node.ota.errors import UpdateError
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH
@@ -20,13 +22,13 @@ if TYPE_CHECKING:
     from node.ota.release import Release
 
 MARK = "release.cbor"
-_PATH_MAX_BYTES = 64
+_PATH_MAX_BYTES = const(64)
 _PATH_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_"
 # Major types in the bundle's CBOR sequence, RFC 8949, 3.1.
-_BYTES = 2
-_TEXT = 3
+_BYTES = const(2)
+_TEXT = const(3)
 # What a file may take beyond its contents: the rest of its last block and its directory entry.
-_OVERHEAD_BYTES = 4096 + 256
+_OVERHEAD_BYTES = const(4096 + 256)
 
 
 async def check(archive: str, release: "Release", source: "Any" = None) -> None:

@@ -7,6 +7,8 @@ import gc
 import os
 from array import array
 
+from micropython import const
+
 from node.codec import cbor
 
 TYPE_CHECKING = False
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 _MARK = "release.cbor"
 # Heads and path of one file: paths have at most 64 bytes.
-_HEAD_MAX_BYTES = 80
+_HEAD_MAX_BYTES = const(80)
 
 
 class SlotBundle:

@@ -13,6 +13,8 @@ Kept in NVS namespace "boot", one key per fact so that every transition is one a
 
 import sys
 
+from micropython import const
+
 from nodelink import firmware_update
 
 TYPE_CHECKING = False
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAMES = ("slot_a", "slot_b")
-_FAILURE_MAX_BYTES = 96
+_FAILURE_MAX_BYTES = const(96)
 _NEVER_CONFIRMED = b"restarted before it was confirmed"
 
 

@@ -5,6 +5,8 @@ Not a SUIT command processor: a manifest has one form (docs/ota.md), all else is
 
 import hashlib
 
+from micropython import const
+
 from node.codec import cbor
 from node.codec.cbor import CborError, Tagged
 from node.ota.errors import UpdateError
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from node.ota.trust import Trust
 
-_SHA256 = -16  # RFC 9054, 2.1
+_SHA256 = const(-16)  # RFC 9054, 2.1
 # RFC 9052, 3: {1: alg}, by the size of the key; compared as bytes, so no other algorithm passes.
 _PROTECTED = {
     32: b"\xa1\x01\x32",  # -19, Ed25519 (RFC 9864, 2.2)

@@ -3,11 +3,13 @@
 Not how they are checked.
 """
 
+from micropython import const
+
 # A key of HSS-LMS begins with its levels, always 1 here, and the type of its tree, 5 to 9
 # (RFC 8554, 6.1). An Ed25519 key that begins like that does not turn up.
 _HSS_START = b"\x00\x00\x00\x01\x00\x00\x00"
-_HSS_BYTES = 60
-_ED25519_BYTES = 32
+_HSS_BYTES = const(60)
+_ED25519_BYTES = const(32)
 
 
 class Trust:

@@ -9,6 +9,8 @@ import asyncio
 import hashlib
 import os
 
+from micropython import const
+
 from node.ota.errors import FetchRefused, UpdateError
 from node.ota.slots import NAMES, Slots
 from node.passing import drop
@@ -29,11 +31,11 @@ _URI_START = "coap:///" + PATH_RELEASES + "/"
 _DATA = "data"
 _ARCHIVE_START = "update-"
 _BLOCK_BYTES = 16 << BLOCK_SZX_LAN
-_BLOCKS_PER_FLUSH = 8
+_BLOCKS_PER_FLUSH = const(8)
 _PATCH_END = "-patch"
 # While the gateway fetches what it serves, it says 5.03.
-_TRY_AGAIN_S = 5
-_TRIES_MAX = 24
+_TRY_AGAIN_S = const(5)
+_TRIES_MAX = const(24)
 _PASSING_MODULES = ("suit", "ed25519", "hss", "installer", "component", "patch", "slot_bundle")
 
 

@@ -7,12 +7,14 @@ import binascii
 import os
 import struct
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
 _HEADER = "<HI"  # bytes of the record, their CRC-32
-_HEADER_BYTES = 6
+_HEADER_BYTES = const(6)
 
 
 class FlashLog:

@@ -5,16 +5,18 @@ Not an encoder: a record is the encoded SenML pack behind a header that says whe
 
 import struct
 
+from micropython import const
+
 from node.store.flash_log import FlashLog
 
 _HEADER = "<BII"
 HEADER_BYTES = 9
-_TIME_IS_UNIX = 1
+_TIME_IS_UNIX = const(1)
 
 # So many of the newest reports a power cut may lose.
-_RING_RECORDS = 2
-_SEGMENT_BYTES = 4096
-_SEGMENTS_MAX = 16
+_RING_RECORDS = const(2)
+_SEGMENT_BYTES = const(4096)
+_SEGMENTS_MAX = const(16)
 
 
 def make_record(boot_count: int, taken_at: int, is_unix: bool, payload: bytes) -> bytes:

@@ -15,12 +15,14 @@ OSError.
 
 import asyncio
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _LOOK_S = 0.1
-_ETIMEDOUT = 110
+_ETIMEDOUT = const(110)
 
 
 async def joined(interface: "Any", within_s: int) -> None:

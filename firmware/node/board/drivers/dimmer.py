@@ -4,14 +4,16 @@ IEC 60929, Annex E: 10 V is full, 1 V and less is the least the lamp can, so tha
 relay. The voltage is a pulse width, filtered and amplified ten volts to full.
 """
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from node.board.parts import Parts
 
-_RELAY_PIN = 5
-_LEAST_PERMILLE = 100  # 1 V
+_RELAY_PIN = const(5)
+_LEAST_PERMILLE = const(100)  # 1 V
 
 
 def make(parts: "Parts") -> None:

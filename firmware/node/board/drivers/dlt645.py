@@ -3,6 +3,8 @@
 Chapter 5 (frames), chapter 7 (reading), annex A (data identifiers). It reads; it sets nothing.
 """
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -10,16 +12,16 @@ if TYPE_CHECKING:
     from node.board.parts import Parts
 
 _UART, _TX_PIN, _RX_PIN = 2, 17, 34
-_BAUD = 2400  # 8 bits, even parity
+_BAUD = const(2400)  # 8 bits, even parity
 _WAKE = b"\xfe\xfe\xfe\xfe"
 _ANY_ADDRESS = b"\xaa\xaa\xaa\xaa\xaa\xaa"  # stands for every digit
 _START, _END = b"\x68", b"\x16"
 _READ, _ANSWER = 0x11, 0x91
-_OFFSET = 0x33
-_HEAD_BYTES = 10  # 68, address, 68, control, length
-_SIGN = 0x80
-_MAX_POLLS = 4
-_LASTS_S = 60
+_OFFSET = const(0x33)
+_HEAD_BYTES = const(10)  # 68, address, 68, control, length
+_SIGN = const(0x80)
+_MAX_POLLS = const(4)
+_LASTS_S = const(60)
 # Identifier (lowest byte first), what its last digit is worth, whether the first bit is a sign.
 _VALUES = (
     (b"\x00\x01\x01\x02", 100, False),  # voltage, phase A: 0.1 V
@@ -28,8 +30,8 @@ _VALUES = (
     (b"\x00\x00\x06\x02", 1, True),  # power factor: 0.001
     (b"\x00\x00\x01\x00", 10000, False),  # forward active energy: 0.01 kWh
 )
-_ENERGY = 4
-_ETIMEDOUT = 110
+_ENERGY = const(4)
+_ETIMEDOUT = const(110)
 
 
 def make(parts: "Parts") -> None:

@@ -3,6 +3,8 @@
 Not the PHY: MicroPython drives it.
 """
 
+from micropython import const
+
 from node.board.drivers import joined
 
 TYPE_CHECKING = False
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
     from node.board.parts import Parts
 
-_TRY_S = 15
+_TRY_S = const(15)
 _MDC_PIN, _MDIO_PIN = 23, 32
 
 

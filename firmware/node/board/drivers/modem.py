@@ -5,6 +5,8 @@ Not tied to a model: 3GPP TS 27.007 only. PPP itself is MicroPython's.
 
 import asyncio
 
+from micropython import const
+
 from node.board.drivers import joined
 
 TYPE_CHECKING = False
@@ -16,14 +18,14 @@ if TYPE_CHECKING:
 _ESCAPE = b"+++"  # 3GPP TS 27.007, 5.7: with a pause before and behind
 _ESCAPE_PAUSE_S = 1.1
 _LOOK_S = 0.1
-_COMMAND_S = 5
-_BAUD = 115200
-_DIAL_S = 60
-_TRY_S = 30
-_MAX_ANSWER_BYTES = 512
-_CONTEXT = 1
-_ETIMEDOUT = 110
-_ECONNREFUSED = 111
+_COMMAND_S = const(5)
+_BAUD = const(115200)
+_DIAL_S = const(60)
+_TRY_S = const(30)
+_MAX_ANSWER_BYTES = const(512)
+_CONTEXT = const(1)
+_ETIMEDOUT = const(110)
+_ECONNREFUSED = const(111)
 
 
 def make(parts: "Parts") -> None:

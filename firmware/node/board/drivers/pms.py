@@ -3,18 +3,20 @@
 Data manual "PMS5003", appendix I: transport protocol, active mode.
 """
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from node.board.parts import Parts
 
-_BAUD = 9600
+_BAUD = const(9600)
 _START = b"\x42\x4d"
-_FRAME_BYTES = 32
-_PM25_AT = 12  # data 5: PM2.5 under atmospheric environment, µg/m³
-_LASTS_S = 30
-_ETIMEDOUT = 110
+_FRAME_BYTES = const(32)
+_PM25_AT = const(12)  # data 5: PM2.5 under atmospheric environment, µg/m³
+_LASTS_S = const(30)
+_ETIMEDOUT = const(110)
 
 
 def make(parts: "Parts") -> None:

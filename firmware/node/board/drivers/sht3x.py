@@ -5,16 +5,18 @@ Data sheet "SHT3x-DIS", sections 4.3 (measurement), 4.12 (checksum) and 4.13 (co
 
 import time
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from node.board.parts import Parts
 
-_ADDRESS = 0x44
+_ADDRESS = const(0x44)
 _MEASURE = b"\x24\x00"  # table 9: high repeatability, no clock stretching
 _READY_S = 0.016
-_EIO = 5
+_EIO = const(5)
 
 
 def make(parts: "Parts") -> None:

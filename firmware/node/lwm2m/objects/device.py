@@ -3,14 +3,16 @@
 Not the release in its slot, which is object 26243.
 """
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_REBOOT = 4
-_FACTORY_RESET = 5
-_MEMORY_FREE = 10
-_TIME = 13
+_REBOOT = const(4)
+_FACTORY_RESET = const(5)
+_MEMORY_FREE = const(10)
+_TIME = const(13)
 
 
 class Device:

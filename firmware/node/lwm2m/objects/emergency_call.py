@@ -3,15 +3,17 @@
 Not the button, which is object 3347, and not what a press does (`node.emergency_call`).
 """
 
+from micropython import const
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_ACTIVE = 0
-_ACCEPTED = 1
-_PRESSED_AT = 2
-_ACCEPT = 3
-_RESET = 4
+_ACTIVE = const(0)
+_ACCEPTED = const(1)
+_PRESSED_AT = const(2)
+_ACCEPT = const(3)
+_RESET = const(4)
 
 
 class EmergencyCallObject:

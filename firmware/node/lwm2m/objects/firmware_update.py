@@ -3,21 +3,23 @@
 Not the update: an injected one downloads, verifies and installs.
 """
 
+from micropython import const
+
 from node.lwm2m.refusal import STATE, VALUE, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_PACKAGE = 0
-_PACKAGE_URI = 1
-_STATE = 3
-_RESULT = 5
-_PACKAGE_VERSION = 7
-_PROTOCOLS = 8
-_DELIVERY = 9
-_PROTOCOL_COAP = 0
-_DELIVERY_PULL = 0
+_PACKAGE = const(0)
+_PACKAGE_URI = const(1)
+_STATE = const(3)
+_RESULT = const(5)
+_PACKAGE_VERSION = const(7)
+_PROTOCOLS = const(8)
+_DELIVERY = const(9)
+_PROTOCOL_COAP = const(0)
+_DELIVERY_PULL = const(0)
 
 
 class FirmwareUpdate:

@@ -3,25 +3,27 @@
 Not the lamp's behaviour, which the injected controller decides.
 """
 
+from micropython import const
+
 from node.lwm2m.refusal import VALUE, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_COMMAND = 1
-_COMMAND_IN_ACTION = 2
-_LEVEL = 3
-_DEFAULT = 4
-_OPERATING_HOURS = 15
-_SWITCH_COUNT = 18
-_NOMINAL_W = 36
-_OVERRIDE_START = 50
-_OVERRIDE_END = 51
-_OVERRIDE_FADE = 52
-_OVERRIDE_ACTIVE = 54
-_FADE_MS = 800
-_FADE_MAX_MS = 3600000
+_COMMAND = const(1)
+_COMMAND_IN_ACTION = const(2)
+_LEVEL = const(3)
+_DEFAULT = const(4)
+_OPERATING_HOURS = const(15)
+_SWITCH_COUNT = const(18)
+_NOMINAL_W = const(36)
+_OVERRIDE_START = const(50)
+_OVERRIDE_END = const(51)
+_OVERRIDE_FADE = const(52)
+_OVERRIDE_ACTIVE = const(54)
+_FADE_MS = const(800)
+_FADE_MAX_MS = const(3600000)
 
 
 class Lamp:

@@ -4,20 +4,22 @@ Not their meaning (`node.lighting.evaluation`). One object in place of 3452, 345
 syntax it keeps: docs/adr/0028.
 """
 
+from micropython import const
+
 from node.lwm2m.refusal import VALUE, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_NAME = 0
-_RULES = 1
-_LATITUDE = 2
-_LONGITUDE = 3
-_UTC_OFFSET = 4
-_NEXT_OFFSET_AT = 5
-_NEXT_OFFSET = 6
-_LEVEL = 7
+_NAME = const(0)
+_RULES = const(1)
+_LATITUDE = const(2)
+_LONGITUDE = const(3)
+_UTC_OFFSET = const(4)
+_NEXT_OFFSET_AT = const(5)
+_NEXT_OFFSET = const(6)
+_LEVEL = const(7)
 
 
 class LightingProgram:

@@ -3,13 +3,15 @@
 Not the reports: `node.lwm2m.reports` builds them.
 """
 
+from micropython import const
+
 from node.lwm2m.refusal import VALUE, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_INTERVAL_DEFAULT_S = 60
+_INTERVAL_DEFAULT_S = const(60)
 
 
 class Report:

@@ -3,17 +3,19 @@
 Not the registration itself, which `node.lwm2m.client` does.
 """
 
+from micropython import const
+
 from node.lwm2m.refusal import VALUE, RefusedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-_LIFETIME = 1
-_STORES_NOTIFICATIONS = 6
-_BINDING = 7
-_UPDATE_TRIGGER = 8
-_MUTE_SEND = 23
+_LIFETIME = const(1)
+_STORES_NOTIFICATIONS = const(6)
+_BINDING = const(7)
+_UPDATE_TRIGGER = const(8)
+_MUTE_SEND = const(23)
 
 
 class Server:
