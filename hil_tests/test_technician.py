@@ -14,8 +14,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 from hil_tests.conftest import RigNode
 from poleward_tools.client.views import Area, Pole
 from poleward_tools.demo.city import City
+from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing.claim_code import label_payload
-from poleward_tools.virtual_board.node_folder import NodeFolder, NodeIdentity
+from poleward_tools.virtual_board.node_folder import NodeFolder
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("rig")]
 

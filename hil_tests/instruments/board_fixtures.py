@@ -12,11 +12,12 @@ from labgrid import Environment
 from labgrid.pytestplugin.hooks import LABGRID_ENV_KEY
 
 from hil_tests.instruments.bench import BenchBoard
-from hil_tests.instruments.flash_parts import BaseImages
-from hil_tests.instruments.provisioning import Provisioner
+from hil_tests.instruments.provisioning import FirmwareSource, Provisioner
 from hil_tests.strategies.node_strategy import NodeStrategy
 from poleward_tools.client.views import Area, Pole
 from poleward_tools.demo.city import City
+from poleward_tools.flash_image.firmware_files import ChipFirmware
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 
 VIRTUAL_RIG = Path(__file__).parents[1] / "rigs" / "virtual.yaml"
 
@@ -54,13 +55,9 @@ def take_board(
         strategy = target.get_driver(NodeStrategy, activate=False)
         board = BenchBoard(target, strategy, provisioner)
         if strategy.supply is None:
-            images = env.config.get_images()
-            base = (
-                BaseImages.from_files(Path(images["bootloader"]), Path(images["application"]))
-                if images
-                else None
+            strategy.supply = provisioner.supply(
+                lambda: strategy.flasher.read_chip(), _firmware_of(env)
             )
-            strategy.supply = provisioner.supply(lambda: strategy.flasher.read_chip(), base)
         board.lease()
         leased.append(board)
         record_property("board", board.name)
@@ -70,6 +67,15 @@ def take_board(
     yield take
     for board in leased:
         board.strategy.power_off()
+
+
+def _firmware_of(env: Environment) -> FirmwareSource:
+    """Return the source of the images that the rig's file names, else of stand-ins."""
+    images = env.config.get_images()
+    if not images:
+        return stand_in_firmware
+    content = {name: Path(path).read_bytes() for name, path in images.items()}
+    return lambda chip: ChipFirmware(chip, content["bootloader"], content["application"])
 
 
 @pytest.fixture

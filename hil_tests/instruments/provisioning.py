@@ -3,20 +3,21 @@
 Not the flashing. One provisioner serves all boards of a test session.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hil_tests.instruments.flash_parts import (
-    BaseImages,
-    NodeContent,
-    new_node_part,
-    software_parts,
-)
+from hil_tests.instruments.flash_parts import wifi_settings
 from poleward_tools.client.views import Area, ManufacturedNode, Node, Pole, StoredCount
 from poleward_tools.demo import factory
 from poleward_tools.demo.city import FACTORY_VERSION, GATEWAY_NAME, City
+from poleward_tools.flash_image.firmware_files import ChipFirmware
+from poleward_tools.flash_image.node_image import identity_region, prepare_software
+from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
-from poleward_tools.virtual_board.node_folder import NodeIdentity, new_identity
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
+
+FirmwareSource = Callable[[str], ChipFirmware]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,16 @@ class Provisioner:
             self._born[mac] = self._bear(mac)
         return self._born[mac]
 
-    def supply(self, chip: Callable[[], str], images: BaseImages | None = None) -> "BoardSupply":
+    def supply(
+        self, chip: Callable[[], str], firmware: FirmwareSource = stand_in_firmware
+    ) -> "BoardSupply":
         """Return what one board is flashed with.
 
         Args:
             chip: asked when the board has power.
-            images: bootloader and MicroPython; None for stand-ins.
+            firmware: gives bootloader and MicroPython of a chip.
         """
-        return BoardSupply(self, chip, images)
+        return BoardSupply(self, chip, firmware)
 
     def view(self, mac: bytes) -> Node:
         """Return the node as the fleet sees it."""
@@ -97,19 +100,20 @@ class BoardSupply:
     """What one board is flashed with; the strategy asks for it."""
 
     def __init__(
-        self, provisioner: Provisioner, chip: Callable[[], str], images: BaseImages | None
+        self, provisioner: Provisioner, chip: Callable[[], str], firmware: FirmwareSource
     ) -> None:
         self._provisioner = provisioner
         self._chip = chip
-        self._images = images
+        self._firmware = firmware
 
     def parts_for(self, mac: bytes, gateway_uri: str, *, is_new: bool) -> Mapping[int, bytes]:
         """Return contents by offset; the NVS is among them only for a new node."""
-        chip = self._chip()
         release = self._provisioner.release
-        parts = software_parts(chip, self._images or BaseImages.stand_ins(chip), release)
+        software = prepare_software(self._firmware(self._chip()), factory.files_of_node(release))
+        regions = [*software.regions]
         if is_new:
             key = self._provisioner.city.signing_key.public_key().public_bytes_raw()
             identity = self._provisioner.node(mac).identity
-            parts |= new_node_part(NodeContent(identity, gateway_uri, (key,), release))
-        return parts
+            trust = Trust(gateway_uri, (key,))
+            regions.append(identity_region(software, identity, trust, wifi_settings(os.environ)))
+        return {region.offset: region.content for region in regions}

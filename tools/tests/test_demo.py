@@ -23,14 +23,12 @@ from poleward_tools.demo.program import Program, ProgramError
 from poleward_tools.demo.story import lost_readings, newest_reports
 from poleward_tools.exit_codes import CommandError
 from poleward_tools.flash_image.littlefs import FileSystemImage
+from poleward_tools.flash_image.node_image import node_files, prepare_software
+from poleward_tools.flash_image.node_nvs import Trust, new_identity
 from poleward_tools.flash_image.nvs import NvsPartition
 from poleward_tools.flash_image.partition_table import NODE_4_MIB, Partition
-from poleward_tools.virtual_board.node_folder import (
-    NodeFolder,
-    ProductionRun,
-    new_identity,
-    node_file_system,
-)
+from poleward_tools.virtual_board.node_folder import NodeFolder, ProductionRun
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 MAC = bytes.fromhex("02504c000001")
@@ -113,16 +111,20 @@ def test_the_demo_key_is_made_once_and_private(tmp_path: Path) -> None:
 
 
 PRODUCT = ProductionRun(
-    gateway_uri="coap://127.0.0.1:5683",
-    release_keys=(b"\x01" * 32,),
-    file_system=node_file_system(
-        {"boot.py": b"", "main.py": b""}, {"node/app.mpy": b"M"}, b"\xd8\x6b"
+    prepare_software(
+        stand_in_firmware("esp32"),
+        node_files(
+            root_files={"boot.py": b"", "main.py": b""},
+            bundle_files={"node/app.mpy": b"M"},
+            envelope=b"\xd8\x6b",
+        ),
     ),
+    Trust("coap://127.0.0.1:5683", (b"\x01" * 32,)),
 )
-PARTITIONS = {part.label: part for part in NODE_4_MIB}
 
 
-def content_of(flash: bytes, part: Partition) -> bytes:
+def content_of(flash: bytes, part: Partition | None) -> bytes:
+    assert part is not None
     return flash[part.offset : part.offset + part.size_bytes]
 
 
@@ -133,10 +135,10 @@ def test_a_node_folder_holds_identity_flash_and_surroundings(tmp_path: Path) -> 
     assert NodeFolder.load(folder.path) == folder
     assert Surroundings.load(folder.path) == surroundings
     flash = folder.flash.read_bytes()
-    nvs = NvsPartition.decode(content_of(flash, PARTITIONS["nvs"]))
+    nvs = NvsPartition.decode(content_of(flash, NODE_4_MIB.nvs))
     assert nvs.get("identity", "mac") == MAC
     assert nvs.get("identity", "gateway") == b"coap://127.0.0.1:5683"
-    files = FileSystemImage.mount(content_of(flash, PARTITIONS["vfs"])).files()
+    files = FileSystemImage.mount(content_of(flash, NODE_4_MIB.file_system)).files()
     assert files == {
         "/boot.py": b"", "/main.py": b"", "/slot_a/node/app.mpy": b"M",
         "/slot_a/release.cbor": b"\xd8\x6b",

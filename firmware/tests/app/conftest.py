@@ -9,14 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from firmware.tests.app.fake_gateway import FakeGateway
 from firmware.tests.app.simulated_node import SimulatedNode
 from poleward_manifest.envelope import sign
+from poleward_tools.flash_image.node_image import node_files, prepare_software
+from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust
 from poleward_tools.releases.build import BuiltRelease, build_release
 from poleward_tools.virtual_board.air_series import air_series
-from poleward_tools.virtual_board.node_folder import (
-    NodeFolder,
-    NodeIdentity,
-    ProductionRun,
-    node_file_system,
-)
+from poleward_tools.virtual_board.node_folder import NodeFolder, ProductionRun
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 MAC = bytes.fromhex("02000000000a")
@@ -56,11 +54,15 @@ def node(
 ) -> Iterator[SimulatedNode]:
     """A node that runs, and is to bootstrap at the gateway."""
     run = ProductionRun(
-        gateway_uri=gateway.uri,
-        release_keys=(release_key.public_key().public_bytes_raw(),),
-        file_system=node_file_system(
-            release.root_files, release.files, sign(release.manifest, [release_key])
+        prepare_software(
+            stand_in_firmware("esp32"),
+            node_files(
+                root_files=release.root_files,
+                bundle_files=release.files,
+                envelope=sign(release.manifest, [release_key]),
+            ),
         ),
+        Trust(gateway.uri, (release_key.public_key().public_bytes_raw(),)),
     )
     identity = NodeIdentity(MAC, SECRET, SALT, claim_code="23456789ABCD")
     surroundings = Surroundings(1, 51.45, -2.58, lamp_nominal_w=60, air=air_series())

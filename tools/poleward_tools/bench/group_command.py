@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from poleward_tools.bench.gateway_process import gateway_process
 from poleward_tools.demo import factory
 from poleward_tools.demo.program import Program
+from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
 from poleward_tools.virtual_board.air_series import air_series
-from poleward_tools.virtual_board.node_folder import NodeFolder, NodeIdentity, new_identity
+from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 NODES = 500

@@ -17,8 +17,9 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_tools.demo.factory import build_release, production_run
+from poleward_tools.flash_image.node_nvs import new_identity
 from poleward_tools.releases import build as building
-from poleward_tools.virtual_board.node_folder import NodeFolder, new_identity
+from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.rack import Rack
 from poleward_tools.virtual_board.surroundings import Surroundings
 

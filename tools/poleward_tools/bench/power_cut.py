@@ -23,7 +23,8 @@ from poleward_manifest import bundle as bundles
 from poleward_manifest import patch
 from poleward_manifest.envelope import Component, Manifest, envelope_digest, sign
 from poleward_tools.cli.output import progress
-from poleward_tools.flash_image.layout import make_file_system
+from poleward_tools.flash_image.littlefs import FileSystemImage
+from poleward_tools.flash_image.node_image import node_files
 from poleward_tools.releases import build
 
 _WORKER = Path(__file__).parent / "power_cut_worker.py"
@@ -134,9 +135,9 @@ def _lay_out(place: Path, *, has_patch: bool) -> Path:
         sign(Manifest(number, f"1.{number}.0", _PROFILE, Component.of_bundle(bundle)), [key])
         for number, bundle in ((1, old), (2, new))
     ]
-    content = {f"slot_a/{path}": code for path, code in old_files.items()}
-    content["slot_a/release.cbor"] = envelopes[0]
-    (place / "flash").write_bytes(make_file_system(content, _FILE_SYSTEM_BYTES))
+    file_system = FileSystemImage.format(_FILE_SYSTEM_BYTES)
+    file_system.write_all(node_files(root_files={}, bundle_files=old_files, envelope=envelopes[0]))
+    (place / "flash").write_bytes(file_system.encode())
     about: dict[str, Any] = {
         "class_id": CLASS_IDS[_PROFILE].hex(),
         "trusted_keys": key.public_key().public_bytes_raw().hex(),

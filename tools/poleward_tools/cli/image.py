@@ -27,9 +27,9 @@ from poleward_tools.exit_codes import FAILED, CommandError
 from poleward_tools.flash_image.inspection import Inspection
 from poleward_tools.flash_image.inspection import inspect as look_into
 from poleward_tools.flash_image.node_image import identity_region, whole_flash
+from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
 from poleward_tools.flashing.identity_file import load_identity, save_identity
 from poleward_tools.flashing.production import collect
-from poleward_tools.virtual_board.node_folder import NodeIdentity, new_identity
 
 _MIB = 1 << 20
 

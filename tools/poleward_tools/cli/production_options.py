@@ -14,7 +14,7 @@ import typer
 from poleward_manifest.errors import EnvelopeError
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.flash_image.errors import FlashImageError
-from poleward_tools.flash_image.node_image import MAX_SETTING_BYTES, SETTING_NAMESPACES
+from poleward_tools.flash_image.node_nvs import MAX_SETTING_BYTES, SETTING_NAMESPACES
 from poleward_tools.flashing.errors import (
     BatchError,
     HardeningError,

@@ -20,9 +20,10 @@ from poleward_tools.demo import factory, street
 from poleward_tools.demo.narration import Narrator
 from poleward_tools.demo.program import Program
 from poleward_tools.exit_codes import USAGE, CommandError
+from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
 from poleward_tools.virtual_board.air_series import air_series
-from poleward_tools.virtual_board.node_folder import NodeFolder, NodeIdentity, new_identity
+from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 GATEWAY_NAME = "gw-centre"

@@ -11,8 +11,11 @@ import cbor2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_manifest import envelope as envelopes
+from poleward_tools.flash_image.node_image import node_files, prepare_software
+from poleward_tools.flash_image.node_nvs import Trust
 from poleward_tools.releases import build, keys
-from poleward_tools.virtual_board.node_folder import ProductionRun, node_file_system
+from poleward_tools.virtual_board.node_folder import ProductionRun
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 
 _AUTHENTICATION_WRAPPER = 2  # draft-ietf-suit-manifest, Appendix A
 
@@ -58,14 +61,18 @@ def with_bad_signature(envelope: bytes) -> bytes:
     return envelope.replace(signature, bytes((signature[0] ^ 1,)) + signature[1:])
 
 
+def files_of_node(release: BuiltRelease) -> dict[str, bytes]:
+    """Return the files of a node that has this release first."""
+    return node_files(
+        root_files=release.built.root_files,
+        bundle_files=release.built.files,
+        envelope=release.envelope,
+    )
+
+
 def production_run(
     release: BuiltRelease, trusted_keys: Sequence[bytes], gateway_uri: str
 ) -> ProductionRun:
     """Put together what all nodes of this city share."""
-    return ProductionRun(
-        gateway_uri=gateway_uri,
-        release_keys=tuple(trusted_keys),
-        file_system=node_file_system(
-            release.built.root_files, release.built.files, release.envelope
-        ),
-    )
+    software = prepare_software(stand_in_firmware("esp32"), files_of_node(release))
+    return ProductionRun(software, Trust(gateway_uri, tuple(trusted_keys)))

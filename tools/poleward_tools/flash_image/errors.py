@@ -38,3 +38,7 @@ class FirmwareFileError(FlashImageError):
 
 class SizeError(FlashImageError):
     """Content that is larger than the partition or the flash it belongs into."""
+
+
+class TrustError(FlashImageError):
+    """Nobody could ever sign a release for such a node."""

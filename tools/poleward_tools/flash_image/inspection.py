@@ -11,8 +11,10 @@ from poleward_tools.flash_image.app_image import AppImage, chip_name
 from poleward_tools.flash_image.errors import ApplicationImageError, FlashImageError
 from poleward_tools.flash_image.firmware_files import bootloader_of
 from poleward_tools.flash_image.littlefs import FileSystemImage
+from poleward_tools.flash_image.node_nvs import PLAIN_TEXTS
 from poleward_tools.flash_image.nvs import Integer, NvsPartition, Value
 from poleward_tools.flash_image.partition_table import (
+    FILE_SYSTEM_LABEL,
     SUBTYPE_FAT,
     SUBTYPE_LITTLEFS,
     SUBTYPE_NVS,
@@ -23,9 +25,6 @@ from poleward_tools.flash_image.partition_table import (
     Partition,
     PartitionTable,
 )
-
-# What of an identity and its settings may be on a screen.
-_PLAIN_KEYS = frozenset({"mac", "profile", "gateway", "parts", "ssid", "apn"})
 
 
 @dataclass(slots=True)
@@ -116,7 +115,7 @@ def _part_facts(part: Partition, data: bytes, chip_id: int) -> dict[str, Any]:
         }
     if part.subtype == SUBTYPE_OTADATA:
         return {"content": "boot selection"}
-    if part.subtype in (SUBTYPE_LITTLEFS, SUBTYPE_FAT) or part.label == "vfs":
+    if part.subtype in (SUBTYPE_LITTLEFS, SUBTYPE_FAT) or part.label == FILE_SYSTEM_LABEL:
         # MicroPython's own layouts call the partition FAT and put LittleFS into it.
         files = FileSystemImage.mount(data).files()
         sizes = {path: len(file) for path, file in sorted(files.items())}
@@ -155,7 +154,7 @@ def _micropython_version(image: AppImage) -> str:
 def _shown(key: str, value: Value) -> str | int:
     if isinstance(value, Integer):
         return value.value
-    if key in _PLAIN_KEYS:
+    if key == "mac" or key in PLAIN_TEXTS:
         if isinstance(value, str):
             return value
         return value.hex() if key == "mac" else value.decode(errors="replace")

@@ -14,26 +14,23 @@ from poleward_tools.flash_image.firmware_files import (
     with_flash_size,
 )
 from poleward_tools.flash_image.littlefs import FileSystemImage
-from poleward_tools.flash_image.nvs import Integer, MemoryStorage, NvsPartition, Value
-from poleward_tools.flash_image.nvs_page import ItemType
+from poleward_tools.flash_image.node_nvs import (
+    NO_SETTINGS,
+    NodeIdentity,
+    NvsValues,
+    Settings,
+    Trust,
+    factory_values,
+)
+from poleward_tools.flash_image.nvs import MemoryStorage, NvsPartition
 from poleward_tools.flash_image.partition_table import (
     NODE_4_MIB,
-    SUBTYPE_LITTLEFS,
-    SUBTYPE_NVS,
     TABLE_OFFSET,
-    TYPE_DATA,
     Partition,
     PartitionTable,
 )
-from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 FLASH_SIZE_BYTES = 4 << 20
-IDENTITY = "identity"
-# What a board has and how it reaches its gateway: texts by namespace and key.
-Settings = Mapping[str, Mapping[str, str]]
-SETTING_NAMESPACES = ("board", "network")
-MAX_SETTING_BYTES = 64  # node.board.parts reads no more
-NO_SETTINGS: Settings = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,35 +68,35 @@ class NodeSoftware:
         return summary.digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """Whom a node trusts from its first boot on.
+def node_files(
+    *, root_files: Mapping[str, bytes], bundle_files: Mapping[str, bytes], envelope: bytes
+) -> dict[str, bytes]:
+    """Return the file system's files by path, for a node with its first release in slot a.
 
     Args:
-        gateway_uri: where it bootstraps, e.g. "coap://192.168.4.1:5683".
-        release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
+        root_files: boot.py and main.py.
+        bundle_files: the release's files relative to a slot.
+        envelope: the release's signed envelope.
     """
-
-    gateway_uri: str
-    release_keys: tuple[bytes, ...]
+    files = {f"/{path}": content for path, content in root_files.items()}
+    files |= {f"/slot_a/{path}": content for path, content in bundle_files.items()}
+    # boot.py takes a slot for whole when its envelope is there.
+    files["/slot_a/release.cbor"] = envelope
+    return files
 
 
 def prepare_software(
     firmware: ChipFirmware,
+    files: Mapping[str, bytes],
     *,
-    root_files: Mapping[str, bytes],
-    bundle_files: Mapping[str, bytes],
-    envelope: bytes,
     flash_size_bytes: int = FLASH_SIZE_BYTES,
     table: PartitionTable = NODE_4_MIB,
 ) -> NodeSoftware:
-    """Lay out bootloader, table, MicroPython and a file system with a release in slot a.
+    """Lay out bootloader, table, MicroPython and file system.
 
     Args:
         firmware: of the chip.
-        root_files: boot.py and main.py.
-        bundle_files: the release's files relative to a slot.
-        envelope: the release's signed envelope.
+        files: of the file system by path.
         flash_size_bytes: of the board's flash.
         table: the layout.
 
@@ -118,15 +115,11 @@ def prepare_software(
             f"bootloader has {len(bootloader)} bytes; {room_bytes} fit before the table"
         )
     slot = table.ota_slots[0] if table.ota_slots else table.factory
-    files_part = table.first(TYPE_DATA, SUBTYPE_LITTLEFS)
+    files_part = table.file_system
     if slot is None or files_part is None:
         raise SizeError("the layout has no partition for an application or none for files")
     _check_room("MicroPython", firmware.application, slot)
     file_system = FileSystemImage.format(files_part.size_bytes)
-    files = {f"/{path}": content for path, content in root_files.items()}
-    files |= {f"/slot_a/{path}": content for path, content in bundle_files.items()}
-    # boot.py takes a slot for whole when its envelope is there.
-    files["/slot_a/release.cbor"] = envelope
     file_system.write_all(files)
     regions = [
         Region("bootloader", bootloader_at, bootloader),
@@ -151,37 +144,35 @@ def identity_region(
         NvsError: a value cannot be stored.
         SizeError: the layout has no NVS.
     """
-    part = software.table.first(TYPE_DATA, SUBTYPE_NVS)
+    try:
+        return nvs_region(software.table, factory_values(identity, trust, settings))
+    except NvsFullError as error:
+        raise NvsFullError(
+            f"{error}; {len(trust.release_keys)} release keys may be too many"
+        ) from error
+
+
+def nvs_region(table: PartitionTable, values: NvsValues) -> Region:
+    """Write values into a blank NVS partition.
+
+    Raises:
+        NvsError: a value cannot be stored, or not all fit.
+        SizeError: the layout has no NVS.
+    """
+    part = table.nvs
     if part is None:
         raise SizeError("the layout has no NVS partition for the identity")
     storage = MemoryStorage(bytearray(b"\xff" * part.size_bytes))
     nvs = NvsPartition(storage)
     try:
-        for key, value in identity_values(identity, trust).items():
-            nvs.set(IDENTITY, key, value)
-        for namespace, values in settings.items():
-            for key, text in values.items():
-                nvs.set(namespace, key, text.encode())
-        for key, number in (("slot", 0), ("tries", 0), ("confirmed", 1), ("count", 0)):
-            nvs.set("boot", key, Integer(ItemType.I32, number))
+        for namespace, entries in values.items():
+            for key, value in entries.items():
+                nvs.set(namespace, key, value)
     except NvsFullError as error:
         raise NvsFullError(
-            f"NVS '{part.label}' of {part.size_bytes} bytes is full: {error}; "
-            f"{len(trust.release_keys)} release keys may be too many"
+            f"NVS '{part.label}' of {part.size_bytes} bytes is full: {error}"
         ) from error
     return Region(part.label, part.offset, bytes(storage.content))
-
-
-def identity_values(identity: NodeIdentity, trust: Trust) -> dict[str, Value]:
-    """Return what namespace "identity" holds."""
-    return {
-        "mac": identity.mac,
-        "bs_secret": identity.bootstrap_secret,
-        "bs_salt": identity.bootstrap_salt,
-        "profile": identity.profile.encode(),
-        "gateway": trust.gateway_uri.encode(),
-        "relkeys": b"".join(trust.release_keys),
-    }
 
 
 def whole_flash(software: NodeSoftware, regions: Sequence[Region] = ()) -> bytes:

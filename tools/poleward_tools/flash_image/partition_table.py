@@ -26,6 +26,8 @@ SUBTYPE_OTADATA = 0x00
 SUBTYPE_NVS = 0x02
 SUBTYPE_FAT = 0x81
 SUBTYPE_LITTLEFS = 0x83
+# MicroPython's ESP32 port mounts the partition of this name (its `inisetup.py`).
+FILE_SYSTEM_LABEL = "vfs"
 
 OTADATA_SIZE_BYTES = 2 * SECTOR_SIZE_BYTES
 
@@ -137,6 +139,16 @@ class PartitionTable:
         """Where the boot selection is kept, None in a layout without updates."""
         return self.first(TYPE_DATA, SUBTYPE_OTADATA)
 
+    @property
+    def nvs(self) -> Partition | None:
+        """Where the program keeps values by name, None when the layout has no such place."""
+        return self.first(TYPE_DATA, SUBTYPE_NVS)
+
+    @property
+    def file_system(self) -> Partition | None:
+        """Where MicroPython keeps its files: by the name it looks for, else by the subtype."""
+        return self.find(FILE_SYSTEM_LABEL) or self.first(TYPE_DATA, SUBTYPE_LITTLEFS)
+
     def check(self, flash_size_bytes: int) -> None:
         """Refuse a layout that does not work on a flash of this size.
 
@@ -236,6 +248,6 @@ NODE_4_MIB = table_of(
         Partition("otadata", TYPE_DATA, SUBTYPE_OTADATA, 0xD000, OTADATA_SIZE_BYTES),
         Partition("ota_0", TYPE_APP, SUBTYPE_OTA_0, 0x10000, 0x180000),
         Partition("ota_1", TYPE_APP, SUBTYPE_OTA_0 + 1, 0x190000, 0x180000),
-        Partition("vfs", TYPE_DATA, SUBTYPE_LITTLEFS, 0x310000, 0xF0000),
+        Partition(FILE_SYSTEM_LABEL, TYPE_DATA, SUBTYPE_LITTLEFS, 0x310000, 0xF0000),
     )
 )

@@ -1,11 +1,11 @@
 """The claim code of a node: what its label carries and what the fleet gets of it.
 
-Not how it is made (`virtual_board.node_folder`) or checked (the fleet).
+Not how it is made (`flash_image.node_nvs`) or checked (the fleet).
 """
 
 import hashlib
 
-from poleward_tools.virtual_board.node_folder import NodeIdentity
+from poleward_tools.flash_image.node_nvs import NodeIdentity
 
 _GROUP = 4
 _PAYLOAD_VERSION = "PW1"

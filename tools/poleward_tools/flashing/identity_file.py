@@ -1,14 +1,14 @@
 """Keeps one node's identity in a file that only its owner may read.
 
-It makes no identity; `virtual_board.node_folder` does.
+It makes no identity; `flash_image.node_nvs` does.
 """
 
 import json
 import os
 from pathlib import Path
 
+from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing.errors import StationError
-from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 
 def save_identity(path: Path, identity: NodeIdentity) -> None:

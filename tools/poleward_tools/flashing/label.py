@@ -12,8 +12,8 @@ import segno
 from fpdf import FPDF
 from PIL import Image, ImageDraw, ImageFont
 
+from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing.claim_code import grouped, label_payload
-from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 # A common size of labels that survive the inside of a pole: 50 mm x 25 mm.
 _WIDTH_MM = 50.0

@@ -12,12 +12,11 @@ from poleward_manifest import envelope as envelopes
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flash_image.node_image import (
     FLASH_SIZE_BYTES,
-    NO_SETTINGS,
     NodeSoftware,
-    Settings,
-    Trust,
+    node_files,
     prepare_software,
 )
+from poleward_tools.flash_image.node_nvs import NO_SETTINGS, Settings, Trust
 from poleward_tools.releases import build, folder, keys
 
 _ROOT_FILES = ("boot.py", "main.py")
@@ -65,9 +64,11 @@ def collect(
     sources = build.find_firmware()
     software = prepare_software(
         load_firmware(firmware, chip),
-        root_files={name: (sources / name).read_bytes() for name in _ROOT_FILES},
-        bundle_files=bundles.unpack(stored.bundle),
-        envelope=stored.envelope,
+        node_files(
+            root_files={name: (sources / name).read_bytes() for name in _ROOT_FILES},
+            bundle_files=bundles.unpack(stored.bundle),
+            envelope=stored.envelope,
+        ),
         flash_size_bytes=flash_size_bytes,
     )
     trust = Trust(gateway_uri, trusted)

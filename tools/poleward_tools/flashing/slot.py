@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from poleward_tools.flash_image.errors import FlashImageError
-from poleward_tools.flash_image.node_image import (
-    IDENTITY,
-    Region,
-    identity_region,
-    identity_values,
-)
+from poleward_tools.flash_image.node_image import Region, identity_region
+from poleward_tools.flash_image.node_nvs import BOOT, NodeIdentity, factory_values
 from poleward_tools.flash_image.nvs import NvsPartition
 from poleward_tools.flash_image.partition_table import TYPE_APP
 from poleward_tools.flashing.claim_code import hash_claim_code
@@ -27,7 +23,6 @@ from poleward_tools.flashing.production import Production
 from poleward_tools.flashing.record import PASSED
 from poleward_tools.flashing.station import Station
 from poleward_tools.flashing.writer_link import BoardError, BoardLink, WriterNursery
-from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 DEFAULT_BAUD = 921_600
 # What the node prints when its application starts, see firmware/node/app.py.
@@ -217,19 +212,20 @@ class SlotWork:
                 continue
             if not self._is_there(link, prepared.region, prepared.md5):
                 return False
-        nvs = identity_region(production.software, known, production.trust, production.settings)
-        content = link.read(nvs.offset, len(nvs.content))
+        nvs = table.nvs
+        if nvs is None:
+            return False
+        wanted = factory_values(known, production.trust, production.settings)
         try:
-            stored = NvsPartition.decode(content)
-            found = stored.values(IDENTITY)
-            for namespace, values in production.settings.items():
-                texts = {key: text.encode() for key, text in values.items()}
-                if not texts.items() <= stored.values(namespace).items():
-                    return False
+            stored = NvsPartition.decode(link.read(nvs.offset, nvs.size_bytes))
+            # The node keeps more in the same namespaces once it runs, and counts its boots.
+            return all(
+                values.items() <= stored.values(namespace).items()
+                for namespace, values in wanted.items()
+                if namespace != BOOT
+            )
         except FlashImageError:
             return False
-        # The node keeps more in the same namespace once it runs.
-        return identity_values(known, production.trust).items() <= found.items()
 
     def _write_all(self, link: BoardLink, identity: NodeIdentity) -> None:
         production = self._plan.production

@@ -15,11 +15,11 @@ from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
 from poleward_tools.flashing.errors import StationBusyError
 from poleward_tools.flashing.identity_file import load_identity, save_identity
 from poleward_tools.flashing.record import StationRecord
 from poleward_tools.releases import keys
-from poleward_tools.virtual_board.node_folder import NodeIdentity, new_identity
 
 _KEY = "station.pem"
 PERMIT = "permit.json"

@@ -10,10 +10,8 @@ from poleward_tools.flash_image import otadata
 from poleward_tools.flash_image.app_image import AppDescription, AppImage
 from poleward_tools.flash_image.errors import ApplicationImageError, FlashImageError
 from poleward_tools.flash_image.partition_table import (
-    SUBTYPE_LITTLEFS,
     TABLE_OFFSET,
     TABLE_SIZE_BYTES,
-    TYPE_DATA,
     Partition,
     PartitionTable,
 )
@@ -46,7 +44,7 @@ class StartedApplication:
     @property
     def file_system(self) -> Partition | None:
         """The partition MicroPython mounts: the one called `vfs`, or the first with LittleFS."""
-        return self.table.find("vfs") or self.table.first(TYPE_DATA, SUBTYPE_LITTLEFS)
+        return self.table.file_system
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from poleward_tools.flash_image.app_image import CHIP_IDS
+from poleward_tools.flash_image.firmware_files import BOOTLOADER_OFFSETS
 
 CRYSTAL_HZ = 40_000_000
 
@@ -74,7 +75,7 @@ CHIPS = {
             display_name="ESP32",
             chip_id=CHIP_IDS["esp32"],
             magic=0x00F01D83,
-            bootloader_offset=0x1000,
+            bootloader_offset=BOOTLOADER_OFFSETS["esp32"],
             has_security_info=False,
             spi=SpiRegisters(
                 base=0x3FF42000,
@@ -105,7 +106,7 @@ CHIPS = {
             display_name="ESP32-C3",
             chip_id=CHIP_IDS["esp32c3"],
             magic=0x1B31506F,
-            bootloader_offset=0x0,
+            bootloader_offset=BOOTLOADER_OFFSETS["esp32c3"],
             has_security_info=True,
             spi=_SPI_LATER,
             uart_divider=0x60000014,
@@ -121,7 +122,7 @@ CHIPS = {
             display_name="ESP32-S3",
             chip_id=CHIP_IDS["esp32s3"],
             magic=0x9,
-            bootloader_offset=0x0,
+            bootloader_offset=BOOTLOADER_OFFSETS["esp32s3"],
             has_security_info=True,
             spi=_SPI_LATER,
             uart_divider=0x60000014,

@@ -14,6 +14,7 @@ from poleward_fleet.domain.identity import claim_code_hash
 from poleward_tools.cli import factory
 from poleward_tools.client.views import ManufacturedNode
 from poleward_tools.exit_codes import CommandError
+from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing.claim_code import grouped, hash_claim_code, label_payload
 from poleward_tools.flashing.errors import BatchError
@@ -22,7 +23,6 @@ from poleward_tools.flashing.record import PASSED
 from poleward_tools.flashing.sealing import SealError, seal, unseal
 from poleward_tools.flashing.station import PERMIT, Station
 from poleward_tools.releases import keys
-from poleward_tools.virtual_board.node_folder import NodeIdentity
 
 from .conftest import MACS
 

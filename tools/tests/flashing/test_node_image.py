@@ -23,12 +23,12 @@ from poleward_tools.flash_image.node_image import (
     prepare_software,
     whole_flash,
 )
+from poleward_tools.flash_image.node_nvs import new_identity
 from poleward_tools.flashing.production import Production, collect
 from poleward_tools.releases import keys
 from poleward_tools.virtual_board.boot_rom import ResetReason, StartedApplication, boot
 from poleward_tools.virtual_board.chips import CHIPS
 from poleward_tools.virtual_board.flash_chip import NorFlash
-from poleward_tools.virtual_board.node_folder import new_identity
 
 from .conftest import (
     GATEWAY,
@@ -63,11 +63,11 @@ def test_same_input_gives_same_bytes(production: Production) -> None:
     software = production.software
     again = prepare_software(
         ChipFirmware("esp32", software.regions[0].content, application_for("esp32")),
-        root_files={"boot.py": b"1"}, bundle_files={"b": b"2", "a": b"3"}, envelope=b"4",
+        {"/boot.py": b"1", "/slot_a/b": b"2", "/slot_a/a": b"3"},
     )  # fmt: skip
     other_order = prepare_software(
         ChipFirmware("esp32", software.regions[0].content, application_for("esp32")),
-        root_files={"boot.py": b"1"}, bundle_files={"a": b"3", "b": b"2"}, envelope=b"4",
+        {"/slot_a/a": b"3", "/slot_a/b": b"2", "/boot.py": b"1"},
     )  # fmt: skip
     assert whole_flash(again) == whole_flash(other_order)
     assert again.digest == other_order.digest != software.digest
@@ -156,14 +156,12 @@ def test_what_is_too_big_is_named_with_the_partition(tmp_path: Path) -> None:
     big = application_for("esp32", 0x180000)
     firmware = load_firmware(firmware_folder(tmp_path / "folder", "esp32", big), "esp32")
     with pytest.raises(SizeError, match=r"MicroPython has \d+ bytes; partition 'ota_0' holds"):
-        prepare_software(firmware, root_files={}, bundle_files={}, envelope=b"")
+        prepare_software(firmware, {})
     small = replace(firmware, application=application_for("esp32"))
     with pytest.raises(FileSystemError, match="full"):
-        prepare_software(small, root_files={"x": bytes(MIB)}, bundle_files={}, envelope=b"")
+        prepare_software(small, {"/x": bytes(MIB)})
     with pytest.raises(PartitionTableError, match="behind the flash"):
-        prepare_software(
-            small, root_files={}, bundle_files={}, envelope=b"", flash_size_bytes=2 * MIB
-        )
+        prepare_software(small, {}, flash_size_bytes=2 * MIB)
 
 
 def test_too_many_release_keys_fill_the_nvs(production: Production) -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from poleward_tools.flash_image.node_nvs import new_identity
 from poleward_tools.flashing.board_writer import block_frame
 from poleward_tools.flashing.errors import RecordError, StationError
 from poleward_tools.flashing.identity_file import load_identity, save_identity
 from poleward_tools.flashing.record import PASSED, StationRecord
-from poleward_tools.virtual_board.node_folder import new_identity
 
 from .conftest import MACS
 

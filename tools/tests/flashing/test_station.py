@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from poleward_tools.flash_image.littlefs import FileSystemImage
-from poleward_tools.flash_image.node_image import identity_values
+from poleward_tools.flash_image.node_nvs import factory_values
 from poleward_tools.flash_image.nvs import NvsPartition
 from poleward_tools.flashing.errors import StationBusyError, StationError
 from poleward_tools.flashing.outcome import BoardOutcome, Result
@@ -83,7 +83,8 @@ def test_boards_become_nodes_that_say_their_name_and_are_recognised_afterwards(
         assert identity is not None
         secrets.add(identity.bootstrap_secret)
         nvs = NvsPartition.decode(board.flash.read(0x9000, 0x4000)).values("identity")
-        assert identity_values(identity, plan.production.trust).items() <= nvs.items()
+        wanted = factory_values(identity, plan.production.trust)["identity"]
+        assert wanted.items() <= nvs.items()
         files = FileSystemImage.mount(board.flash.read(0x310000, 0xF0000)).files()
         assert "/slot_a/node/app.mpy" in files
         label = station.labels / f"{mac.hex()}.pdf"

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from poleward_tools.flash_image.nvs import Integer, Value
+from poleward_tools.flash_image.node_image import node_files
+from poleward_tools.flash_image.node_nvs import Trust, factory_values, new_identity
+from poleward_tools.flash_image.nvs import Integer
 from poleward_tools.flash_image.nvs_page import ItemType
 from poleward_tools.releases.build import build_release
 from poleward_tools.virtual_board.board import Mode
@@ -234,23 +236,13 @@ async def test_node_starts_from_its_flash_and_asks_its_gateway_to_bootstrap(
 ) -> None:
     """The real node application, built as for the chip; its gateway is a socket here."""
     release = build_release("1.0.0", 1)
-    files = {f"/{name}": content for name, content in release.root_files.items()}
-    files |= {f"/slot_a/{name}": content for name, content in release.files.items()}
-    # boot.py takes a slot for whole when its envelope is there.
-    files["/slot_a/release.cbor"] = b"\x00"
+    files = node_files(root_files=release.root_files, bundle_files=release.files, envelope=b"\x00")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gateway:
         gateway.bind(("127.0.0.1", 0))
         gateway.setblocking(False)
         uri = f"coap://127.0.0.1:{gateway.getsockname()[1]}"
-        identity: dict[str, Value] = {
-            "mac": MAC,
-            "bs_secret": bytes(range(16)),
-            "bs_salt": bytes(8),
-            "profile": b"pole-basic",
-            "gateway": uri.encode(),
-            "relkeys": bytes(32),
-        }
-        path = make_flash(files, nvs_values={"identity": identity})
+        values = factory_values(new_identity(MAC), Trust(uri, (bytes(32),)))
+        path = make_flash(files, nvs_values=values)
         async with running(path) as bench:
             loop = asyncio.get_running_loop()
             datagram = await asyncio.wait_for(loop.sock_recv(gateway, 2048), DEADLINE_S)

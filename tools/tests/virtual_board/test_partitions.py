@@ -5,10 +5,9 @@ import contextlib
 import pytest
 
 from poleward_tools.flash_image import otadata
-from poleward_tools.flash_image.layout import marker_image
 from poleward_tools.flash_image.partition_table import NODE_4_MIB
-from poleward_tools.virtual_board.chips import CHIPS
 from poleward_tools.virtual_board.control import BoardControl
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 
 from .conftest import MakeFlash
 from .running_board import Bench, Terminal, running
@@ -16,7 +15,7 @@ from .running_board import Bench, Terminal, running
 pytestmark = pytest.mark.system
 
 OTADATA = next(part for part in NODE_4_MIB if part.label == "otadata")
-NEW_IMAGE = marker_image(CHIPS["esp32"].chip_id, "1.30", "micropython")
+NEW_IMAGE = stand_in_firmware("esp32", "1.30").application
 # What each start finds, then what the person at the console asks for.
 HELPERS = b"""
 from esp32 import Partition

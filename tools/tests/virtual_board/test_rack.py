@@ -12,31 +12,28 @@ from pathlib import Path
 
 import pytest
 
-from poleward_tools.flash_image.layout import make_file_system
-from poleward_tools.flash_image.partition_table import NODE_4_MIB
+from poleward_tools.flash_image.node_image import prepare_software
+from poleward_tools.flash_image.node_nvs import Trust, new_identity
 from poleward_tools.virtual_board.application import GUEST_HEAP_BYTES
 from poleward_tools.virtual_board.control import ControlError, tell
-from poleward_tools.virtual_board.node_folder import NodeFolder, ProductionRun, new_identity
+from poleward_tools.virtual_board.node_folder import NodeFolder, ProductionRun
 from poleward_tools.virtual_board.rack import Rack
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 from poleward_tools.virtual_board.surroundings import Surroundings
 
 pytestmark = pytest.mark.system
 
 DEADLINE_S = 30.0
-VFS = next(part for part in NODE_4_MIB if part.label == "vfs")
 SLEEP_FOREVER = "import time\nprint('up')\ntime.sleep(1000)\n"
 
 
 def make_board(parent: Path, main: str, number: int = 1) -> NodeFolder:
     files = {"main.py": main.encode()}
-    run = ProductionRun("coap://127.0.0.1:5683", (bytes(32),), _file_system(files))
+    software = prepare_software(stand_in_firmware("esp32"), files)
+    run = ProductionRun(software, Trust("coap://127.0.0.1:5683", (bytes(32),)))
     surroundings = Surroundings(seed=number, lamp_nominal_w=90, air=b"PWAS")
     mac = b"\x02\x50\x4c" + number.to_bytes(3, "big")
     return NodeFolder.make(parent, new_identity(mac), surroundings, run)
-
-
-def _file_system(files: dict[str, bytes]) -> bytes:
-    return make_file_system(files, VFS.size_bytes)
 
 
 async def until(holds: Callable[[], bool]) -> None:
