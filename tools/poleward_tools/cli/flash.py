@@ -28,6 +28,7 @@ from poleward_tools.cli.production_options import (
     KeyOption,
     ReleaseOption,
     SettingOption,
+    ThresholdOption,
     explained,
     settings_of,
 )
@@ -73,6 +74,7 @@ def flash(
     release: ReleaseOption,
     gateway: GatewayOption,
     key: KeyOption,
+    threshold: ThresholdOption = 1,
     port: Annotated[
         list[str],
         typer.Option(
@@ -118,7 +120,7 @@ def flash(
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
             release_keys=key, flash_size_bytes=flash_mib * _MIB,
-            settings=settings_of(setting),
+            threshold=threshold, settings=settings_of(setting),
         )  # fmt: skip
         plan = Plan(
             production, prepare_regions(production, Path(folder)), baud=baud, use_stub=stub,

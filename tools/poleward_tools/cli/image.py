@@ -20,6 +20,7 @@ from poleward_tools.cli.production_options import (
     KeyOption,
     ReleaseOption,
     SettingOption,
+    ThresholdOption,
     explained,
     settings_of,
 )
@@ -45,6 +46,7 @@ def build(
     release: ReleaseOption,
     gateway: GatewayOption,
     key: KeyOption,
+    threshold: ThresholdOption = 1,
     identity: Annotated[
         Path, typer.Option(help="Identity of the node; made when missing, with --mac.")
     ],
@@ -64,7 +66,7 @@ def build(
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
             release_keys=key, flash_size_bytes=flash_mib * _MIB,
-            settings=settings_of(setting),
+            threshold=threshold, settings=settings_of(setting),
         )  # fmt: skip
         if not yes and not typer.confirm(f"Write a node's secrets to {out}?", err=True):
             raise CommandError("Nothing was written.", FAILED)

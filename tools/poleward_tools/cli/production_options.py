@@ -53,6 +53,10 @@ KeyOption = Annotated[
     list[Path],
     typer.Option("--key", help="Public release key that nodes trust; may be given often."),
 ]
+ThresholdOption = Annotated[
+    int,
+    typer.Option("--threshold", min=1, help="How many of the keys must have signed a release."),
+]
 FlashSizeOption = Annotated[
     int, typer.Option("--flash-mib", min=1, max=16, help="Size of the flash in MiB.")
 ]

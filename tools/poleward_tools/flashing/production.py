@@ -48,6 +48,7 @@ def collect(
     release: Path,
     gateway_uri: str,
     release_keys: Sequence[Path],
+    threshold: int = 1,
     flash_size_bytes: int = FLASH_SIZE_BYTES,
     settings: Settings = NO_SETTINGS,
 ) -> Production:
@@ -55,12 +56,13 @@ def collect(
 
     Raises:
         FlashImageError: chip firmware or sizes.
-        EnvelopeError: the release is not signed by one of the keys the nodes will trust.
+        EnvelopeError: the release is not signed by as many of the keys as the nodes will want.
         ReleaseFolderError, ReleaseKeyError, BuildError: a file is missing or not what it should be.
     """
     trusted = tuple(keys.load_public_key(path) for path in release_keys)
     stored = folder.load(release)
-    manifest = envelopes.verify(stored.envelope, trusted, 1)
+    trust = Trust(gateway_uri, trusted, threshold)
+    manifest = envelopes.verify(stored.envelope, trusted, threshold)
     sources = build.find_firmware()
     software = prepare_software(
         load_firmware(firmware, chip),
@@ -71,5 +73,4 @@ def collect(
         ),
         flash_size_bytes=flash_size_bytes,
     )
-    trust = Trust(gateway_uri, trusted)
     return Production(software, trust, manifest.board_profile, manifest.version, settings)

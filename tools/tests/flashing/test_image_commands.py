@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from poleward_manifest import envelope as envelopes
 from poleward_tools.cli.main import app
 from poleward_tools.exit_codes import CommandError
+from poleward_tools.flash_image.inspection import inspect
 from poleward_tools.flash_image.nvs import NvsPartition
-from poleward_tools.releases import keys
+from poleward_tools.releases import folder, keys
 
 from .conftest import GATEWAY, MACS, Boards, firmware_folder
 
@@ -60,6 +62,32 @@ def test_wrong_input_of_images_is_a_clear_error(tmp_path: Path, shared: list[str
     nothing = RUN.invoke(app, ["image", "inspect", str(tmp_path / "none.bin")])
     assert refusal(nothing)[0] == 2
     assert not Path(out).exists()
+
+
+def test_an_image_asks_for_as_many_signatures_as_it_is_told(
+    tmp_path: Path, shared: list[str], release: Path
+) -> None:
+    out, second = tmp_path / "a.bin", tmp_path / "second.pem"
+    keys.create_key(second)
+    command = [
+        "image", "build", str(out), "--identity", str(tmp_path / "id.json"),
+        "--mac", MACS[0].hex(), "--yes", *shared,
+    ]  # fmt: skip
+    code, message = refusal(RUN.invoke(app, [*command, "--threshold", "2"]))
+    assert (code, "1 different release keys" in message) == (2, True)
+    both = [*command, "--key", str(keys.public_path(second))]
+    code, _ = refusal(RUN.invoke(app, [*both, "--threshold", "2"]))
+    assert code == 4  # only one of the two has signed the release
+    assert not out.exists()
+    stored = folder.load(release)
+    twice = tmp_path / "release-signed-twice"
+    envelope = envelopes.add_signature(stored.envelope, keys.load_key(second))
+    folder.save(twice, folder.StoredRelease(stored.bundle, envelope))
+    both[both.index(str(release))] = str(twice)
+    made = RUN.invoke(app, [*both, "--threshold", "2"])
+    assert made.exit_code == 0, made.output
+    nvs = next(part for part in inspect(out.read_bytes()).parts if part["label"] == "nvs")
+    assert nvs["values"]["identity"]["threshold"] == 2
 
 
 @pytest.mark.system
