@@ -94,6 +94,9 @@ async def import_nodes(call: Caller) -> None:
                 board_profile="pole-basic",
             )
         ],
+        permit=MODULES["ProvisioningService"].StationPermit(
+            station_key=bytes(32), station_name="bench", quota=1, expires_at_ms=4_000_000_000_000
+        ),
     )
 
 

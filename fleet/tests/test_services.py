@@ -30,7 +30,7 @@ from poleward_fleet.domain.errors import (
     TooManyAttemptsError,
     UnauthenticatedError,
 )
-from poleward_fleet.domain.identity import NodeTask
+from poleward_fleet.domain.identity import NodeTask, StationPermit
 from poleward_fleet.domain.inventory import Area, LifeState, Pole
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.ports.alarms import Judgement
@@ -122,6 +122,56 @@ async def test_same_node_row_again_is_fine_and_another_secret_is_not(fleet: Flee
     with pytest.raises(ConflictError, match="another secret"):
         await fleet.provisioning.import_nodes(ADMIN, [manufactured(8), fake])
     assert await fleet.provisioning.import_nodes(ADMIN, [manufactured(8)]) != []
+
+
+def permit_for(
+    quota: int, *, key: bytes = b"\x01" * 32, expires_at_ms: int = 1_800_000_060_000
+) -> StationPermit:
+    return StationPermit(key, "bench", quota, expires_at_ms)
+
+
+async def test_quota_of_a_station_holds_over_all_its_imports(fleet: Fleet) -> None:
+    rows = [manufactured(n) for n in range(1, 6)]
+    take = fleet.provisioning.import_nodes
+    numbers = await take(ADMIN, rows[:2], permit_for(3))
+    assert await take(ADMIN, rows[:2], permit_for(3)) == numbers
+    with pytest.raises(ConflictError, match="would have 4 nodes in the fleet; its permit is for 3"):
+        await take(ADMIN, rows[:4], permit_for(3))
+    # Nothing of what was refused is there, and nothing of it was counted.
+    await take(ADMIN, rows[1:3], permit_for(3))
+    with pytest.raises(ConflictError, match="would have 4"):
+        await take(ADMIN, rows[3:4], permit_for(3))
+    # Another station has a count of its own, and a new permit goes on where the old one ended.
+    await take(ADMIN, rows[3:4], permit_for(1, key=b"\x02" * 32))
+    await take(ADMIN, rows[4:5], permit_for(4))
+
+
+async def test_imports_of_one_station_at_the_same_moment_do_not_exceed_its_quota(
+    fleet: Fleet,
+) -> None:
+    outcomes = await asyncio.gather(
+        *(fleet.provisioning.import_nodes(ADMIN, [manufactured(n)], permit_for(3))
+          for n in range(1, 7)),
+        return_exceptions=True,
+    )  # fmt: skip
+    assert sum(isinstance(outcome, ConflictError) for outcome in outcomes) == 3
+    assert sum(isinstance(outcome, list) for outcome in outcomes) == 3
+
+
+async def test_permit_that_is_over_or_makes_no_sense_is_refused(
+    fleet: Fleet, clock: FakeClock
+) -> None:
+    rows = [manufactured(1)]
+    for bad, reason in (
+        (permit_for(1, key=b"short"), "32 bytes"),
+        (StationPermit(b"\x01" * 32, "", 1, clock.now), "no name"),
+    ):
+        with pytest.raises(InvalidError, match=reason):
+            await fleet.provisioning.import_nodes(ADMIN, rows, bad)
+    permit = permit_for(1, expires_at_ms=clock.now)
+    clock.pass_ms(1)
+    with pytest.raises(ConflictError, match="is over"):
+        await fleet.provisioning.import_nodes(ADMIN, rows, permit)
 
 
 async def test_commissioning_needs_the_code_from_the_label(fleet: Fleet, clock: FakeClock) -> None:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 
-from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.errors import ConflictError, InvalidError
 from poleward_fleet.domain.inventory import LifeState
 
 _MAC = re.compile(r"[0-9a-f]{12}")
@@ -43,6 +43,54 @@ class ManufacturedNode:
             raise InvalidError(f"node {self.mac}: the claim code hash must have 64 hex digits")
         if not self.board_profile:
             raise InvalidError(f"node {self.mac}: the board profile is missing")
+
+
+@dataclass(frozen=True, slots=True)
+class StationPermit:
+    """What the factory allowed a flashing station.
+
+    Attributes:
+        station_key: Ed25519 public key; nodes are counted by it, whatever permit they come under.
+        station_name: For people.
+        quota: Nodes in all imports of the station together.
+        expires_at_ms: Unix time.
+    """
+
+    station_key: bytes
+    station_name: str
+    quota: int
+    expires_at_ms: int
+
+    def check(self, now_ms: int) -> None:
+        """Insist on the formats and on the time.
+
+        Raises:
+            InvalidError: Names the field.
+            ConflictError: The permit is over.
+        """
+        if len(self.station_key) != 32:
+            raise InvalidError("the permit's station key must have 32 bytes")
+        if not self.station_name:
+            raise InvalidError("the permit's station has no name")
+        if now_ms > self.expires_at_ms:
+            raise ConflictError(
+                f"the permit of station {self.station_name} is over; ask the factory for a new one"
+            )
+
+    def check_count(self, nodes: int) -> None:
+        """Insist on the quota.
+
+        Args:
+            nodes: Of the station, those that are to be imported included.
+
+        Raises:
+            ConflictError: They are too many.
+        """
+        if nodes > self.quota:
+            raise ConflictError(
+                f"station {self.station_name} would have {nodes} nodes in the fleet; its permit "
+                f"is for {self.quota}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.gateway_link import NodeState
-from poleward_fleet.domain.identity import DesiredState, ManufacturedNode
+from poleward_fleet.domain.identity import DesiredState, ManufacturedNode, StationPermit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,19 @@ class AppliedStates:
 class NodeStore(Protocol):
     """Identities of nodes and what gateways should make of them."""
 
-    async def import_nodes(self, nodes: Sequence[ManufacturedNode], audit: AuditEntry) -> list[int]:
+    async def import_nodes(
+        self,
+        nodes: Sequence[ManufacturedNode],
+        audit: AuditEntry,
+        permit: StationPermit | None = None,
+    ) -> list[int]:
         """Register nodes, all or none; return their numbers in order. The same row again is fine.
 
+        New nodes count for the station of the permit in the same step.
+
         Raises:
-            ConflictError: A MAC is known with another secret or claim code.
+            ConflictError: A MAC is known with another secret or claim code, or the new nodes are
+                more than the permit allows the station in all.
         """
 
     async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:

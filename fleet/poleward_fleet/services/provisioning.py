@@ -15,6 +15,7 @@ from poleward_fleet.domain.identity import (
     FreshKeys,
     ManufacturedNode,
     NodeIdentity,
+    StationPermit,
     claim_code_hash,
 )
 from poleward_fleet.domain.inventory import PoleView
@@ -49,7 +50,7 @@ class ProvisioningService:
         audit: Where wrong claim codes are recorded.
         links: Told when a gateway's desired state changed.
         changes: Told about the pole.
-        clock: For the limit of attempts.
+        clock: For permits and the limit of attempts.
     """
 
     def __init__(
@@ -70,18 +71,31 @@ class ProvisioningService:
         self._audit = audit
         self._links = links
         self._changes = changes
+        self._clock = clock
         self._attempts = AttemptLimit(clock)
 
     async def import_nodes(
-        self, principal: Principal, nodes: Sequence[ManufacturedNode]
+        self,
+        principal: Principal,
+        nodes: Sequence[ManufacturedNode],
+        permit: StationPermit | None = None,
     ) -> list[int]:
         """Register flashed nodes, all or none; return their numbers in order.
 
+        Args:
+            principal: Who imports.
+            nodes: From the factory.
+            permit: Of the station that made them, verified by who imports; None for nodes that
+                come from no station.
+
         Raises:
             InvalidError: A row makes no sense.
-            ConflictError: A MAC is known with another secret, or comes twice.
+            ConflictError: A MAC is known with another secret, or comes twice; the permit is over
+                or for fewer nodes.
         """
         principal.require(Permission.EDIT_INVENTORY)
+        if permit is not None:
+            permit.check(self._clock.now_ms())
         seen: set[str] = set()
         for node in nodes:
             node.validate()
@@ -91,8 +105,9 @@ class ProvisioningService:
         if not nodes:
             return []
         subject = nodes[0].mac if len(nodes) == 1 else f"{len(nodes)} nodes"
+        detail = (("station", permit.station_name),) if permit else ()
         return await self._store.import_nodes(
-            nodes, AuditEntry(principal.name, "node.import", subject)
+            nodes, AuditEntry(principal.name, "node.import", subject, detail), permit
         )
 
     async def claim(

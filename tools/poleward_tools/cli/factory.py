@@ -15,17 +15,18 @@ import typer
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import print_json, progress, results
 from poleward_tools.cli.production_options import ChipOption, FirmwareOption, explained
-from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.client.views import StationPermit
+from poleward_tools.exit_codes import FAILED, USAGE, CommandError
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing import hardening
 from poleward_tools.flashing.fuse_plan import Step
-from poleward_tools.flashing.import_ledger import ImportedBatch, ImportLedger
 from poleward_tools.flashing.label import LabelError, print_label, write_label
 from poleward_tools.flashing.station import Station
 from poleward_tools.releases import keys
 
 _DAY_S = 86_400
+_MAX_QUOTA = 1_000_000_000  # the fleet counts with 32 bits
 StationArgument = Annotated[Path, typer.Argument(help="Folder of the station.")]
 app = typer.Typer(no_args_is_help=True, help="From the flashing station to the fleet.")
 
@@ -74,7 +75,7 @@ def permit(
         Path, typer.Option(help="Public half of the fleet's import key; batches are sealed for it.")
     ],
     name: Annotated[str, typer.Option(help="Name of the station for people.")],
-    quota: Annotated[int, typer.Option(min=1, help="Nodes it may make in all.")],
+    quota: Annotated[int, typer.Option(min=1, max=_MAX_QUOTA, help="Nodes it may make in all.")],
     days: Annotated[int, typer.Option(min=1, help="How long it may make them.")],
     key: Annotated[Path, typer.Option(help="The factory's private key.")],
     json: JsonOption = False,
@@ -134,46 +135,30 @@ def import_batch(
     *,
     factory_key: Annotated[Path, typer.Option(help="Public key of the factory, the .pub file.")],
     import_key: Annotated[Path, typer.Option(help="Private key that opens the fleet's batches.")],
-    ledger: Annotated[
-        Path | None, typer.Option(help="File that remembers batches; else beside the import key.")
-    ] = None,
     fleet: FleetOption = None,
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Register the nodes of a batch in the fleet, all or none, once.
+    """Register the nodes of a batch in the fleet, all or none.
 
-    A second time, and more than the station's permit allows in all its batches, is refused (exit
-    code 4). The fleet itself takes the same node again without a
-    change and refuses an address that it knows with another secret.
+    The same batch again changes nothing. The fleet counts the nodes of each station and refuses
+    what is more than its permit allows in all batches, what comes after the permit's end, and an
+    address that it knows with another secret (exit code 4).
 
     Example: `poleward factory import monday.batch --factory-key factory.pem.pub
     --import-key fleet-import.pem`
     """
-    imported = ImportLedger(ledger or import_key.with_name("imported-batches.jsonl"))
     with explained():
-        text = batch.read_text(encoding="utf-8")
-        earlier = imported.find(batches.batch_id(text))
-        if earlier is not None:
-            raise CommandError(
-                f"Refused: {batch} was imported before, at {earlier.at}; nothing was changed.",
-                REFUSED,
-            )
         opened = batches.open_batch(
-            text, keys.load_public_key(factory_key), keys.load_import_key(import_key),
-            imported_before=imported.nodes_of, now_s=time.time(),
+            batch.read_text(encoding="utf-8"), keys.load_public_key(factory_key),
+            keys.load_import_key(import_key), now_s=time.time(),
+        )  # fmt: skip
+        permit = StationPermit(
+            opened.permit.station_key, opened.permit.name, opened.permit.quota,
+            opened.permit.expires_at_s * 1000,
         )  # fmt: skip
         with open_client(fleet, token) as client:
-            numbers = client.import_nodes(opened.nodes)
-        at = datetime.now(UTC).isoformat(timespec="seconds")
-        imported.append(
-            ImportedBatch(
-                opened.batch_id,
-                opened.permit.station_key,
-                tuple(node.mac for node in opened.nodes),
-                at,
-            )
-        )
+            numbers = client.import_nodes(opened.nodes, permit)
     if json:
         nodes = [
             {"mac": node.mac, "number": number}

@@ -166,10 +166,16 @@ class FleetClient:
 
     # Provisioning and enrolment
 
-    def import_nodes(self, nodes: Iterable[views.ManufacturedNode]) -> list[int]:
-        """Register nodes from the factory, all or none; returns their numbers in order."""
+    def import_nodes(
+        self, nodes: Iterable[views.ManufacturedNode], permit: views.StationPermit | None = None
+    ) -> list[int]:
+        """Register nodes from the factory, all or none; returns their numbers in order.
+
+        With the permit of a station the fleet counts them against its quota.
+        """
         request = provisioning.ImportNodesRequest(
-            nodes=[mapping.manufactured_message(node) for node in nodes]
+            nodes=[mapping.manufactured_message(node) for node in nodes],
+            permit=mapping.permit_message(permit) if permit else None,
         )
         with translated("import nodes", self._address):
             answer = self._provisioning.ImportNodes(request, timeout=_TRANSFER_TIMEOUT_S)

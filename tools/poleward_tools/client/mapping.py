@@ -114,6 +114,16 @@ def manufactured_message(node: views.ManufacturedNode) -> provisioning.Manufactu
     )
 
 
+def permit_message(permit: views.StationPermit) -> provisioning.StationPermit:
+    """Convert a station's permit."""
+    return provisioning.StationPermit(
+        station_key=permit.station_key,
+        station_name=permit.station_name,
+        quota=permit.quota,
+        expires_at_ms=permit.expires_at_ms,
+    )
+
+
 def release_view(release: releases.Release) -> views.Release:
     """Convert a release."""
     return views.Release(

@@ -142,6 +142,16 @@ class ManufacturedNode:
 
 
 @dataclass(frozen=True, slots=True)
+class StationPermit:
+    """What the factory allowed the station that made nodes, in all its imports together."""
+
+    station_key: bytes
+    station_name: str
+    quota: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A published release."""
 

@@ -1,7 +1,7 @@
 """Batches: signed, within a permit, imported once; commands of the factory."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 from poleward_fleet.domain.identity import claim_code_hash
 from poleward_tools.cli import factory
-from poleward_tools.client.views import ManufacturedNode
+from poleward_tools.client.errors import ClientError, Failure
+from poleward_tools.client.views import ManufacturedNode, StationPermit
 from poleward_tools.exit_codes import CommandError
 from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing import batch as batches
 from poleward_tools.flashing.claim_code import grouped, hash_claim_code, label_payload
 from poleward_tools.flashing.errors import BatchError
-from poleward_tools.flashing.import_ledger import ImportedBatch, ImportLedger
 from poleward_tools.flashing.record import PASSED
 from poleward_tools.flashing.sealing import SealError, seal, unseal
 from poleward_tools.flashing.station import PERMIT, Station
@@ -63,12 +63,9 @@ def open_batch(
     *,
     factory_key: bytes = FACTORY_PUBLIC,
     fleet_key: X25519PrivateKey = FLEET,
-    imported_before: Sequence[bytes] = (),
     now_s: float = NOW_S,
 ) -> batches.Batch:
-    return batches.open_batch(
-        text, factory_key, fleet_key, imported_before=lambda _: imported_before, now_s=now_s
-    )
+    return batches.open_batch(text, factory_key, fleet_key, now_s=now_s)
 
 
 def test_each_node_that_passed_is_in_one_batch(station: Station) -> None:
@@ -158,36 +155,15 @@ def test_what_was_sealed_is_opened_whole_or_not_at_all() -> None:
             unseal(short, FLEET)
 
 
-def test_quota_holds_over_all_batches_whatever_the_station_says(station: Station) -> None:
-    permit(station, quota=2)
-    pass_board(station, MACS[0])
-    text = export(station)
-    assert len(open_batch(text, imported_before=MACS[:2]).nodes) == 1
-    with pytest.raises(BatchError, match="made 3 nodes; its permit is for 2"):
-        open_batch(text, imported_before=MACS[1:3])
-
-
-def test_ledger_counts_by_station_and_survives_a_torn_line(tmp_path: Path) -> None:
-    ledger = ImportLedger(tmp_path / "ledger")
-    assert ledger.find("aa") is None
-    one, other = b"\x01" * 32, b"\x02" * 32
-    ledger.append(ImportedBatch("aa", one, (MACS[0], MACS[1]), "today"))
-    with (tmp_path / "ledger").open("a") as file:
-        file.write('{"batch": "bb", "stat\n')
-    ledger.append(ImportedBatch("cc", one, (MACS[1],), "today"))
-    ledger.append(ImportedBatch("dd", other, (MACS[2],), "today"))
-    assert (ledger.nodes_of(one), ledger.nodes_of(other)) == (set(MACS[:2]), {MACS[2]})
-    assert ledger.find("cc") == ImportedBatch("cc", one, (MACS[1],), "today")
-    assert ledger.find("bb") is None
-
-
 class KeepingClient:
-    """Takes nodes as the fleet does: the same again is the same number."""
+    """Takes nodes as the fleet does: the same again is the same number, and not above the quota."""
 
     def __init__(self) -> None:
         self.nodes: dict[bytes, ManufacturedNode] = {}
 
-    def import_nodes(self, nodes: tuple[ManufacturedNode, ...]) -> list[int]:
+    def import_nodes(self, nodes: tuple[ManufacturedNode, ...], permit: StationPermit) -> list[int]:
+        if len({*self.nodes, *(node.mac for node in nodes)}) > permit.quota:
+            raise ClientError(Failure.REFUSED, f"its permit is for {permit.quota}")
         for node in nodes:
             assert self.nodes.setdefault(node.mac, node) == node
         return [list(self.nodes).index(node.mac) + 1 for node in nodes]
@@ -233,16 +209,19 @@ def test_from_station_to_fleet_on_the_command_line(
     trusted = ("--factory-key", tmp_path / "factory.pem.pub", "--import-key", fleet_key, "--json")
     importing = ("import", batch, *trusted)
     assert json.loads(poleward(*importing))["nodes"] == [{"mac": MACS[0].hex(), "number": 1}]
-    assert "was imported before" in poleward(*importing, fails=4)
+    assert json.loads(poleward(*importing))["nodes"] == [{"mac": MACS[0].hex(), "number": 1}]
     assert len(client.nodes) == 1
-    # A station that forgot what it exported is stopped here.
+    # A station that forgot what it exported is stopped by the fleet.
     with Station.open(tmp_path / "restored") as opened:
         (opened.folder / "station.pem").write_bytes((folder / "station.pem").read_bytes())
         (opened.folder / "station.pem").chmod(0o600)
         (opened.folder / PERMIT).write_text((folder / PERMIT).read_text())
         pass_board(opened, MACS[1])
     poleward("export", tmp_path / "restored", tmp_path / "more.batch")
-    assert "its permit is for 1" in poleward("import", tmp_path / "more.batch", *trusted, fails=4)
+    more = ["import", str(tmp_path / "more.batch"), *(str(word) for word in trusted)]
+    refused = run.invoke(factory.app, more).exception
+    assert isinstance(refused, ClientError)
+    assert refused.failure is Failure.REFUSED
     labels = json.loads(poleward("label", folder, MACS[0].hex(), "--json"))
     assert Path(labels["pdf"]).exists()
     assert "passed" in poleward("label", folder, MACS[1].hex(), fails=2)

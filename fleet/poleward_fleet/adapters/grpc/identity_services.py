@@ -12,7 +12,7 @@ from poleward.v1 import enrollment_service_pb2_grpc, provisioning_service_pb2_gr
 from poleward.v1 import provisioning_service_pb2 as provisioning_pb
 from poleward_fleet.adapters.grpc.callers import principal_of
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError
-from poleward_fleet.domain.identity import ManufacturedNode, NodeIdentity
+from poleward_fleet.domain.identity import ManufacturedNode, NodeIdentity, StationPermit
 from poleward_fleet.domain.life_cycle import Step, steps_from
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.enrollment import EnrollmentService
@@ -56,7 +56,8 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
             )
             for node in request.nodes
         ]
-        numbers = await self._provisioning.import_nodes(principal, nodes)
+        permit = _permit(request.permit) if request.HasField("permit") else None
+        numbers = await self._provisioning.import_nodes(principal, nodes, permit)
         return provisioning_pb.ImportNodesResponse(node_numbers=numbers)
 
     async def Commission(  # noqa: N802
@@ -99,6 +100,12 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
             reason=request.reason,
         )
         return provisioning_pb.TakeNodeStepResponse(nodes=[_life(node) for node in nodes])
+
+
+def _permit(permit: provisioning_pb.StationPermit) -> StationPermit:
+    return StationPermit(
+        permit.station_key, permit.station_name, permit.quota, permit.expires_at_ms
+    )
 
 
 def _life(node: NodeIdentity) -> provisioning_pb.NodeLife:

@@ -22,6 +22,7 @@ from poleward_fleet.domain.identity import (
     ManufacturedNode,
     NodeTask,
     OscoreKeys,
+    StationPermit,
     endpoint_name,
     operational_sender_id,
 )
@@ -32,6 +33,11 @@ _KNOWN = text(
     "SELECT number, mac, claim_code_hash, bootstrap_secret_sealed, bootstrap_salt FROM node "
     "WHERE mac = ANY (CAST(:macs AS text[]))"
 )
+_STATION = text(
+    "INSERT INTO factory_station (key, name) VALUES (:key, :name) "
+    "ON CONFLICT (key) DO UPDATE SET name = excluded.name RETURNING nodes"
+)
+_COUNT = text("UPDATE factory_station SET nodes = nodes + :fresh WHERE key = :key")
 _IMPORT = text(
     "INSERT INTO node (mac, board_profile, life_state, claim_code_hash, bootstrap_secret_sealed, "
     "bootstrap_salt) SELECT mac, profile, 'manufactured', claim, secret, salt FROM unnest("
@@ -114,15 +120,28 @@ class SqlNodeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def import_nodes(self, nodes: Sequence[ManufacturedNode], audit: AuditEntry) -> list[int]:
+    async def import_nodes(
+        self,
+        nodes: Sequence[ManufacturedNode],
+        audit: AuditEntry,
+        permit: StationPermit | None = None,
+    ) -> list[int]:
         """Register nodes, all or none; return their numbers in order."""
         seal = self._database.box.seal
         by_mac = {node.mac: node for node in nodes}
         try:
             async with self._database.begin() as connection:
+                if permit is not None:
+                    # Locks the station's row: its imports are counted one after the other.
+                    station = {"key": permit.station_key, "name": permit.station_name}
+                    made_before = (await connection.execute(_STATION, station)).scalar_one()
                 known = await connection.execute(_KNOWN, {"macs": list(by_mac)})
                 numbers = {row.mac: row.number for row in known if self._same(row, by_mac[row.mac])}
                 fresh = [node for mac, node in by_mac.items() if mac not in numbers]
+                if permit is not None and fresh:
+                    permit.check_count(made_before + len(fresh))
+                    counted = {"key": permit.station_key, "fresh": len(fresh)}
+                    await connection.execute(_COUNT, counted)
                 made = await connection.execute(
                     _IMPORT,
                     {

@@ -1,4 +1,4 @@
-"""Areas, poles, gateways, nodes and what gateways should make of them."""
+"""Areas, poles, gateways, nodes, where nodes come from and what gateways should make of them."""
 
 from poleward_fleet.migrations.statements import drop, execute
 
@@ -71,6 +71,14 @@ CREATE TABLE node (
 );
 CREATE INDEX node_gateway_idx ON node (gateway_name);
 
+CREATE TABLE factory_station (
+    key bytea CONSTRAINT factory_station_pkey PRIMARY KEY
+        CONSTRAINT factory_station_key_length CHECK (octet_length(key) = 32),
+    name text NOT NULL,
+    nodes integer NOT NULL DEFAULT 0
+        CONSTRAINT factory_station_nodes_range CHECK (nodes >= 0)
+);
+
 CREATE TABLE desired_node (
     gateway_name text NOT NULL CONSTRAINT desired_node_gateway_fkey REFERENCES gateway (name),
     node_number integer NOT NULL CONSTRAINT desired_node_node_fkey REFERENCES node (number),
@@ -94,4 +102,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("desired_node node gateway pole area")
+    drop("desired_node factory_station node gateway pole area")

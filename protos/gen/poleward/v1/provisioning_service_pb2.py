@@ -24,35 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/provisioning_service.proto\x12\x0bpoleward.v1\"\x81\x01\n\x10ManufacturedNode\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x18\n\x10\x62ootstrap_secret\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62ootstrap_salt\x18\x03 \x01(\x0c\x12\x17\n\x0f\x63laim_code_hash\x18\x04 \x01(\t\x12\x15\n\rboard_profile\x18\x05 \x01(\t\"B\n\x12ImportNodesRequest\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.poleward.v1.ManufacturedNode\"+\n\x13ImportNodesResponse\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"\x9a\x01\n\x11\x43ommissionRequest\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x12\n\nclaim_code\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x14\n\x0cgateway_name\x18\x04 \x01(\t\x12\x19\n\x11report_interval_s\x18\x05 \x01(\r\x12\x0c\n\x04swap\x18\x06 \x01(\x08\x12\x12\n\nclaim_only\x18\x07 \x01(\x08\")\n\x12\x43ommissionResponse\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\"\xd2\x01\n\x08NodeLife\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x12\n\nlife_state\x18\x03 \x01(\t\x12\x15\n\rlife_since_ms\x18\x04 \x01(\x03\x12\x13\n\x0blife_reason\x18\x05 \x01(\t\x12\x15\n\rboard_profile\x18\x06 \x01(\t\x12\x11\n\tpole_code\x18\x07 \x01(\t\x12\x14\n\x0cgateway_name\x18\x08 \x01(\t\x12)\n\nnext_steps\x18\t \x03(\x0e\x32\x15.poleward.v1.NodeStep\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x0fGetNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.poleward.v1.NodeLife\"o\n\x13TakeNodeStepRequest\x12#\n\x04step\x18\x01 \x01(\x0e\x32\x15.poleward.v1.NodeStep\x12\r\n\x05names\x18\x02 \x03(\t\x12\x14\n\x0cgateway_name\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"<\n\x14TakeNodeStepResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.poleward.v1.NodeLife*\xca\x01\n\x08NodeStep\x12\x19\n\x15NODE_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STEP_COMMISSION\x10\x01\x12\x12\n\x0eNODE_STEP_MOVE\x10\x02\x12\x14\n\x10NODE_STEP_ROTATE\x10\x03\x12\x18\n\x14NODE_STEP_QUARANTINE\x10\x04\x12\x15\n\x11NODE_STEP_RELEASE\x10\x05\x12\x12\n\x0eNODE_STEP_LOSE\x10\x06\x12\x1a\n\x16NODE_STEP_DECOMMISSION\x10\x07\x32\xd1\x02\n\x13ProvisioningService\x12P\n\x0bImportNodes\x12\x1f.poleward.v1.ImportNodesRequest\x1a .poleward.v1.ImportNodesResponse\x12M\n\nCommission\x12\x1e.poleward.v1.CommissionRequest\x1a\x1f.poleward.v1.CommissionResponse\x12\x44\n\x07GetNode\x12\x1b.poleward.v1.GetNodeRequest\x1a\x1c.poleward.v1.GetNodeResponse\x12S\n\x0cTakeNodeStep\x12 .poleward.v1.TakeNodeStepRequest\x1a!.poleward.v1.TakeNodeStepResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&poleward/v1/provisioning_service.proto\x12\x0bpoleward.v1\"\x81\x01\n\x10ManufacturedNode\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x18\n\x10\x62ootstrap_secret\x18\x02 \x01(\x0c\x12\x16\n\x0e\x62ootstrap_salt\x18\x03 \x01(\x0c\x12\x17\n\x0f\x63laim_code_hash\x18\x04 \x01(\t\x12\x15\n\rboard_profile\x18\x05 \x01(\t\"`\n\rStationPermit\x12\x13\n\x0bstation_key\x18\x01 \x01(\x0c\x12\x14\n\x0cstation_name\x18\x02 \x01(\t\x12\r\n\x05quota\x18\x03 \x01(\r\x12\x15\n\rexpires_at_ms\x18\x04 \x01(\x03\"n\n\x12ImportNodesRequest\x12,\n\x05nodes\x18\x01 \x03(\x0b\x32\x1d.poleward.v1.ManufacturedNode\x12*\n\x06permit\x18\x02 \x01(\x0b\x32\x1a.poleward.v1.StationPermit\"+\n\x13ImportNodesResponse\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"\x9a\x01\n\x11\x43ommissionRequest\x12\x0b\n\x03mac\x18\x01 \x01(\t\x12\x12\n\nclaim_code\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x14\n\x0cgateway_name\x18\x04 \x01(\t\x12\x19\n\x11report_interval_s\x18\x05 \x01(\r\x12\x0c\n\x04swap\x18\x06 \x01(\x08\x12\x12\n\nclaim_only\x18\x07 \x01(\x08\")\n\x12\x43ommissionResponse\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\"\xd2\x01\n\x08NodeLife\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x12\n\nlife_state\x18\x03 \x01(\t\x12\x15\n\rlife_since_ms\x18\x04 \x01(\x03\x12\x13\n\x0blife_reason\x18\x05 \x01(\t\x12\x15\n\rboard_profile\x18\x06 \x01(\t\x12\x11\n\tpole_code\x18\x07 \x01(\t\x12\x14\n\x0cgateway_name\x18\x08 \x01(\t\x12)\n\nnext_steps\x18\t \x03(\x0e\x32\x15.poleward.v1.NodeStep\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x0fGetNodeResponse\x12#\n\x04node\x18\x01 \x01(\x0b\x32\x15.poleward.v1.NodeLife\"o\n\x13TakeNodeStepRequest\x12#\n\x04step\x18\x01 \x01(\x0e\x32\x15.poleward.v1.NodeStep\x12\r\n\x05names\x18\x02 \x03(\t\x12\x14\n\x0cgateway_name\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"<\n\x14TakeNodeStepResponse\x12$\n\x05nodes\x18\x01 \x03(\x0b\x32\x15.poleward.v1.NodeLife*\xca\x01\n\x08NodeStep\x12\x19\n\x15NODE_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14NODE_STEP_COMMISSION\x10\x01\x12\x12\n\x0eNODE_STEP_MOVE\x10\x02\x12\x14\n\x10NODE_STEP_ROTATE\x10\x03\x12\x18\n\x14NODE_STEP_QUARANTINE\x10\x04\x12\x15\n\x11NODE_STEP_RELEASE\x10\x05\x12\x12\n\x0eNODE_STEP_LOSE\x10\x06\x12\x1a\n\x16NODE_STEP_DECOMMISSION\x10\x07\x32\xd1\x02\n\x13ProvisioningService\x12P\n\x0bImportNodes\x12\x1f.poleward.v1.ImportNodesRequest\x1a .poleward.v1.ImportNodesResponse\x12M\n\nCommission\x12\x1e.poleward.v1.CommissionRequest\x1a\x1f.poleward.v1.CommissionResponse\x12\x44\n\x07GetNode\x12\x1b.poleward.v1.GetNodeRequest\x1a\x1c.poleward.v1.GetNodeResponse\x12S\n\x0cTakeNodeStep\x12 .poleward.v1.TakeNodeStepRequest\x1a!.poleward.v1.TakeNodeStepResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'poleward.v1.provisioning_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_NODESTEP']._serialized_start=977
-  _globals['_NODESTEP']._serialized_end=1179
+  _globals['_NODESTEP']._serialized_start=1119
+  _globals['_NODESTEP']._serialized_end=1321
   _globals['_MANUFACTUREDNODE']._serialized_start=56
   _globals['_MANUFACTUREDNODE']._serialized_end=185
-  _globals['_IMPORTNODESREQUEST']._serialized_start=187
-  _globals['_IMPORTNODESREQUEST']._serialized_end=253
-  _globals['_IMPORTNODESRESPONSE']._serialized_start=255
-  _globals['_IMPORTNODESRESPONSE']._serialized_end=298
-  _globals['_COMMISSIONREQUEST']._serialized_start=301
-  _globals['_COMMISSIONREQUEST']._serialized_end=455
-  _globals['_COMMISSIONRESPONSE']._serialized_start=457
-  _globals['_COMMISSIONRESPONSE']._serialized_end=498
-  _globals['_NODELIFE']._serialized_start=501
-  _globals['_NODELIFE']._serialized_end=711
-  _globals['_GETNODEREQUEST']._serialized_start=713
-  _globals['_GETNODEREQUEST']._serialized_end=743
-  _globals['_GETNODERESPONSE']._serialized_start=745
-  _globals['_GETNODERESPONSE']._serialized_end=799
-  _globals['_TAKENODESTEPREQUEST']._serialized_start=801
-  _globals['_TAKENODESTEPREQUEST']._serialized_end=912
-  _globals['_TAKENODESTEPRESPONSE']._serialized_start=914
-  _globals['_TAKENODESTEPRESPONSE']._serialized_end=974
-  _globals['_PROVISIONINGSERVICE']._serialized_start=1182
-  _globals['_PROVISIONINGSERVICE']._serialized_end=1519
+  _globals['_STATIONPERMIT']._serialized_start=187
+  _globals['_STATIONPERMIT']._serialized_end=283
+  _globals['_IMPORTNODESREQUEST']._serialized_start=285
+  _globals['_IMPORTNODESREQUEST']._serialized_end=395
+  _globals['_IMPORTNODESRESPONSE']._serialized_start=397
+  _globals['_IMPORTNODESRESPONSE']._serialized_end=440
+  _globals['_COMMISSIONREQUEST']._serialized_start=443
+  _globals['_COMMISSIONREQUEST']._serialized_end=597
+  _globals['_COMMISSIONRESPONSE']._serialized_start=599
+  _globals['_COMMISSIONRESPONSE']._serialized_end=640
+  _globals['_NODELIFE']._serialized_start=643
+  _globals['_NODELIFE']._serialized_end=853
+  _globals['_GETNODEREQUEST']._serialized_start=855
+  _globals['_GETNODEREQUEST']._serialized_end=885
+  _globals['_GETNODERESPONSE']._serialized_start=887
+  _globals['_GETNODERESPONSE']._serialized_end=941
+  _globals['_TAKENODESTEPREQUEST']._serialized_start=943
+  _globals['_TAKENODESTEPREQUEST']._serialized_end=1054
+  _globals['_TAKENODESTEPRESPONSE']._serialized_start=1056
+  _globals['_TAKENODESTEPRESPONSE']._serialized_end=1116
+  _globals['_PROVISIONINGSERVICE']._serialized_start=1324
+  _globals['_PROVISIONINGSERVICE']._serialized_end=1661
 # @@protoc_insertion_point(module_scope)

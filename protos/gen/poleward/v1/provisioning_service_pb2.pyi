@@ -102,24 +102,64 @@ class ManufacturedNode(_message.Message):
 Global___ManufacturedNode: _TypeAlias = ManufacturedNode  # noqa: Y015
 
 @_typing.final
+class StationPermit(_message.Message):
+    """StationPermit is what the factory allowed the station that made the nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_KEY_FIELD_NUMBER: _builtins.int
+    STATION_NAME_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    station_key: _builtins.bytes
+    """Ed25519 public key of the station, 32 bytes: nodes are counted by it."""
+    station_name: _builtins.str
+    """Name of the station for people."""
+    quota: _builtins.int
+    """Nodes that the station may bring in all its imports together."""
+    expires_at_ms: _builtins.int
+    """Unix time in milliseconds after which nothing of it is taken any more."""
+    def __init__(
+        self,
+        *,
+        station_key: _builtins.bytes = ...,
+        station_name: _builtins.str = ...,
+        quota: _builtins.int = ...,
+        expires_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "quota", b"quota", "station_key", b"station_key", "station_name", b"station_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StationPermit: _TypeAlias = StationPermit  # noqa: Y015
+
+@_typing.final
 class ImportNodesRequest(_message.Message):
     """ImportNodesRequest carries nodes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NODES_FIELD_NUMBER: _builtins.int
+    PERMIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManufacturedNode]:
         """The nodes."""
+
+    @_builtins.property
+    def permit(self) -> Global___StationPermit:
+        """Of the station that made them; absent for nodes that come from no factory."""
 
     def __init__(
         self,
         *,
         nodes: _abc.Iterable[Global___ManufacturedNode] | None = ...,
+        permit: Global___StationPermit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["permit", b"permit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "permit", b"permit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

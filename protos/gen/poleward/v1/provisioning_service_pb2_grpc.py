@@ -63,6 +63,7 @@ class ProvisioningServiceServicer:
 
     def ImportNodes(self, request, context):
         """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing.
+        FAILED_PRECONDITION when the station's permit is over or for fewer nodes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

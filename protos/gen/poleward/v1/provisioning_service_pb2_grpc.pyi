@@ -34,7 +34,9 @@ class ProvisioningServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProvisioningServiceAsyncStub: ...
     ImportNodes: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.ImportNodesRequest, _provisioning_service_pb2.ImportNodesResponse]
-    """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing."""
+    """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing.
+    FAILED_PRECONDITION when the station's permit is over or for fewer nodes.
+    """
     Commission: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.CommissionRequest, _provisioning_service_pb2.CommissionResponse]
     """Commission puts a node into a pole behind a gateway and makes its operational keys."""
     GetNode: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.GetNodeRequest, _provisioning_service_pb2.GetNodeResponse]
@@ -48,7 +50,9 @@ class ProvisioningServiceAsyncStub(ProvisioningServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ImportNodes: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.ImportNodesRequest, _provisioning_service_pb2.ImportNodesResponse]  # type: ignore[assignment]
-    """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing."""
+    """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing.
+    FAILED_PRECONDITION when the station's permit is over or for fewer nodes.
+    """
     Commission: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.CommissionRequest, _provisioning_service_pb2.CommissionResponse]  # type: ignore[assignment]
     """Commission puts a node into a pole behind a gateway and makes its operational keys."""
     GetNode: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.GetNodeRequest, _provisioning_service_pb2.GetNodeResponse]  # type: ignore[assignment]
@@ -65,7 +69,9 @@ class ProvisioningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provisioning_service_pb2.ImportNodesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provisioning_service_pb2.ImportNodesResponse, _abc.Awaitable[_provisioning_service_pb2.ImportNodesResponse]]:
-        """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing."""
+        """ImportNodes registers flashed nodes. All rows or none; the same row again changes nothing.
+        FAILED_PRECONDITION when the station's permit is over or for fewer nodes.
+        """
 
     @_abc_1.abstractmethod
     def Commission(
