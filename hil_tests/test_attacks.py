@@ -96,7 +96,8 @@ def test_a_captured_command_moves_no_lamp(tap: tuple[Relay, str], make_node: Mak
     for datagram in captured:
         relay.send_to_node(with_new_id(datagram))
         relay.send_to_node(datagram)
-    node.wait_reports(3)
+    node.wait_until(lambda: node.value("lamp.level_percent") == 20, "the fade's end")
+    node.wait_reports(2)
     assert node.value("lamp.level_percent") == 20
 
 

@@ -24,7 +24,7 @@ KEYS = {
 def test_events_of_5000_nodes_get_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway_overload, "NODES", 5000)
     monkeypatch.setattr(gateway_overload, "IN_FLIGHT", 500)
-    figures = gateway_overload.run(seconds=1.0)
+    figures = gateway_overload.run(seconds=3.0)
     assert set(figures) == KEYS
     assert figures["events"] > 0
     assert figures["events_lost"] == 0

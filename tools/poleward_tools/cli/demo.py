@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from types import FrameType
 from typing import Annotated
 
@@ -52,7 +53,7 @@ def demo(
     Example: `POLES=50 poleward demo --once --json`
     """
     started_at = time.monotonic()
-    with _folder(data) as folder, _termination_as_interrupt():
+    with _folder(data) as folder, _termination_as_interrupt() as asked_to_end:
         plan = CityPlan(
             data=folder,
             poles=poles,
@@ -69,7 +70,7 @@ def demo(
                         wait_first_reading(city, narrator)
                 if not once:
                     show_ending(city, results, seconds=time.monotonic() - started_at)
-                    _stay_up(city)
+                    _stay_up(city, asked_to_end)
                     return
             except KeyboardInterrupt:
                 if once:
@@ -87,8 +88,8 @@ def demo(
     raise typer.Exit(FAILED if outcome.failures else OK)
 
 
-def _stay_up(city: City) -> None:
-    while True:
+def _stay_up(city: City, asked_to_end: Event) -> None:
+    while not asked_to_end.is_set():
         city.check()
         time.sleep(0.5)
 
@@ -106,19 +107,24 @@ def _folder(data: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
+def _termination_as_interrupt() -> Iterator[Event]:
     """Let every signal that asks for an end act as Ctrl-C does, so that nothing is left running.
 
     SIGINT too: a shell starts a background process with SIGINT ignored.
+
+    Yields:
+        Set once a signal came: where it interrupts a callback of gRPC, the exception is lost.
     """
+    asked_to_end = Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        asked_to_end.set()
         raise KeyboardInterrupt
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, interrupt) for number in numbers]
     try:
-        yield
+        yield asked_to_end
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
