@@ -3,6 +3,8 @@
 Not other people's accounts (people_pages.py).
 """
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -29,19 +31,21 @@ def account_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRou
         )  # fmt: skip
 
     @router.get("/account")
-    async def show(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         return await page(request, principal)
 
     @router.post("/account/password")
     async def change_password(
-        request: Request, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         form = await form_of(request)
         await own.change_password(principal, form.text("old"), form.text("new"))
         return gone_on(request, "/login?changed=true")
 
     @router.post("/account/tokens")
-    async def make_token(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def make_token(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         form = await form_of(request)
         made = await own.make_api_token(
             principal,
@@ -53,14 +57,14 @@ def account_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRou
 
     @router.post("/account/tokens/{number}/revoke")
     async def revoke(
-        request: Request, number: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         await own.revoke_api_token(principal, number_in(number))
         return gone_on(request, "/account")
 
     @router.post("/account/sessions/{number}/end")
     async def end_session(
-        request: Request, number: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         await own.end_session(principal, number_in(number))
         return gone_on(request, "/account")

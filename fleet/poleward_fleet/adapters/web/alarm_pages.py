@@ -4,6 +4,7 @@ Not what raises one: domain/alarms.py.
 """
 
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -35,12 +36,14 @@ def alarm_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         )  # fmt: skip
 
     @router.get("/alarms")
-    async def show_alarms(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_alarms(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         part = request.headers.get("hx-request") == "true"
         return await listing(request, principal, "alarms_list.html" if part else "alarms.html")
 
     @router.get("/live/alarms")
-    async def live_alarms(principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def live_alarms(principal: Annotated[Principal, Depends(guard)]) -> Response:
         principal.require(Permission.SEE)
 
         async def events() -> AsyncGenerator[tuple[str, object], None]:
@@ -54,7 +57,7 @@ def alarm_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.post("/alarms/{number}/{action}")
     async def act(
-        request: Request, number: int, action: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: int, action: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         if action == "acknowledge":
             await services.alarms.acknowledge(principal, number)

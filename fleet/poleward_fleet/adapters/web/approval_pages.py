@@ -3,6 +3,8 @@
 Not the actions that need one; their own pages ask for it.
 """
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -21,7 +23,7 @@ def approval_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRo
     approvals = people.approvals
 
     @router.get("/approvals")
-    async def show(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         found = await approvals.approvals(principal)
         rows = [
             (
@@ -35,7 +37,7 @@ def approval_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRo
 
     @router.post("/approvals/{number}")
     async def decide(
-        request: Request, number: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         form = await form_of(request)
         decision, reason = form.text("decision"), form.text("reason")

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -43,9 +44,9 @@ def audit_router(pages: Pages, guard: Guard) -> APIRouter:
     @router.get("/audit")
     async def show_audit(
         request: Request,
+        wanted: Annotated[AuditFilter, Depends(audit_filter)],
+        principal: Annotated[Principal, Depends(guard)],
         before: int | None = None,
-        wanted: AuditFilter = Depends(audit_filter),  # noqa: B008
-        principal: Principal = Depends(guard),  # noqa: B008
     ) -> Response:
         principal.require(Permission.AUDIT)
         records = await services.audit.records(
@@ -61,8 +62,8 @@ def audit_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/audit/export.csv")
     async def export(
-        wanted: AuditFilter = Depends(audit_filter),  # noqa: B008
-        principal: Principal = Depends(guard),  # noqa: B008
+        wanted: Annotated[AuditFilter, Depends(audit_filter)],
+        principal: Annotated[Principal, Depends(guard)],
     ) -> Response:
         principal.require(Permission.AUDIT)
         pieces = _csv(pages, principal, wanted)

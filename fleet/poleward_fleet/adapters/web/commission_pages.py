@@ -3,7 +3,7 @@
 Not the rules of a visit; the commissioning service keeps them.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -106,7 +106,9 @@ def commission_router(pages: Pages, guard: Guard) -> APIRouter:
     services = pages.services
 
     @router.get("/commission")
-    async def show_page(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_page(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         principal.require(Permission.COMMISSION)
         areas = await services.inventory.areas(principal)
         return pages.render(request, "commission.html", areas=areas)
@@ -136,26 +138,28 @@ def commission_router(pages: Pages, guard: Guard) -> APIRouter:
         return JSONResponse(content, media_type="application/manifest+json")
 
     @router.get("/data/commission/poles")
-    async def poles(principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def poles(principal: Annotated[Principal, Depends(guard)]) -> Response:
         principal.require(Permission.COMMISSION)
         found = await services.inventory.search_poles(principal, "", limit=POLES_OFFERED)
         return JSONResponse({"poles": [view.pole.code for view in found]})
 
     @router.post("/data/visits")
-    async def begin(visit: VisitMessage, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def begin(
+        visit: VisitMessage, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         return JSONResponse(visit_json(await services.visits.begin(principal, visit.request())))
 
     @router.get("/data/visits/{visit_id}")
-    async def state(visit_id: str, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def state(visit_id: str, principal: Annotated[Principal, Depends(guard)]) -> Response:
         return JSONResponse(visit_json(await services.visits.state(principal, visit_id)))
 
     @router.post("/data/visits/{visit_id}/blink")
-    async def blink(visit_id: str, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def blink(visit_id: str, principal: Annotated[Principal, Depends(guard)]) -> Response:
         return JSONResponse(visit_json(await services.visits.blink(principal, visit_id)))
 
     @router.post("/data/visits/{visit_id}/sign-off")
     async def sign_off(
-        visit_id: str, signature: SignMessage, principal: Principal = Depends(guard)  # noqa: B008
+        visit_id: str, signature: SignMessage, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         state = await services.visits.sign_off(principal, visit_id, note=signature.note)
         return JSONResponse(visit_json(state))

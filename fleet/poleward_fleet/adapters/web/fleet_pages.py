@@ -3,6 +3,8 @@
 Not their enrolment; the services do that.
 """
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
@@ -17,7 +19,9 @@ def fleet_router(pages: Pages, guard: Guard) -> APIRouter:
     services = pages.services
 
     @router.get("/gateways")
-    async def show_gateways(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_gateways(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         gateways = await services.inventory.gateways(principal)
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         part = request.headers.get("hx-request") == "true"

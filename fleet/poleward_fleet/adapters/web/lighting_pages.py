@@ -6,7 +6,7 @@ Not the rules of any of them; the lighting services keep those.
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import RedirectResponse, Response
@@ -80,7 +80,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/lighting")
     async def show_lighting(
-        request: Request, program: str = "", principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, principal: Annotated[Principal, Depends(guard)], program: str = ""
     ) -> Response:  # fmt: skip
         found = await services.lighting.overview(principal)
         chosen = next((v.program for v in found.programs if v.program.name == program), None)
@@ -94,8 +94,8 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/lighting/preview")
     async def preview(
-        request: Request, rules: str = "", time_zone: str = "", pole: str = "",
-        principal: Principal = Depends(guard),  # noqa: B008
+        request: Request, principal: Annotated[Principal, Depends(guard)],
+        rules: str = "", time_zone: str = "", pole: str = "",
     ) -> Response:  # fmt: skip
         values: dict[str, Any] = {"curve": None, "wrong": ""}
         if pole:
@@ -110,7 +110,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/lighting/programs")
     async def put_program(
-        principal: Principal = Depends(guard),  # noqa: B008
+        principal: Annotated[Principal, Depends(guard)],
         name: str = Form(""), time_zone: str = Form(""), rules: str = Form(""),
     ) -> Response:  # fmt: skip
         await services.lighting.put(principal, Program(name.strip(), time_zone, _lines(rules)))
@@ -118,7 +118,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/lighting/assign")
     async def assign(
-        principal: Principal = Depends(guard),  # noqa: B008
+        principal: Annotated[Principal, Depends(guard)],
         program: str = Form(""), area: str = Form(""),
     ) -> Response:  # fmt: skip
         await services.lighting.assign(principal, program, area_code=area)
@@ -126,7 +126,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/lighting/groups")
     async def put_group(
-        principal: Principal = Depends(guard),  # noqa: B008
+        principal: Annotated[Principal, Depends(guard)],
         name: str = Form(""), poles: str = Form(""),
     ) -> Response:  # fmt: skip
         codes = tuple(dict.fromkeys(poles.replace(",", " ").split()))
@@ -136,7 +136,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
     @router.post("/lighting/dim")
     async def dim(
         request: Request,
-        principal: Principal = Depends(guard),  # noqa: B008
+        principal: Annotated[Principal, Depends(guard)],
         group: str = Form(""), level: int = Form(ge=0, le=100), minutes: int = Form(0, ge=0),
     ) -> Response:  # fmt: skip
         wish = SetLamp(level, duration_s=minutes * 60)
@@ -145,7 +145,7 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
     @router.post("/lighting/run")
     async def run(
         request: Request,
-        principal: Principal = Depends(guard),  # noqa: B008
+        principal: Annotated[Principal, Depends(guard)],
         scene: str = Form(""), minutes: int = Form(0, ge=0),
     ) -> Response:  # fmt: skip
         outcomes = await services.lamp_orders.run_scene(principal, scene, duration_s=minutes * 60)
@@ -153,14 +153,14 @@ def lighting_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/lighting/remove/{kind}")
     async def remove(
-        kind: LightingKind, principal: Principal = Depends(guard), name: str = Form("")  # noqa: B008
+        kind: LightingKind, principal: Annotated[Principal, Depends(guard)], name: str = Form("")
     ) -> Response:  # fmt: skip
         await services.lighting.remove(principal, kind, name)
         return RedirectResponse("/lighting", status_code=303)
 
     @router.post("/poles/{code}/call")
     async def answer_call(
-        code: str, principal: Principal = Depends(guard), answer: str = Form("")  # noqa: B008
+        code: str, principal: Annotated[Principal, Depends(guard)], answer: str = Form("")
     ) -> Response:  # fmt: skip
         if answer not in ("accept", "reset"):
             raise InvalidError("a call can be accepted or reset")

@@ -5,6 +5,7 @@ Not the checking of passwords and the limit on attempts; the sessions service do
 
 import hmac
 import secrets
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Form, Request
@@ -108,7 +109,7 @@ def login_router(pages: Pages, guard: Guard) -> APIRouter:
         return answer
 
     @router.post("/logout")
-    async def logout(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def logout(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         await pages.services.sessions.logout(principal, request.state.session_token)
         answer = RedirectResponse("/login", status_code=303)
         answer.delete_cookie(SESSION_COOKIE)

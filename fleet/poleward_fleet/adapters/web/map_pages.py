@@ -5,6 +5,7 @@ Not the drawing; static/pole_layer.js does that in the browser.
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -41,7 +42,9 @@ def map_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
     services = pages.services
 
     @router.get("/")
-    async def show_map(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_map(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         areas = await services.inventory.areas(principal)
         may_command = principal.may(Permission.COMMAND)
         return pages.render(
@@ -54,7 +57,7 @@ def map_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         )
 
     @router.get("/data/map")
-    async def map_data(principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def map_data(principal: Annotated[Principal, Depends(guard)]) -> Response:
         markers = await services.inventory.markers(principal)
         areas = await services.inventory.areas(principal)
         at_ms = pages.now_ms()
@@ -63,7 +66,7 @@ def map_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         return Response(body, media_type="application/json", headers={"content-encoding": "gzip"})
 
     @router.get("/live/map")
-    async def live_map(principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def live_map(principal: Annotated[Principal, Depends(guard)]) -> Response:
         async def events() -> AsyncGenerator[tuple[str, object], None]:
             async with services.changes.subscribe() as changes:
                 yield "hello", {"at_ms": pages.now_ms()}
@@ -84,7 +87,7 @@ def map_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         return streams.response(events())
 
     @router.get("/data/session")
-    async def session(principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def session(principal: Annotated[Principal, Depends(guard)]) -> Response:
         return JSONResponse({"name": principal.name})
 
     return router

@@ -3,7 +3,7 @@
 Not one's own (account_pages.py) nor requests for a second person (approval_pages.py).
 """
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
@@ -57,11 +57,11 @@ def people_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRout
         )  # fmt: skip
 
     @router.get("/people")
-    async def show(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         return await list_page(request, principal)
 
     @router.post("/people")
-    async def add(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def add(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         form = await form_of(request)
         name = form.text("name").strip()
         made = await administration.put(
@@ -71,13 +71,13 @@ def people_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRout
 
     @router.get("/people/{name}")
     async def show_one(
-        request: Request, name: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         return await one_page(request, principal, name)
 
     @router.post("/people/{name}")
     async def change(
-        request: Request, name: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         form = await form_of(request)
         await administration.account(principal, name)
@@ -92,14 +92,14 @@ def people_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRout
 
     @router.post("/people/{name}/drop")
     async def drop(
-        request: Request, name: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         await administration.drop(principal, name)
         return gone_on(request, "/people")
 
     @router.post("/people/{name}/tokens")
     async def make_token(
-        request: Request, name: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         form = await form_of(request)
         made = await administration.make_api_token(
@@ -114,14 +114,14 @@ def people_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRout
 
     @router.post("/people/{name}/tokens/{number}/revoke")
     async def revoke(
-        request: Request, name: str, number: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, number: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         await administration.revoke_api_tokens(principal, number=number_in(number), name=name)
         return gone_on(request, f"/people/{quote(name)}")
 
     @router.post("/people/{name}/sessions/{number}/end")
     async def end_session(
-        request: Request, name: str, number: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, name: str, number: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         await administration.end_session(principal, number_in(number))
         return gone_on(request, f"/people/{quote(name)}")

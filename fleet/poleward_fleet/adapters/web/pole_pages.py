@@ -6,7 +6,7 @@ Not the rules of commands; the lamp service keeps them.
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -106,7 +106,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.get("/poles/{code}")
     async def show_pole(
-        request: Request, code: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, code: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         detail = await services.inventory.pole_detail(principal, code)
         areas = await services.inventory.areas(principal)
@@ -121,7 +121,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.get("/poles/{code}/events")
     async def show_events(
-        request: Request, code: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, code: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         detail = await services.inventory.pole_detail(principal, code)
         return pages.render(
@@ -132,14 +132,14 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.get("/data/poles/{code}")
     async def pole_data(
-        request: Request, code: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, code: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         detail = await services.inventory.pole_detail(principal, code)
         return JSONResponse(pole_json(detail, language_of(request), pages.now_ms()))
 
     @router.get("/live/poles/{code}")
     async def live_pole(
-        request: Request, code: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, code: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         language = language_of(request)
         # Asked before the stream opens: an unknown pole is an error and not a silent stream.
@@ -160,7 +160,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.post("/poles/{code}/lamp")
     async def set_lamp(
-        code: str, wish: LampRequest, principal: Principal = Depends(guard)  # noqa: B008
+        code: str, wish: LampRequest, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         outcome = await services.lamps.set_lamp(
             principal, code,
@@ -178,8 +178,8 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
 
     @router.get("/data/poles/{code}/history")
     async def history(
-        code: str, metric: str, from_ms: int, to_ms: int, instance: int = 0,
-        principal: Principal = Depends(guard),  # noqa: B008
+        code: str, metric: str, from_ms: int, to_ms: int,
+        principal: Annotated[Principal, Depends(guard)], instance: int = 0,
     ) -> Response:  # fmt: skip
         if not 0 < to_ms - from_ms <= LONGEST_RANGE_MS:
             raise InvalidError("ask for a range of more than nothing and at most a year")

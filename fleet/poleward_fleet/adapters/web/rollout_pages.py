@@ -5,6 +5,7 @@ Not the decisions of a rollout; domain/rollout.py makes them.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import RedirectResponse, Response
@@ -67,13 +68,17 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
     services = pages.services
 
     @router.get("/releases")
-    async def show_releases(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_releases(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         releases = await services.releases.releases(principal)
         may_roll_out = principal.may(Permission.ROLL_OUT)
         return pages.render(request, "releases.html", releases=releases, may_roll_out=may_roll_out)
 
     @router.get("/rollouts")
-    async def show_rollouts(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show_rollouts(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         rollouts = await services.rollouts.rollouts(principal)
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         return pages.render(
@@ -85,7 +90,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/rollouts/new")
     async def show_form(
-        request: Request, release: str = "", principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, principal: Annotated[Principal, Depends(guard)], release: str = ""
     ) -> Response:  # fmt: skip
         principal.require(Permission.ROLL_OUT)
         return pages.render(
@@ -96,7 +101,9 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         )  # fmt: skip
 
     @router.post("/rollouts/try")
-    async def try_out(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def try_out(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         asked = read_rollout_form(await request.form())
         would = await services.rollouts.dry_run(
             principal, asked.release_digest, asked.target, asked.policy
@@ -106,7 +113,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         )
 
     @router.post("/rollouts/new")
-    async def create(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def create(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         asked = read_rollout_form(await request.form())
         rollout = await services.rollouts.create(
             principal,
@@ -136,7 +143,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/rollouts/{number}")
     async def show_rollout(
-        request: Request, number: int, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: int, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         part = request.headers.get("hx-request") == "true"
         template = "rollout_progress.html" if part else "rollout.html"
@@ -151,7 +158,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.post("/rollouts/{number}/{action}")
     async def act(
-        request: Request, number: int, action: str, principal: Principal = Depends(guard)  # noqa: B008
+        request: Request, number: int, action: str, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:  # fmt: skip
         if action not in actions:
             raise InvalidError("a rollout can be approved, paused, resumed or aborted")

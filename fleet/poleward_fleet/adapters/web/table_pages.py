@@ -4,6 +4,7 @@ Not what a row means (domain/bulk.py).
 """
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
@@ -48,11 +49,13 @@ def table_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRoute
         )  # fmt: skip
 
     @router.get("/tables")
-    async def show(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def show(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
         return page(request, principal)
 
     @router.post("/tables")
-    async def bring_in(request: Request, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def bring_in(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
         try:
             principal.require(Permission.EDIT_INVENTORY)
             form = await form_of(request)
@@ -78,7 +81,7 @@ def table_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRoute
         )  # fmt: skip
 
     @router.get("/tables/{name}")
-    async def download(name: str, principal: Principal = Depends(guard)) -> Response:  # noqa: B008
+    async def download(name: str, principal: Annotated[Principal, Depends(guard)]) -> Response:
         stem, _, suffix = name.rpartition(".")
         try:
             table, file_format = ExportTable(stem), FileFormat(suffix)
