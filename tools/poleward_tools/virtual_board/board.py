@@ -17,7 +17,7 @@ from poleward_tools.virtual_board.boot_rom import (
     download_banner,
 )
 from poleward_tools.virtual_board.chips import Chip
-from poleward_tools.virtual_board.flash_chip import NorFlash, PowerCutError
+from poleward_tools.virtual_board.flash_chip import NorFlash
 from poleward_tools.virtual_board.line import Line
 from poleward_tools.virtual_board.rom import (
     ChangeBaud,
@@ -63,7 +63,8 @@ class Board:
     1. A reset starts the application, or download mode when the boot button is held.
     2. A SYNC request on the console enters download mode: it stands for the reset lines by which
        a tool does that on a real board and which a pseudo-terminal does not have.
-    3. A power cut in a flash operation turns the board off until `power_on`, as `power_off` does.
+    3. A power cut in a flash operation is a `power_off` in that moment, whatever is asked of the
+       board while its application still ends.
 
     Attributes:
         starts: how often it came out of reset.
@@ -85,6 +86,7 @@ class Board:
         self.is_boot_button_held = False
         self.chip = chip
         self._flash = flash
+        flash.on_power_cut = self._lose_power
         self._mac = mac
         self.line = line
         self._application = application
@@ -98,12 +100,12 @@ class Board:
 
     @property
     def mode(self) -> Mode:
-        """What the board is doing now."""
-        return self._mode
+        """What the board is doing now; without power nothing, whatever still comes to its end."""
+        return self._mode if self._power.is_set() else Mode.OFF
 
     async def wait_until(self, mode: Mode) -> None:
         """Wait until the board is in a mode; the caller sets the deadline."""
-        while self._mode is not mode:
+        while self.mode is not mode:
             self._mode_changed.clear()
             await self._mode_changed.wait()
 
@@ -114,19 +116,21 @@ class Board:
     def power_off(self) -> None:
         """Take the board's power away, or hold its reset button; RAM and the line's input go."""
         self._power.clear()
-        self._enter(Mode.OFF)
+        self._mode_changed.set()
+        self._restart_reason = ResetReason.POWER_ON
         self._stop.set()
 
     def power_on(self) -> None:
         """Give the board its power back, or let its reset button go."""
         if not self._power.is_set():
-            self._enter(Mode.STARTING)
             self._power.set()
+            self._enter(Mode.STARTING)
 
     def restart(self, reason: ResetReason) -> None:
-        """Reset a board that has power from outside, for this reason."""
-        self._restart_reason = reason
-        self._stop.set()
+        """Reset a board from outside, for this reason; nothing happens to one without power."""
+        if self._power.is_set():
+            self._restart_reason = reason
+            self._stop.set()
 
     async def run(self) -> None:
         """Live from power-on until cancelled."""
@@ -143,15 +147,15 @@ class Board:
             try:
                 await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
                 reason = self._restart_reason if self._stop.is_set() else living.result()
-            except PowerCutError as cut:
-                _log.warning("%s", cut)
-                self._power.clear()
-                self._enter(Mode.OFF)
             finally:
                 for task in (living, stopping):
                     task.cancel()
                 await asyncio.gather(living, stopping, return_exceptions=True)
             await asyncio.sleep(self._reset_takes_s)
+
+    def _lose_power(self) -> None:
+        _log.warning("power cut in flash operation %d", self._flash.counts.operations)
+        self.power_off()
 
     async def _live(self, reason: ResetReason) -> ResetReason:
         """Live from one reset to the next."""

@@ -5,6 +5,7 @@ Not what the bytes mean, and not how fast a real chip is.
 
 import mmap
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -57,6 +58,9 @@ class NorFlash:
 
     A program is split at pages of 256 bytes, as the chip's own command is; each page and each
     sector erase is one operation. The caller serialises access: one chip has one bus.
+
+    Attributes:
+        on_power_cut: called in the moment of a cut, before its error unwinds whoever wrote.
     """
 
     def __init__(self, content: bytearray | mmap.mmap, faults: FlashFaults | None = None) -> None:
@@ -65,6 +69,7 @@ class NorFlash:
         self._content = content
         self.faults = faults or FlashFaults()
         self.counts = FlashCounts()
+        self.on_power_cut: Callable[[], None] = lambda: None
         self._random = random.Random(self.faults.seed)
 
     @classmethod
@@ -147,6 +152,7 @@ class NorFlash:
         self.counts.erases += 1
         if self._is_cut():
             self._tear_sector(offset)
+            self.on_power_cut()
             raise PowerCutError(f"power cut while erasing 0x{offset:x}")
         if offset // SECTOR_SIZE_BYTES not in self.faults.worn_sectors:
             self._content[offset : offset + SECTOR_SIZE_BYTES] = b"\xff" * SECTOR_SIZE_BYTES
@@ -180,6 +186,7 @@ class NorFlash:
         after = before & int.from_bytes(data, "little")
         self._content[offset:end] = after.to_bytes(len(data), "little")
         if is_cut:
+            self.on_power_cut()
             raise PowerCutError(f"power cut while programming 0x{offset:x}")
 
     def _tear_sector(self, offset: int) -> None:
