@@ -7,7 +7,7 @@ STUBS := .venv/micropython-stubs
 STATIC := fleet/poleward_fleet/adapters/web/static/vendor
 PROTOS := $(sort $(wildcard protos/poleward/v1/*.proto))
 JOBS ?= 4
-TYPED_TESTS := protos/nodelink/tests protos/poleward_manifest/tests gateway/tests fleet/tests/*.py fleet/tests/web tools/tests hil_tests
+TYPED_TESTS := protos/nodelink/tests protos/poleward_manifest/tests protos/poleward_commissioning/tests gateway/tests fleet/tests/*.py fleet/tests/web tools/tests hil_tests
 
 .PHONY: help setup demo test lint types imports protos protos-check dialect unit bench lock clean
 

@@ -24,11 +24,12 @@ from poleward.v1 import gateway_link_service_pb2 as link_pb
 from poleward.v1 import telemetry_types_pb2 as telemetry_pb
 from poleward.v1.enrollment_service_pb2_grpc import EnrollmentServiceStub
 from poleward.v1.gateway_link_service_pb2_grpc import GatewayLinkServiceStub
+from poleward_commissioning.claim_code import claim_code_hash
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.bootstrap import Addresses
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.gateway_link import Hello
-from poleward_fleet.domain.identity import ManufacturedNode, claim_code_hash
+from poleward_fleet.domain.identity import ManufacturedNode
 from poleward_fleet.domain.inventory import Area, Pole
 from poleward_fleet.domain.telemetry import ReportColumns, SeriesKey
 

@@ -3,7 +3,6 @@
 Not how they are stored or encrypted. Secrets never show in a repr.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -165,15 +164,6 @@ class DesiredState:
     complete: bool
     nodes: tuple[DesiredNode, ...]
     release_keys: tuple[bytes, ...]
-
-
-def claim_code_hash(mac: str, claim_code: str) -> str:
-    """Hash a claim code as the factory does; case, spaces and hyphens of what people type go.
-
-    A fast hash, because a code has 80 random bits (docs/adr/0038-claim-codes-have-80-bits.md).
-    """
-    code = "".join(claim_code.split()).replace("-", "").upper()
-    return hashlib.sha256(f"poleward claim {mac} {code}".encode()).hexdigest()
 
 
 def endpoint_name(mac: str) -> str:

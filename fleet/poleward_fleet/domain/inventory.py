@@ -6,6 +6,8 @@ Not where they are stored, and not what the nodes measure (telemetry).
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from poleward_commissioning.checklist import lamp_is_lit
+
 
 class LifeState(Enum):
     """Life cycle of a node (docs/fleet.md)."""
@@ -120,22 +122,6 @@ class Gateway:
     software_version: str
     node_count: int
     certificate_expires_at_ms: int  # 0 before it enrolled
-
-
-# A lit lamp draws at least this share of what its level asks for; below it counts as dark.
-LIT_POWER_SHARE = 0.2
-
-
-def lamp_is_lit(level_percent: float, power_w: float | None, nominal_w: int) -> bool:
-    """Tell whether a lamp that should be lit draws the power of a lit lamp.
-
-    Without a power reading or a nominal wattage the level is believed.
-    """
-    if level_percent <= 0:
-        return False
-    if power_w is None or power_w != power_w or nominal_w <= 0:
-        return True
-    return power_w >= LIT_POWER_SHARE * nominal_w * level_percent / 100
 
 
 def pole_status(

@@ -1,11 +1,11 @@
 """A technician's visit to a pole: what they brought, where they stood, what came of it.
 
-Not the checks (domain/checklist.py).
+Not the checks (poleward_commissioning/checklist.py).
 """
 
 from dataclasses import dataclass, field
 
-from poleward_fleet.domain.checklist import Check, Place
+from poleward_commissioning.checklist import Check, Place
 from poleward_fleet.domain.inventory import Pole
 
 

@@ -6,8 +6,8 @@ Not an implementation (adapters).
 from collections.abc import Sequence
 from typing import Protocol
 
+from poleward_commissioning.checklist import Check
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.checklist import Check
 from poleward_fleet.domain.visits import Visit
 
 

@@ -1,23 +1,22 @@
 """A technician's visit: claim the node, watch its checks, sign the pole off.
 
-Not the claim itself (services/provisioning.py) nor the verdicts (domain/checklist.py).
+Not the claim itself (services/provisioning.py) nor the verdicts (poleward_commissioning).
 """
 
 import asyncio
 import math
 import re
 
-from poleward_fleet.domain.accounts import Permission, Principal
-from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.checklist import (
+from poleward_commissioning.checklist import (
     BLINK_LEVELS_PERCENT,
-    NEAR_M,
     Facts,
-    Place,
     checklist,
-    distance_m,
+    doubt_of,
+    fault_of,
     is_complete,
 )
+from poleward_fleet.domain.accounts import Permission, Principal
+from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.errors import ConflictError, InvalidError, NotFoundError
 from poleward_fleet.domain.inventory import LifeState, PoleView
@@ -33,7 +32,6 @@ from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.provisioning import ProvisioningService
 
 MAX_NOTE = 500
-MAX_ACCURACY_M = 100.0
 _BLINK_S = 30
 _POWER_WAIT_S = 15.0
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -89,7 +87,8 @@ class CommissioningService:
         if not _UUID.fullmatch(request.visit_id):
             raise InvalidError("a visit needs a UUID")
         if await self._store.visit(request.visit_id) is None:
-            _check_place(request.place)
+            if request.place is not None and (fault := fault_of(request.place)):
+                raise InvalidError(fault)
             view = await self._pole(principal, request)
             self._check_nearness(view, request)
             number = await self._provisioning.claim(
@@ -205,12 +204,10 @@ class CommissioningService:
     def _check_nearness(view: PoleView, request: VisitRequest) -> None:
         if request.place is None or request.place_confirmed or request.new_pole is not None:
             return
-        away_m = distance_m(request.place, view.pole.latitude_deg, view.pole.longitude_deg)
-        if away_m > NEAR_M + request.place.accuracy_m:
-            raise ConflictError(
-                f"the phone was {away_m:.0f} m away from where pole {view.pole.code} stands; "
-                "confirm that it is the right pole"
-            )
+        pole = view.pole
+        doubt = doubt_of(request.place, pole.code, pole.latitude_deg, pole.longitude_deg)
+        if doubt:
+            raise ConflictError(doubt)
 
     async def _facts(self, visit: Visit, view: PoleView) -> Facts:
         node = view.node
@@ -223,7 +220,7 @@ class CommissioningService:
         ]
         events = await self._telemetry.events(None, node_number=node.number, limit=50)
         return Facts(
-            link_state=node.link_state,
+            link_state=node.link_state.value,
             version=node.bundle_version,
             equipment=view.pole.equipment,
             lamp_nominal_w=view.pole.lamp_nominal_w,
@@ -261,18 +258,3 @@ class CommissioningService:
                         return None
         except TimeoutError:
             return None
-
-
-def _check_place(place: Place | None) -> None:
-    if place is None:
-        return
-    if not (
-        -90 <= place.latitude_deg <= 90
-        and -180 <= place.longitude_deg <= 180
-        and 0 <= place.accuracy_m < math.inf
-    ):
-        raise InvalidError("the position makes no sense")
-    if place.accuracy_m > MAX_ACCURACY_M:
-        raise InvalidError(
-            f"the position is only good to {place.accuracy_m:.0f} m; wait for a better one"
-        )

@@ -6,9 +6,9 @@ Not nodes' identities (services/provisioning.py).
 import math
 from collections.abc import Callable, Collection, Sequence
 
+from poleward_commissioning.checklist import Place, distance_m
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.checklist import Place, distance_m
 from poleward_fleet.domain.errors import (
     ConflictError,
     ForbiddenError,

@@ -8,6 +8,7 @@ import hmac
 import secrets
 from collections.abc import Sequence
 
+from poleward_commissioning.claim_code import claim_code_hash
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
@@ -16,7 +17,6 @@ from poleward_fleet.domain.identity import (
     ManufacturedNode,
     NodeIdentity,
     StationPermit,
-    claim_code_hash,
 )
 from poleward_fleet.domain.inventory import PoleView
 from poleward_fleet.domain.life_cycle import Step, Transition, transition

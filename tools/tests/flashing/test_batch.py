@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from typer.testing import CliRunner
 
-from poleward_fleet.domain.identity import claim_code_hash
+from poleward_commissioning.claim_code import claim_code_hash
 from poleward_tools.cli import factory
 from poleward_tools.client.errors import ClientError, Failure
 from poleward_tools.client.views import ManufacturedNode, StationPermit

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
+from poleward_commissioning.checklist import Check, Place, Verdict
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.checklist import Check, Place, Verdict
 from poleward_fleet.domain.visits import Visit
 
 _VISIT = text("SELECT * FROM visit WHERE id = :id")

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 
+from poleward_commissioning.checklist import Place
 from poleward_fleet.adapters.web.pages import HERE, Pages, language_of
 from poleward_fleet.adapters.web.request_guard import Guard
 from poleward_fleet.adapters.web.texts import translate
 from poleward_fleet.domain.accounts import Permission, Principal
-from poleward_fleet.domain.checklist import Place
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.inventory import Pole
 from poleward_fleet.domain.visits import VisitRequest, VisitState

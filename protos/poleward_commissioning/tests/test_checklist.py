@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from poleward_fleet.domain.checklist import (
+from poleward_commissioning.checklist import (
+    ONLINE,
     Facts,
     Place,
     Verdict,
@@ -12,11 +13,10 @@ from poleward_fleet.domain.checklist import (
     distance_m,
     is_complete,
 )
-from poleward_fleet.domain.inventory import LinkState
 
 NOW_MS = 1_800_000_000_000
 HEALTHY = Facts(
-    link_state=LinkState.ONLINE,
+    link_state=ONLINE,
     version="1.0.0",
     equipment=("lamp", "air"),
     lamp_nominal_w=100,
@@ -48,7 +48,7 @@ def test_healthy_pole_is_complete_and_what_is_not_mounted_does_not_matter() -> N
 @pytest.mark.parametrize(
     ("changes", "name", "verdict"),
     [
-        ({"link_state": LinkState.BOOTSTRAPPED}, "link", Verdict.WAITING),
+        ({"link_state": "bootstrapped"}, "link", Verdict.WAITING),
         ({"blink_w": ()}, "lamp", Verdict.WAITING),
         ({"blink_w": (99.0, 97.0)}, "lamp", Verdict.FAILED),
         ({"blink_w": (1.0, 0.2)}, "lamp", Verdict.FAILED),

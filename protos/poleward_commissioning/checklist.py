@@ -1,6 +1,6 @@
 """What has to hold before a technician signs a pole off: pure verdicts from what is known of it.
 
-Not how the lamp is made to blink nor where results are stored (services/commissioning.py).
+Not how the lamp is made to blink nor where results are stored: fleet and gateway each do that.
 """
 
 import math
@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from poleward_fleet.domain.inventory import LinkState, lamp_is_lit
-
+ONLINE = "online"
 BLINK_LEVELS_PERCENT = (100, 20)
 DIMMED_SHARE = 0.6
 """A lamp at the lower level draws at most this share of what it drew at the higher one."""
 CLOCK_TOLERANCE_MS = 10_000
+LIT_POWER_SHARE = 0.2
+"""A lit lamp draws at least this share of what its level asks for; below it counts as dark."""
 NEAR_M = 50.0
 """A phone this close to a pole, beside its own accuracy, is at the pole."""
+MAX_ACCURACY_M = 100.0
 _EARTH_RADIUS_M = 6_371_000.0
 
 
@@ -51,7 +53,7 @@ class Facts:
     """What is known of a pole at one moment.
 
     Args:
-        link_state: Of its node.
+        link_state: Of its node; ONLINE passes.
         version: That its node runs.
         equipment: What is mounted.
         lamp_nominal_w: Of the lamp.
@@ -63,7 +65,7 @@ class Facts:
         now_ms: Now.
     """
 
-    link_state: LinkState
+    link_state: str
     version: str
     equipment: tuple[str, ...]
     lamp_nominal_w: int
@@ -86,9 +88,9 @@ _SENSORS = (
 
 def checklist(facts: Facts) -> tuple[Check, ...]:
     """Judge every line of the checklist."""
-    is_online = facts.link_state is LinkState.ONLINE
+    is_online = facts.link_state == ONLINE
     return (
-        Check("link", Verdict.PASSED if is_online else Verdict.WAITING, facts.link_state.value),
+        Check("link", Verdict.PASSED if is_online else Verdict.WAITING, facts.link_state),
         _lamp(facts),
         *(_sensor(facts, *sensor) for sensor in _SENSORS),
         _clock(facts),
@@ -102,6 +104,30 @@ def is_complete(checks: tuple[Check, ...]) -> bool:
     return all(check.verdict in (Verdict.PASSED, Verdict.ABSENT) for check in checks)
 
 
+def fault_of(place: Place) -> str:
+    """Say what is wrong with a place; empty when nothing is."""
+    if not (
+        -90 <= place.latitude_deg <= 90
+        and -180 <= place.longitude_deg <= 180
+        and 0 <= place.accuracy_m < math.inf
+    ):
+        return "the position makes no sense"
+    if place.accuracy_m > MAX_ACCURACY_M:
+        return f"the position is only good to {place.accuracy_m:.0f} m; wait for a better one"
+    return ""
+
+
+def doubt_of(place: Place, pole_code: str, latitude_deg: float, longitude_deg: float) -> str:
+    """Say why somebody at a place may not be at a pole; empty when they may well be."""
+    away_m = distance_m(place, latitude_deg, longitude_deg)
+    if away_m <= NEAR_M + place.accuracy_m:
+        return ""
+    return (
+        f"the phone was {away_m:.0f} m away from where pole {pole_code} stands; "
+        "confirm that it is the right pole"
+    )
+
+
 def distance_m(place: Place, latitude_deg: float, longitude_deg: float) -> float:
     """Return how far a place is from a point (haversine)."""
     lat_a, lat_b = math.radians(place.latitude_deg), math.radians(latitude_deg)
@@ -110,6 +136,18 @@ def distance_m(place: Place, latitude_deg: float, longitude_deg: float) -> float
         math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
     )
     return 2 * _EARTH_RADIUS_M * math.asin(min(1.0, math.sqrt(root)))
+
+
+def lamp_is_lit(level_percent: float, power_w: float | None, nominal_w: int) -> bool:
+    """Tell whether a lamp that should be lit draws the power of a lit lamp.
+
+    Without a power reading or a nominal wattage the level is believed.
+    """
+    if level_percent <= 0:
+        return False
+    if power_w is None or power_w != power_w or nominal_w <= 0:
+        return True
+    return power_w >= LIT_POWER_SHARE * nominal_w * level_percent / 100
 
 
 def _lamp(facts: Facts) -> Check:
