@@ -60,6 +60,17 @@ async def test_rollout_stops_at_its_limit_of_failures_and_withdraws(
     assert set((await desired(fleet, link)).values()) == {b""}
 
 
+async def test_nothing_is_asked_for_any_more_as_soon_as_a_person_stops(
+    fleet: Fleet, link: GatewayLink
+) -> None:
+    await make_poles(fleet, 3)
+    release = await publish(fleet)
+    number = await begin(fleet, release)
+    await report(fleet, link, release, 1, NodeStage.DOWNLOADING)
+    await fleet.rollouts.abort(ADMIN, number)  # and the loop did not come to its rows yet
+    assert await desired(fleet, link) == {1: release.digest, 2: b"", 3: b""}
+
+
 async def test_canary_that_fails_stops_the_rollout(fleet: Fleet, link: GatewayLink) -> None:
     await make_poles(fleet, 20)
     release = await publish(fleet)

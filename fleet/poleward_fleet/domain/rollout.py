@@ -125,7 +125,7 @@ class RolloutFacts:
     Args:
         waves: As many as the policy has.
         under_way: Nodes under way by gateway; gateways without any may be missing.
-        candidates: At least as many as may be offered, while there are so many, in order.
+        candidates: In order; of each gateway its share of what may be offered at once.
         overdue: Some of them when there are very many.
         accepted_failures: Failures that a person saw and went on with.
         accepted_wave: Up to this wave shares and health were seen as well; -1 for none.

@@ -21,6 +21,9 @@ _log = structlog.get_logger(__name__)
 
 LEASE_MS = 30_000
 PERIOD_S = 2.0
+# Between two looks: what nodes report meanwhile is answered together, so gateways get their next
+# nodes in few messages.
+BREATH_S = 0.2
 HEALTH_PERIOD_MS = 10_000
 # Steps of one rollout before the next one has its turn.
 MAX_STEPS = 20
@@ -64,6 +67,7 @@ class RolloutLoop:
                 await self.reconcile()
             except FleetError as error:
                 _log.warning("rollouts_wait", reason=str(error))
+            await asyncio.sleep(BREATH_S)
 
     async def reconcile(self) -> None:
         """Look once at every rollout that may need action and do what has to be done."""

@@ -37,11 +37,17 @@ _RELEASE = text(
 
 @dataclass(slots=True)
 class _Offers:
-    """What the gateways were asked for: nodes in total and when the last of them."""
+    """What the gateways were asked for: nodes in total and when the last of them.
 
+    Args:
+        gateways_away: those that were not yet told everything about their nodes.
+    """
+
+    gateways_away: int
     nodes: int = 0
     last_at_s: float = 0.0
     some: asyncio.Event = field(default_factory=asyncio.Event)
+    connected: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def run(*, seconds: float = SECONDS, nodes: int = NODES) -> dict[str, Any]:
@@ -65,9 +71,11 @@ async def _measure(seconds: float, nodes: int) -> dict[str, Any]:
             await connection.execute(
                 _RELEASE, {"digest": _DIGEST, "version": _VERSION, "sequence": _SEQUENCE}
             )
-        offers = _Offers()
+            await connection.execute(text("ANALYZE"))  # as autovacuum has done in a city
+        offers = _Offers(gateways_away=len(names))
         gateways = [asyncio.create_task(_gateway(bench, name, offers)) for name in names]
         try:
+            await offers.connected.wait()
             return await _roll_out(bench, offers, seconds, nodes)
         finally:
             for gateway in gateways:
@@ -119,8 +127,13 @@ async def _gateway(bench: BenchFleet, name: str, offers: _Offers) -> None:
         async for message in links.messages(link):
             if not isinstance(message, DesiredState):
                 continue
+            if message.complete:
+                offers.gateways_away -= 1
+                if not offers.gateways_away:
+                    offers.connected.set()
+                continue
             wanted = [n.node_number for n in message.nodes if n.release_digest]
-            if message.complete or not wanted:
+            if not wanted:
                 continue
             offers.nodes += len(wanted)
             offers.last_at_s = time.perf_counter()

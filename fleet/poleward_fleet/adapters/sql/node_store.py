@@ -103,8 +103,14 @@ _PUT_DESIRED = text(
     "operational_salt = excluded.operational_salt, release_digest = NULL"
 )
 _REVISION = text("SELECT desired_revision FROM gateway WHERE name = :gateway_name")
+# What a rollout offered and nobody took yet is not asked for any more once the rollout is over:
+# its order to stop works at once, and its rows follow.
 _DESIRED = text(
-    "SELECT d.*, n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
+    "SELECT d.*, EXISTS (SELECT FROM rollout_node rn "
+    "JOIN rollout o ON o.number = rn.rollout_number WHERE rn.node_number = d.node_number "
+    "AND rn.stage = 'offered' AND o.release_digest = d.release_digest "
+    "AND o.state IN ('stopped', 'aborted')) AS is_stopped, "
+    "n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
     "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
@@ -217,7 +223,7 @@ class SqlNodeStore:
             bootstrap=bootstrap,
             operational=operational,
             report_interval_s=row.report_interval_s,
-            release_digest=bytes(row.release_digest or b""),
+            release_digest=b"" if row.is_stopped else bytes(row.release_digest or b""),
             lamp_nominal_w=row.lamp_nominal_w,
             task=task,
             gateway_uri=row.gateway_uri if task is NodeTask.HAND_OVER else "",

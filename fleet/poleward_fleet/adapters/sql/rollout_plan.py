@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from poleward_fleet.adapters.sql.rollout_lock import lock_alone
 from poleward_fleet.domain.errors import ConflictError, InvalidError
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout_policy import Policy, Target, wave_ends
@@ -86,7 +87,6 @@ _OTHERS = text(
     f"WHERE t.stage IN {_OPEN_STAGES} AND t.nodes > 0 AND t.rollout_number <> :number "
     "AND o.state IN ('proposed', 'running', 'paused') ORDER BY t.rollout_number"
 )
-_LOCK = text("SELECT FROM rollout WHERE number = :number FOR NO KEY UPDATE")
 _CLASH = text(
     "SELECT rn.rollout_number, rn.node_number, r.sequence FROM rollout_node rn "  # noqa: S608
     "JOIN rollout_node mine ON mine.node_number = rn.node_number AND mine.rollout_number = :number "
@@ -175,7 +175,7 @@ async def supersede(
     if not others:
         return []
     for other in others:
-        await connection.execute(_LOCK, {"number": other})
+        await lock_alone(connection, other)
     named = {"number": number, "others": others}
     clash = (await connection.execute(_CLASH, named)).one_or_none()
     if clash is None:

@@ -10,22 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.desired_releases import withdraw
 from poleward_fleet.adapters.sql.policy_json import policy_of
+from poleward_fleet.adapters.sql.rollout_lock import lock_for_reports
 from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.rollout import UNSUCCESSFUL, NodeStage
 from poleward_fleet.domain.rollout_policy import Policy
 from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
 
-# The share lock lets gateways report side by side, but not within a step of the loop.
-_LOCK = text(
-    "SELECT o.number, o.policy, r.digest, r.sequence FROM rollout o "
-    "JOIN release r ON r.digest = o.release_digest WHERE o.number IN ("
-    "SELECT rn.rollout_number FROM rollout_node rn "
-    "JOIN rollout ro ON ro.number = rn.rollout_number "
-    "WHERE rn.node_number = ANY (CAST(:numbers AS integer[])) "
-    "AND (rn.stage IN ('offered', 'downloading', 'downloaded', 'trial') "
-    "OR (rn.stage = 'confirmed' AND ro.state IN ('running', 'paused')))) "
-    "ORDER BY o.number FOR SHARE OF o"
-)
 _STANDINGS = text(
     "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
     "coalesce(w.opened_at_ms, 0) AS opened_at_ms FROM rollout_node rn "
@@ -60,7 +50,7 @@ async def apply_progress(
     if not told:
         return frozenset(), frozenset()
     numbers = {"numbers": list(told)}
-    rollouts = {row.number: row for row in await connection.execute(_LOCK, numbers)}
+    rollouts = await lock_for_reports(connection, list(told))
     if not rollouts:
         return frozenset(), frozenset()
     policies: Mapping[int, Policy] = {n: policy_of(row.policy) for n, row in rollouts.items()}

@@ -17,6 +17,7 @@ from poleward_fleet.adapters.sql.desired_releases import desire, withdraw
 from poleward_fleet.adapters.sql.policy_json import policy_of, policy_to_json
 from poleward_fleet.adapters.sql.release_store import release_of
 from poleward_fleet.adapters.sql.rollout_health import read_health
+from poleward_fleet.adapters.sql.rollout_lock import lock_alone
 from poleward_fleet.adapters.sql.rollout_store import target_of, wave_fact
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import (
@@ -66,7 +67,8 @@ _BELOW = text(
     "WITH RECURSIVE below (code) AS (SELECT CAST(:code AS text) UNION ALL "
     "SELECT a.code FROM area a JOIN below b ON a.parent_code = b.code) SELECT code FROM below"
 )
-# The nodes of each gateway that has room, through the index, in the rollout's order.
+# The nodes of each gateway that has room, at most its share, through the index and in the
+# rollout's order: so nothing is read of the many that wait.
 _CANDIDATES = text(
     """
 SELECT c.node_number, c.gateway_name, c.wave, n.release_sequence = :sequence AS runs
@@ -100,10 +102,12 @@ _OFFER = text(
     "offered_at_ms = :now_ms, attempts = attempts + 1 WHERE rollout_number = :number "
     "AND node_number = ANY (CAST(:nodes AS integer[]))"
 )
+# Those that are offered come first: nobody has to be told of the others.
 _CANCEL = text(
     "UPDATE rollout_node rn SET stage = 'cancelled', since_ms = :now_ms WHERE (node_number, "
     "rollout_number) IN (SELECT node_number, rollout_number FROM rollout_node "
-    "WHERE rollout_number = :number AND stage IN ('offered', 'queued') LIMIT :at_once) "
+    "WHERE rollout_number = :number AND stage IN ('offered', 'queued') "
+    "ORDER BY stage, since_ms LIMIT :at_once) "
     "RETURNING rn.node_number, old.stage AS was"
 )
 _OPEN = text(
@@ -160,6 +164,7 @@ class SqlRolloutSteps:
             "until_ms": now_ms + lease_ms,
         }
         async with self._database.begin() as connection:
+            await lock_alone(connection, number)
             row = (await connection.execute(_LEASE, leasing)).one_or_none()
             if row is None:
                 return None
@@ -222,12 +227,13 @@ async def _facts(
     room = min(_AT_ONCE, policy.concurrency - sum(under_way.values()) + len(facts.overdue))
     candidates: tuple[Candidate, ...] = ()
     if rooms and room > 0:
+        share = -(-room // len(rooms))
         rows = await connection.execute(
             _CANDIDATES,
             named
             | {
                 "gateways": list(rooms),
-                "rooms": list(rooms.values()),
+                "rooms": [min(share, left) for left in rooms.values()],
                 "sequence": release.sequence,
                 "newest": newest,
                 "opened": opened,
