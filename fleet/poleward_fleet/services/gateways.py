@@ -27,6 +27,9 @@ from poleward_fleet.services.changes import ChangeBroadcast
 _log = structlog.get_logger(__name__)
 
 MAX_COMMANDS_WAITING = 10_000
+# Gateways whose desired state is read at the same time: with a change for all of them, people
+# still find a free connection to the database.
+MAX_READS_AT_ONCE = 4
 
 Downward = DesiredState | GatewayLighting | tuple[Command, ...] | BatchStored
 """What goes down a stream; commands that were ordered together go together."""
@@ -93,8 +96,10 @@ class GatewayLink:
             self._node_numbers |= numbers
             self._lighting_changed = True
 
-    async def messages(self, nodes: NodeStore, lighting: LightingStore) -> AsyncIterator[Downward]:
-        """Yield what goes down, commands first."""
+    async def messages(
+        self, nodes: NodeStore, lighting: LightingStore, turns: asyncio.Semaphore
+    ) -> AsyncIterator[Downward]:
+        """Yield what goes down, commands first; desired state is read when it is its turn."""
         while not self._closed:
             await self._woken.wait()
             self._woken.clear()
@@ -106,7 +111,8 @@ class GatewayLink:
                 yield BatchStored(kind, number)
             if self._desired_changed:
                 self._desired_changed = False
-                state = await nodes.desired_state(self.gateway_name, self._revision)
+                async with turns:
+                    state = await nodes.desired_state(self.gateway_name, self._revision)
                 if state.complete or state.revision != self._revision:
                     self._revision = state.revision
                     yield state
@@ -147,6 +153,7 @@ class GatewayLinks:
         self._changes = changes
         self._clock = clock
         self._links: dict[str, GatewayLink] = {}
+        self._turns = asyncio.Semaphore(MAX_READS_AT_ONCE)
 
     async def require_current(self, certificate: GatewayCertificate) -> None:
         """Insist on a certificate that was neither revoked nor replaced.
@@ -178,7 +185,7 @@ class GatewayLinks:
 
     def messages(self, link: GatewayLink) -> AsyncIterator[Downward]:
         """Yield what goes down on a stream until it is closed."""
-        return link.messages(self._nodes, self._lighting)
+        return link.messages(self._nodes, self._lighting, self._turns)
 
     def close(self, link: GatewayLink) -> None:
         """Forget a stream; closing one that was replaced changes nothing for the new one."""

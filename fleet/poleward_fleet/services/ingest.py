@@ -160,7 +160,8 @@ class IngestService:
         """Store reported states and let rollouts go on."""
         if not states:
             return
-        applied = await self._nodes.apply_states(link.gateway_name, states)
+        async with self._turns:
+            applied = await self._nodes.apply_states(link.gateway_name, states)
         moved = applied.rollouts
         self._links.desired_changed(applied.gateways)
         if moved or any(state.release_sequence is not None for state in states):
