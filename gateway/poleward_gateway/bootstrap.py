@@ -216,6 +216,7 @@ class Gateway:
             _LateSource(lambda: self.fleet_link),
             ManifestVerifier(),
             desired.release_keys,
+            self.tally,
         )
         self.layouts = ReportLayouts(
             SqliteLayouts(database), lambda node: link.read_layout(node), self.jobs

@@ -16,6 +16,7 @@ from poleward_gateway.ports import (
     ArtifactStore,
     PatchState,
     ReleaseVerifier,
+    Tally,
     VerifiedRelease,
 )
 
@@ -45,11 +46,13 @@ class Artifacts:
         source: ArtifactSource,
         verifier: ReleaseVerifier,
         release_keys: Callable[[], tuple[bytes, ...]],
+        tally: Tally,
     ) -> None:
         self._store = store
         self._source = source
         self._verifier = verifier
         self._release_keys = release_keys
+        self._tally = tally
         self._ready: dict[bytes, tuple[VerifiedRelease, tuple[bytes, ...]]] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._held: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
@@ -172,6 +175,7 @@ class Artifacts:
         async for piece in self._source.download(digest, len(content)):
             self._store.append_partial(digest, len(content), piece)
             content += piece
+            self._tally.count("release_bytes_fetched", len(piece))
             if len(content) > CONTENT_MAX_BYTES:
                 break
         self._store.drop_partial(digest)

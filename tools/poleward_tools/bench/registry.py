@@ -34,6 +34,7 @@ class Benchmark:
             timed.
         timed: somebody may say how long it should measure.
         profiles: names of the parts of which somebody may choose one.
+        sized: somebody may say with how many `boards`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Benchmark:
     run: Callable[..., dict[str, Any]]
     timed: bool = False
     profiles: tuple[str, ...] = ()
+    sized: bool = False
 
 
 def _in_module(module: str) -> Callable[..., dict[str, Any]]:
@@ -138,6 +140,12 @@ BENCHMARKS = {
             timed=True,
         ),
         Benchmark(
+            "ota-fleet",
+            "60 virtual boards behind one gateway take a release as a patch, some on bad links",
+            _in_module("ota_fleet"),
+            sized=True,
+        ),
+        Benchmark(
             "provision",
             "nodes from the factory's record to commissioned, over the API",
             _in_module("provision"),
@@ -168,7 +176,10 @@ BENCHMARKS = {
 
 
 def measure(
-    benchmark: Benchmark, seconds: float | None = None, profile: str | None = None
+    benchmark: Benchmark,
+    seconds: float | None = None,
+    profile: str | None = None,
+    boards: int | None = None,
 ) -> dict[str, Any]:
     """Run a benchmark and add machine, versions and duration_s to its figures.
 
@@ -176,6 +187,7 @@ def measure(
         benchmark: which.
         seconds: how long to measure; None for the benchmark's own, as for all that are not timed.
         profile: the one part to run; None for all of them.
+        boards: how many; None for the benchmark's own number, as for all that are not sized.
     """
     started_at = time.perf_counter()
     chosen: dict[str, float | str] = {}
@@ -183,6 +195,8 @@ def measure(
         chosen["seconds"] = seconds
     if profile is not None:
         chosen["profile"] = profile
+    if boards is not None and benchmark.sized:
+        chosen["boards"] = boards
     figures = benchmark.run(**chosen)
     return {
         **figures,

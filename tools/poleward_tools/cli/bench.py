@@ -24,6 +24,10 @@ def bench(
     profile: Annotated[
         str | None, typer.Option(help="The one part to run, where a benchmark has several.")
     ] = None,
+    boards: Annotated[
+        int | None,
+        typer.Option(min=2, help="How many virtual boards, where a benchmark can choose."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Run a benchmark, or all, and print its figures.
@@ -41,6 +45,8 @@ def bench(
         raise CommandError(f"There is no benchmark {name}; there is {known}.", USAGE)
     if name is not None and seconds is not None and not BENCHMARKS[name].timed:
         raise CommandError(f"{name} measures as long as it takes; leave --seconds out.", USAGE)
+    if name is not None and boards is not None and not BENCHMARKS[name].sized:
+        raise CommandError(f"{name} has a size of its own; leave --boards out.", USAGE)
     if profile is not None:
         profiles = BENCHMARKS[name].profiles if name is not None else ()
         if profile not in profiles:
@@ -49,7 +55,7 @@ def bench(
     failed = []
     for benchmark in [BENCHMARKS[name]] if name else BENCHMARKS.values():
         progress.print(f"{benchmark.name}: {benchmark.measures} …")
-        figures = measure(benchmark, seconds, profile)
+        figures = measure(benchmark, seconds, profile, boards)
         if not figures.get("passed", True):
             failed.append(benchmark.name)
         if json:

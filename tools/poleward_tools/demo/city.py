@@ -62,6 +62,7 @@ class City:
         web: address of the web pages, once the fleet is up.
         addresses: what the fleet says about where it listens: web, api, link.
         coap: URI of the gateway for nodes, once it is up.
+        gateway_metrics_port: where it tells Prometheus, once it is up.
     """
 
     def __init__(self, plan: CityPlan) -> None:
@@ -70,6 +71,7 @@ class City:
         self.web = ""
         self.addresses: dict[str, str] = {}
         self.coap = ""
+        self.gateway_metrics_port = 0
         self.profile: FleetProfile | None = None
         self._client: FleetClient | None = None
         self._key: Ed25519PrivateKey | None = None
@@ -308,12 +310,17 @@ class City:
     def _start_gateway(self, coap_port: int) -> None:
         self.gateway = Program(
             "gateway",
-            ["gateway", "serve", "--data", str(self.gateway_dir), "--coap-port", str(coap_port)],
+            [
+                "gateway", "serve", "--data", str(self.gateway_dir),
+                "--coap-port", str(coap_port), "--metrics-port", "0",
+            ],
             log=self._log_dir / "gateway.log",
             run_file=self.gateway_dir / "run" / "gateway.json",
-        )
+        )  # fmt: skip
         self.gateway.start()
-        self.coap = str(self.gateway.wait_ready(_GATEWAY_READY_S)["coap"])
+        ready = self.gateway.wait_ready(_GATEWAY_READY_S)
+        self.coap = str(ready["coap"])
+        self.gateway_metrics_port = int(ready["metrics_port"])
 
     def _next_mac(self) -> bytes:
         self._made_nodes += 1

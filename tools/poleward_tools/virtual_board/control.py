@@ -109,6 +109,8 @@ class BoardControl:
             "datagrams_from_node": link.from_node,
             "datagrams_to_node": link.to_node,
             "datagrams_lost": link.lost,
+            "bytes_from_node": link.bytes_from_node,
+            "bytes_to_node": link.bytes_to_node,
         }
 
     def _power(self, is_on: bool) -> None:

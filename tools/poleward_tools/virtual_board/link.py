@@ -72,11 +72,13 @@ def arrivals_s(faults: LinkFaults, chance: random.Random) -> tuple[float, ...]:
 
 @dataclass(slots=True)
 class LinkCounts:
-    """Datagrams since the board was made."""
+    """Datagrams and their bytes since the board was made; what got lost was sent and counts."""
 
     from_node: int = 0
     to_node: int = 0
     lost: int = 0
+    bytes_from_node: int = 0
+    bytes_to_node: int = 0
 
 
 class Link:
@@ -150,6 +152,7 @@ class Link:
         with contextlib.suppress(BlockingIOError):
             datagram, self._node = inner.recvfrom(_DATAGRAM_BYTES)
             self.counts.from_node += 1
+            self.counts.bytes_from_node += len(datagram)
             self._carry(self._outer_at(_local(peer)), datagram, peer)
 
     def _take_from_host(self, outer: socket.socket) -> None:
@@ -158,6 +161,7 @@ class Link:
             inner = self._inner_of(peer)
             if inner and self._node:
                 self.counts.to_node += 1
+                self.counts.bytes_to_node += len(datagram)
                 self._carry(inner, datagram, self._node)
 
     def _carry(self, sender: socket.socket, datagram: bytes, to: Address) -> None:
