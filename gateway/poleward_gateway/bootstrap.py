@@ -5,7 +5,6 @@ No behaviour of its own: each part is in services and adapters.
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from poleward_gateway.adapters import local_console, log
 from poleward_gateway.adapters.clock import SystemClock
 from poleward_gateway.adapters.fleet_link import enrollment, identity
 from poleward_gateway.adapters.fleet_link.link import FleetLink
+from poleward_gateway.adapters.interpreter import serving_at_ease
 from poleward_gateway.adapters.local_console import LocalConsole
 from poleward_gateway.adapters.metrics.prometheus import MemoryTally, MetricsServer
 from poleward_gateway.adapters.node_link.clone_watch import CloneWatch
@@ -160,10 +160,7 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
         gateway.endpoint.open(lanes)
         stack.push_async_callback(gateway.endpoint.close)
         stack.push_async_callback(gateway.reports.close)
-        # What is there now stays: collecting it again and again would only stop the loop.
-        gc.collect()
-        gc.freeze()
-        stack.callback(gc.unfreeze)
+        stack.enter_context(serving_at_ease())
         gateway.run()
         stack.push_async_callback(gateway.stop)
         await stack.enter_async_context(local_console.serving(gateway.console, config.local_socket))

@@ -22,7 +22,7 @@ from poleward_gateway.domain.nodes import (
     NodeState,
     link_state_after,
 )
-from poleward_gateway.domain.telemetry import Arrival, ReceivedMark, Report, Series
+from poleward_gateway.domain.telemetry import ReceivedMark, Report, Series, missing_before
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 from poleward_gateway.ports import ReportBatch
 
@@ -156,16 +156,41 @@ def test_a_mark_calls_duplicate_only_what_was_seen(arrivals: list[tuple[int, int
     mark: ReceivedMark | None = None
     for boot, sequence in arrivals:
         if mark is not None:
-            arrival = mark.judge(boot, sequence)
-            if arrival is Arrival.DUPLICATE:
+            is_duplicate = mark.holds(boot, sequence)
+            if is_duplicate:
                 assert (boot, sequence) in seen
             if boot == mark.boot and (boot, sequence) in seen and mark.highest - sequence < 63:
-                assert arrival is Arrival.DUPLICATE
+                assert is_duplicate
         mark = ReceivedMark.first(boot, sequence) if mark is None else mark.after(boot, sequence)
         seen.add((boot, sequence))
         assert mark.window < 1 << 63
     if mark is not None:
         assert (mark.boot, mark.highest) == max(seen)
+
+
+@pytest.mark.parametrize(
+    ("report", "made_before", "missing"),
+    [
+        ((3, 8), None, []),
+        ((3, 11), None, [(3, range(8, 11))]),
+        ((3, 5), None, []),
+        ((2, 90), None, []),
+        ((4, 0), None, []),
+        ((4, 2), None, [(4, range(2))]),
+        ((4, 0), 8, []),
+        ((4, 0), 10, [(3, range(8, 10))]),
+        ((4, 1), 10, [(3, range(8, 10)), (4, range(1))]),
+        ((5, 0), 2, [(4, range(2))]),
+        ((5, 0), 0, []),
+    ],
+)
+def test_what_a_node_made_and_nobody_saw_is_missing(
+    report: tuple[int, int], made_before: int | None, missing: list[tuple[int, range]]
+) -> None:
+    boot, sequence = report
+    made = Report(NodeNumber(1), boot, sequence, 0, (), array.array("d"), made_before)
+    # Up to number 7 of boot 3 everything was seen.
+    assert missing_before(made, 3, 7) == missing
 
 
 _paths = st.from_regex(r"/[0-9]{1,5}/0/[0-9]{1,3}", fullmatch=True)

@@ -35,6 +35,8 @@ class Report(NamedTuple):
 
     Args:
         values: Doubles, one per series of the layout; NaN where the node had no value.
+        made_before: Reports that the node made in the boot before this one; the first report of a
+            boot says so.
     """
 
     node: NodeNumber
@@ -43,6 +45,7 @@ class Report(NamedTuple):
     time_ms: int
     layout: tuple[Series, ...]
     values: "array.array[float]"
+    made_before: int | None = None
 
 
 class Severity(Enum):
@@ -64,15 +67,6 @@ class Event:
     kind: str
     severity: Severity
     detail: tuple[tuple[str, str], ...] = ()
-
-
-class Arrival(Enum):
-    """How a report relates to those before it."""
-
-    NEXT = "next"
-    AFTER_GAP = "after a gap"
-    LATE = "late"
-    DUPLICATE = "duplicate"
 
 
 class ReceivedMark(NamedTuple):
@@ -103,21 +97,6 @@ class ReceivedMark(NamedTuple):
             boot == self.boot and 0 <= distance < _WINDOW_BITS and bool(self.window >> distance & 1)
         )
 
-    def judge(self, boot: int, sequence: int) -> Arrival:
-        """Say how a report relates to those seen."""
-        if boot < self.boot:
-            return Arrival.LATE
-        if boot > self.boot:
-            return Arrival.NEXT if sequence == 0 else Arrival.AFTER_GAP
-        if sequence > self.highest:
-            return Arrival.NEXT if sequence == self.highest + 1 else Arrival.AFTER_GAP
-        return Arrival.DUPLICATE if self.holds(boot, sequence) else Arrival.LATE
-
-    def missing_before(self, boot: int, sequence: int) -> range:
-        """List the sequence numbers between the mark and a report that came after a gap."""
-        first = self.highest + 1 if boot == self.boot else 0
-        return range(first, sequence)
-
     def after(self, boot: int, sequence: int) -> "ReceivedMark":
         """Return the mark once a report is spooled."""
         if boot < self.boot:
@@ -132,6 +111,29 @@ class ReceivedMark(NamedTuple):
         if distance >= _WINDOW_BITS:
             return self
         return ReceivedMark(boot, self.highest, self.window | 1 << distance)
+
+
+def missing_before(report: Report, boot: int, highest: int) -> list[tuple[int, range]]:
+    """List the reports that a node made before one of its reports and that were never seen.
+
+    Args:
+        report: Any report of the node.
+        boot: Boot of the newest report that was seen before.
+        highest: Highest sequence number seen of that boot.
+
+    Returns:
+        Boot counts, each with the numbers that are missing of it.
+    """
+    if report.boot < boot:
+        return []
+    if report.boot == boot:
+        missing = [(boot, range(highest + 1, report.sequence))]
+    else:
+        missing = [(report.boot, range(report.sequence))]
+        if report.made_before is not None:
+            seen = highest + 1 if report.boot == boot + 1 else 0
+            missing.insert(0, (report.boot - 1, range(seen, report.made_before)))
+    return [(of_boot, numbers) for of_boot, numbers in missing if numbers]
 
 
 def gap_event(node: NodeNumber, boot: int, missing: range, now_ms: int) -> Event:

@@ -11,12 +11,12 @@ import structlog
 from poleward_gateway.domain.errors import StorageError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.telemetry import (
-    Arrival,
     Event,
     ReceivedMark,
     Report,
     Severity,
     gap_event,
+    missing_before,
     seen_event,
 )
 from poleward_gateway.ports import Clock, Spool, Tally
@@ -64,9 +64,9 @@ class Telemetry:
         self._on_event = on_event
         self._on_reports = on_reports
         self._under_way = 0
-        # Marks that count reports still on their way to the disk: for gaps only, never to call
-        # a report a duplicate, because its commit may yet fail.
-        self._arrived: dict[NodeNumber, ReceivedMark] = {}
+        # Boot and highest number of each node, of reports still on their way to the disk too: for
+        # gaps only, never to call a report a duplicate, because its commit may yet fail.
+        self._arrived: dict[NodeNumber, tuple[int, int]] = {}
         self._boots: dict[NodeNumber, int] = {}
         self._dropped: dict[NodeNumber, tuple[int, int]] = {}
         self._disk_failed = False
@@ -96,11 +96,12 @@ class Telemetry:
         taken: list[Report] = []
         places: list[int] = []
         gaps: list[Event] = []
-        mark = self._spool.mark
+        mark, arrived = self._spool.mark, self._arrived
         room = REPORTS_UNDER_WAY_MAX - self._under_way
         for place, report in enumerate(reports):
-            committed = mark(report.node)
-            if committed is not None and committed.holds(report.boot, report.sequence):
+            node, boot, sequence = report[:3]
+            committed = mark(node)
+            if committed is not None and committed.holds(boot, sequence):
                 continue
             if room <= 0:
                 receipts[place] = Receipt.OVERLOADED
@@ -108,7 +109,10 @@ class Telemetry:
             room -= 1
             taken.append(report)
             places.append(place)
-            self._note_gap(report, committed, gaps)
+            if arrived.get(node) == (boot, sequence - 1):
+                arrived[node] = (boot, sequence)
+            else:
+                self._note_gap(report, committed, gaps)
         refused = receipts.count(Receipt.OVERLOADED)
         self._tally.count("reports_received", len(reports))
         self._tally.count("reports_refused", refused)
@@ -175,17 +179,13 @@ class Telemetry:
         return [Receipt.STORED] * len(events)
 
     def _note_gap(self, report: Report, committed: ReceivedMark | None, gaps: list[Event]) -> None:
-        """Make an event about reports that never came; a gap is reported as a gap."""
-        node, boot, sequence = report.node, report.boot, report.sequence
-        known = self._arrived.get(node) or committed
+        """Make events about reports that never came; a gap is reported as a gap."""
+        node, reached = report.node, (report.boot, report.sequence)
+        known = self._arrived.get(node)
         if known is None:
-            self._arrived[node] = ReceivedMark.first(boot, sequence)
-            return
-        self._arrived[node] = known.after(boot, sequence)
-        if sequence == known.highest + 1 and boot == known.boot:
-            return
-        if known.judge(boot, sequence) is Arrival.AFTER_GAP:
-            missing = known.missing_before(boot, sequence)
+            known = reached if committed is None else (committed.boot, committed.highest)
+        self._arrived[node] = max(known, reached)
+        for boot, missing in missing_before(report, *known):
             self._tally.count("reports_missing", len(missing))
             gaps.append(gap_event(node, boot, missing, self._clock.now_ms()))
 

@@ -5,7 +5,6 @@ Not the load and not the figures.
 """
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ from aiocoap.credentials import CredentialsMap
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 
 from poleward_gateway.adapters.fleet_link.identity import Identity
+from poleward_gateway.adapters.interpreter import serving_at_ease
 from poleward_gateway.adapters.node_link.lanes import open_lanes
 from poleward_gateway.adapters.secrets.sealed_box import open_box
 from poleward_gateway.adapters.storage.database import Database
@@ -56,9 +56,8 @@ async def serve_ours(nodes: int, folder: Path) -> None:
     gateway.endpoint.open(lanes)
     for number in range(1, nodes + 1):
         gateway.registry.register(NodeNumber(number), 86400)
-    gc.collect()
-    gc.freeze()
-    await _until_stopped(gateway.endpoint.port)
+    with serving_at_ease():
+        await _until_stopped(gateway.endpoint.port)
     await gateway.reports.close()
     await gateway.endpoint.close()
     await gateway.close()

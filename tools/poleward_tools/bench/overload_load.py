@@ -104,7 +104,8 @@ class Node:
         self._number += 1
         partial_iv = self._number.to_bytes(3, "big")
         option = bytes([0x09 + 2]) + partial_iv + self._kid
-        sealed = self._cipher.seal(self._number, partial_iv, _INNER_HEAD + payload)
+        binding = self._cipher.bind(self._number, partial_iv)
+        sealed = self._cipher.seal(binding, _INNER_HEAD + payload)
         return b"".join(
             (
                 bytes((0x40 | len(token), 2)), (self._number & 0xFFFF).to_bytes(2, "big"), token,

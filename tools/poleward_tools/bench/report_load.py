@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from poleward_gateway.adapters.node_link.report_cipher import ReportCipher
+from poleward_gateway.adapters.node_link.report_cipher import Binding, ReportCipher
 from poleward_tools.bench.report_keys import (
     GATEWAY_ID,
     MemoryContext,
@@ -36,7 +36,8 @@ class Exchange:
     """One report under way."""
 
     datagram: bytes
-    partial_iv: bytes
+    number: int
+    binding: Binding
     first_sent_at: float = 0.0
     sent_at: float = 0.0
 
@@ -78,14 +79,15 @@ class Node:
             self._sent += 1
             payload = report_payload(self._boot, self._sent - 1)
             partial_iv = self._sent.to_bytes(3, "big")
+            binding = self._cipher.bind(self._sent, partial_iv)
             option = bytes([0x09 + 2]) + partial_iv + self._kid
             message_id = (self._sent & 0xFFFF).to_bytes(2, "big")
             token = (self._sent * 40503 & 0xFFFF).to_bytes(2, "big")
             datagram = (
                 b"\x42\x02" + message_id + token + bytes([0x90 | len(option)]) + option + b"\xff"
-                + self._cipher.seal(self._sent, partial_iv, _INNER_HEAD + payload)
+                + self._cipher.seal(binding, _INNER_HEAD + payload)
             )  # fmt: skip
-            self.waiting.append(Exchange(datagram, partial_iv))
+            self.waiting.append(Exchange(datagram, self._sent, binding))
 
     def send_next(self, now: float) -> None:
         """Send what waits first."""
@@ -96,12 +98,7 @@ class Node:
 
     def is_changed(self, exchange: Exchange, answer: bytes) -> bool:
         """Decrypt an answer and say whether it is 2.04."""
-        return (
-            self._cipher.open(
-                int.from_bytes(exchange.partial_iv, "big"), exchange.partial_iv, answer[8:]
-            )
-            == b"\x44"
-        )
+        return self._cipher.open(exchange.binding, answer[8:]) == b"\x44"
 
 
 class Load:
@@ -173,7 +170,7 @@ class Load:
         if exchange is None:
             return False
         is_changed = len(answer) == _CHANGED_BYTES
-        if is_changed and exchange.partial_iv[-1] % SAMPLE == 0:
+        if is_changed and exchange.number % SAMPLE == 0:
             is_changed = node.is_changed(exchange, answer)
         if is_changed:
             outcome.answered += 1

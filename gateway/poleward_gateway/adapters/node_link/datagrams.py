@@ -21,7 +21,7 @@ from poleward_gateway.ports import Tally
 
 _log = structlog.get_logger(__name__)
 
-DATAGRAMS_PER_TURN = 64
+DATAGRAMS_PER_TURN = 128
 """Datagrams taken from each lane before other tasks get a turn."""
 
 DATAGRAM_MAX_BYTES = 2048

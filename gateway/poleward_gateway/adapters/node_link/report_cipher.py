@@ -15,6 +15,9 @@ _ALGORITHM = 10  # RFC 9053, 4.2
 _ID_SHIFT = 8 * 5  # RFC 8613, 5.2: the Partial IV takes the nonce's last five bytes
 _PIV_BYTES_MAX = 5
 
+Binding = tuple[bytes, bytes]
+"""Nonce and additional data of an exchange, the same for the request and its answer."""
+
 
 class ReportCipher:
     """Opens requests and seals one answer to each, with all that never changes made beforehand.
@@ -25,11 +28,11 @@ class ReportCipher:
         context: Security context of aiocoap's, keys derived, without ID context.
     """
 
-    __slots__ = ("_aad", "_nonce", "_open", "_seal")
+    __slots__ = ("_aad", "_decrypt", "_encrypt", "_nonce")
 
     def __init__(self, context: Any) -> None:
-        self._open = AESCCM(context.recipient_key, tag_length=_TAG_BYTES)
-        self._seal = AESCCM(context.sender_key, tag_length=_TAG_BYTES)
+        self._decrypt = AESCCM(context.recipient_key, tag_length=_TAG_BYTES).decrypt
+        self._encrypt = AESCCM(context.sender_key, tag_length=_TAG_BYTES).encrypt
         kid = context.recipient_id
         # RFC 8613, 5.2: length of the id, the id, the Partial IV, XOR the common IV. An answer
         # without a Partial IV of its own uses the request's nonce.
@@ -38,20 +41,30 @@ class ReportCipher:
         # RFC 8613, 5.4: up to the Partial IV's bytes, by their number.
         self._aad = [b""] + [_aad_before(kid, count) for count in range(1, _PIV_BYTES_MAX + 1)]
 
-    def open(self, number: int, partial_iv: bytes, ciphertext: bytes) -> bytes | None:
-        """Decrypt the request with a number, as the Partial IV has it; None when not authentic."""
-        nonce = (self._nonce ^ number).to_bytes(_NONCE_BYTES, "big")
-        aad = self._aad[len(partial_iv)] + partial_iv + b"\x40"
+    def bind(self, number: int, partial_iv: bytes) -> Binding:
+        """Make what both messages of an exchange are bound to.
+
+        Args:
+            number: Of the request.
+            partial_iv: The same, as it stands in the request.
+        """
+        return (
+            (self._nonce ^ number).to_bytes(_NONCE_BYTES, "big"),
+            self._aad[len(partial_iv)] + partial_iv + b"\x40",
+        )
+
+    def open(self, binding: Binding, ciphertext: bytes) -> bytes | None:
+        """Decrypt the other side's message; None when it is not authentic."""
+        nonce, aad = binding
         try:
-            return self._open.decrypt(nonce, ciphertext, aad)
+            return self._decrypt(nonce, ciphertext, aad)
         except InvalidTag:
             return None
 
-    def seal(self, number: int, partial_iv: bytes, plaintext: bytes) -> bytes:
-        """Encrypt the answer to a request; only once for each request, or the nonce is reused."""
-        nonce = (self._nonce ^ number).to_bytes(_NONCE_BYTES, "big")
-        aad = self._aad[len(partial_iv)] + partial_iv + b"\x40"
-        return self._seal.encrypt(nonce, plaintext, aad)
+    def seal(self, binding: Binding, plaintext: bytes) -> bytes:
+        """Encrypt our message; only once for each exchange, or the nonce is reused."""
+        nonce, aad = binding
+        return self._encrypt(nonce, plaintext, aad)
 
 
 def _aad_before(kid: bytes, partial_iv_count: int) -> bytes:

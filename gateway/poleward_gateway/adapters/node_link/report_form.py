@@ -4,7 +4,6 @@ Not SenML in general (senml.py): a pack that is written in another way is as goo
 """
 
 import re
-from typing import NamedTuple
 
 _COUNTER = rb"([\x00-\x17]|\x18.|\x19..|\x1a....)"  # RFC 8949, 3.1: major type 0
 _TIME = rb"([\x1a\x3a]....)"
@@ -19,24 +18,18 @@ _PACK = re.compile(
 _NEGATIVE_32 = 0x3A
 
 
-class ReportForm(NamedTuple):
-    """What is in a report.
+# By the bytes of an unsigned integer (RFC 8949, 3): what its head adds to them as one number.
+_HEADS = (0, 0, 0x18 << 8, 0x19 << 16, 0, 0x1A << 32)
 
-    Args:
-        time_s: As sent: Unix seconds, or relative to now (RFC 8428, 4.5.3).
-        dropped: Reports that the node says it dropped since its boot.
-        values: CBOR array: the layout's id, then a value for each of its paths.
+
+def read(message: bytes, start: int) -> tuple[int, int, int, int, bytes] | None:
+    """Read the pack that begins at `start` and ends the message; None for anything else.
+
+    Returns:
+        Time in seconds as sent: Unix time, or relative to now (RFC 8428, 4.5.3); boot count;
+        sequence number; reports that the node says it dropped since its boot; and the values, a
+        CBOR array of the layout's id and a value for each of its paths.
     """
-
-    time_s: int
-    boot: int
-    sequence: int
-    dropped: int
-    values: bytes
-
-
-def read(message: bytes, start: int) -> ReportForm | None:
-    """Read the pack that begins at `start` and ends the message; None for anything else."""
     found = _PACK.fullmatch(message, start)
     if found is None:
         return None
@@ -44,15 +37,10 @@ def read(message: bytes, start: int) -> ReportForm | None:
     if (head[1] if len(head) == 2 else head[0] - 0x40) != len(values):
         return None
     time_s = int.from_bytes(time[1:], "big")
-    return ReportForm(
+    return (
         -1 - time_s if time[0] == _NEGATIVE_32 else time_s,
-        _counter(boot),
-        _counter(sequence),
-        0 if dropped is None else _counter(dropped),
+        int.from_bytes(boot, "big") - _HEADS[len(boot)],
+        int.from_bytes(sequence, "big") - _HEADS[len(sequence)],
+        0 if dropped is None else int.from_bytes(dropped, "big") - _HEADS[len(dropped)],
         values,
     )
-
-
-def _counter(encoded: bytes) -> int:
-    """Decode an unsigned integer."""
-    return encoded[0] if len(encoded) == 1 else int.from_bytes(encoded[1:], "big")

@@ -6,11 +6,10 @@ an event, goes on to aiocoap untouched, which also says what is wrong with it.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import NamedTuple
 
 from poleward_gateway.adapters.node_link import report_form, report_mapping, senml
 from poleward_gateway.adapters.node_link.datagrams import NodeAddress, Send
-from poleward_gateway.adapters.node_link.report_cipher import ReportCipher
+from poleward_gateway.adapters.node_link.report_cipher import Binding, ReportCipher
 from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.security import NodeContext, Purpose, SecurityTable
 from poleward_gateway.domain.nodes import NodeNumber
@@ -20,7 +19,7 @@ from poleward_gateway.services.telemetry import Receipt, Telemetry
 
 RETRY_AFTER_S = 10
 """Max-Age of a 5.03: a node tries again after this."""
-BATCH_ENOUGH = 64
+BATCH_ENOUGH = 128
 """Reports that are handed on together without waiting for more."""
 COMPANY_WAIT_S = 0.002
 """A report waits this long for company: handing on one costs as much as handing on many."""
@@ -57,16 +56,6 @@ Answers = dict[int, tuple[bytes, bytes | None]]
 """By Partial IV: message id and token of a request, and the answer once there is one."""
 
 
-class _Pending(NamedTuple):
-    """A message on its way to the disk and where its answer goes."""
-
-    peer: "_Peer"
-    partial_iv: bytes
-    number: int
-    header: bytes
-    address: NodeAddress
-
-
 class _Peer:
     """What the path keeps for one security context."""
 
@@ -76,6 +65,10 @@ class _Peer:
         self.context = context
         self.cipher = ReportCipher(context)
         self.answers: Answers = {}
+
+
+_Pending = tuple[_Peer, int, Binding, bytes, NodeAddress]
+"""A message on its way to the disk: its number and header, and where its answer goes."""
 
 
 def _nowhere(datagram: bytes, address: NodeAddress) -> None:
@@ -155,10 +148,11 @@ class ReportPath:
         window = peer.context.recipient_replay_window
         if not window.is_valid(number):
             return self._answer_again(peer, number, header, address, send)
-        plaintext = peer.cipher.open(number, partial_iv, datagram[end + 1 :])
+        binding = peer.cipher.bind(number, partial_iv)
+        plaintext = peer.cipher.open(binding, datagram[end + 1 :])
         if plaintext is None or not plaintext.startswith(_SEND_BEGINS):
             return False
-        pending = _Pending(peer, partial_iv, number, header, address)
+        pending = (peer, number, binding, header, address)
         if plaintext.startswith(_EVENT_BEGINS, _PACK_AT + 1):
             event = self._event(peer.context.node, plaintext[_PACK_AT:])
             if event is None:
@@ -258,17 +252,18 @@ class ReportPath:
         form = report_form.read(plaintext, _PACK_AT)
         if form is None:
             return None
+        time_s, boot, sequence, dropped, encoded = form
         try:
-            series, values = report_mapping.to_readings(form.values, self._layouts.find)
+            series, values = report_mapping.to_readings(encoded, self._layouts.find)
         except (report_mapping.PackError, report_mapping.UnknownLayoutError):
             return None
-        if form.time_s < report_mapping.RELATIVE_BELOW_S:
-            time_ms = report_mapping.absolute_ms(form.time_s, self._clock.now_ms())
+        if time_s < report_mapping.RELATIVE_BELOW_S:
+            time_ms = report_mapping.absolute_ms(time_s, self._clock.now_ms())
         else:
-            time_ms = form.time_s * 1000
-        if form.dropped:
-            self._telemetry.note_dropped(node, form.boot, form.dropped)
-        return Report(node, form.boot, form.sequence, time_ms, series, values)
+            time_ms = time_s * 1000
+        if dropped:
+            self._telemetry.note_dropped(node, boot, dropped)
+        return Report(node, boot, sequence, time_ms, series, values)
 
     def _event(self, node: NodeNumber, payload: bytes) -> Event | None:
         """Read an event; None for what is none."""
@@ -282,15 +277,14 @@ class ReportPath:
     ) -> None:
         """Wait for the disk, then answer."""
         receipts = await storing
-        for one, receipt in zip(pending, receipts, strict=True):
-            peer, header = one.peer, one.header
+        for (peer, number, binding, header, address), receipt in zip(
+            pending, receipts, strict=True
+        ):
             said = _CHANGED if receipt is Receipt.STORED else _UNAVAILABLE
             answer = (
-                _ANSWER_BEGINS[len(header)]
-                + header
-                + _OUTER_OPTION
-                + peer.cipher.seal(one.number, one.partial_iv, said)
-            )
-            if one.number in peer.answers:
-                peer.answers[one.number] = (header, answer)
-            send(answer, one.address)
+                _ANSWER_BEGINS[len(header)] + header + _OUTER_OPTION
+                + peer.cipher.seal(binding, said)
+            )  # fmt: skip
+            if number in peer.answers:
+                peer.answers[number] = (header, answer)
+            send(answer, address)
