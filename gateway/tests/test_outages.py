@@ -96,6 +96,19 @@ async def test_a_gap_is_reported_as_a_gap(
     assert event.sequence == (1 << 30) + 2
 
 
+async def test_reports_that_a_power_cut_took_are_reported_as_a_gap(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    for sequence in (0, 1):
+        await node.report(1, sequence, {"/3418/0/4": 1.0})
+    # Two more were made in boot 1, and nobody has them any more.
+    await node.report(2, 0, {"/26241/0/7": 4, "/3418/0/4": 1.0})
+    await until(lambda: bool(fleet.events))
+    (event,) = fleet.events
+    assert (event.boot, event.kind) == (1, "reports.gap")
+    assert dict(event.detail) == {"first": "2", "last": "3"}
+
+
 async def test_a_command_for_an_absent_node_expires(
     gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
 ) -> None:

@@ -138,6 +138,7 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             # Paths joined by spaces, e.g. "/3416/0/3 /3418/0/1"; its CRC-32 is the layout id.
             5: ("Layout", STRING, "R", "", None),
             6: ("Layout id", INTEGER, "R", "", None),
+            7: ("Reports of the Boot Before", INTEGER, "R", "", None),
         },
     ),
     26242: (

@@ -114,7 +114,7 @@ class Reporter:
         count = self.encode(dropped)
         report.values = bytes(self._buffer[self._values_at : count])
         record = self._record(count)
-        report.sequence += 1
+        report.count()
         return record
 
     def event(self, kind: str, severity: int, detail: str) -> bytes:
@@ -146,6 +146,8 @@ class Reporter:
         writer.integer(_REPORT, b"1", self._report.sequence)
         if dropped:
             writer.integer(_REPORT, b"2", dropped)
+        if not self._report.sequence and self._report.made_before is not None:
+            writer.integer(_REPORT, b"7", self._report.made_before)
         items = writer.items
         start = writer.open_opaque(_REPORT, b"4")
         items.raw(self._head)

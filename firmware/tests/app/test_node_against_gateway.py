@@ -147,6 +147,12 @@ async def test_power_cut_loses_no_report_that_was_refused_before(
     kept = [report["/26241/0/1"] for report in gateway.reports if report["/26241/0/0"] == 1]
     assert kept == list(range(len(kept)))
     assert kept[-1] >= refused
+    # The next boot says how many there were: the newest two were only in RAM.
+    first = next(report for report in gateway.reports if report["/26241/0/0"] == 2)
+    assert first["/26241/0/1"] == 0
+    assert len(kept) <= first["/26241/0/7"] <= len(kept) + 2
+    await gateway.until(lambda: gateway.reports[-1]["/26241/0/1"] >= 1)
+    assert "/26241/0/7" not in gateway.reports[-1]
 
 
 async def test_rebooted_node_keeps_lamp_account_and_boot_count(

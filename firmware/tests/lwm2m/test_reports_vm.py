@@ -2,8 +2,11 @@
 
 from binascii import crc32
 
+from vm.fake_board import FakeNvs
+
 from node.codec import cbor
 from node.codec.senml import read_pack
+from node.lwm2m.objects.report import Report
 from node.lwm2m.reports import PROFILES, Reporter, stamp
 from node.store.report_queue import HEADER_BYTES
 
@@ -50,6 +53,10 @@ class Key:
     values = b""
     layout = ""
     layout_id = 0
+    made_before = None
+
+    def count(self):
+        self.sequence += 1
 
 
 def make(unix_s=1700000000):
@@ -88,6 +95,25 @@ def test_dropped_reports_are_declared_only_when_there_are_any():
     assert "/26241/0/2" not in [path for path, _, _ in unpack(reporter.take(0))]
     assert ("/26241/0/2", 5, 1700000000) in unpack(reporter.take(5))
     assert key.dropped == 5
+
+
+def test_first_report_says_how_many_the_boot_before_made():
+    reporter, _, key = make()
+    key.made_before = 12
+    assert ("/26241/0/7", 12, 1700000000) in unpack(reporter.take(0))
+    assert "/26241/0/7" not in [path for path, _, _ in unpack(reporter.take(0))]
+
+
+def test_reports_are_counted_for_the_next_boot():
+    storage = FakeNvs()
+    first = Report(1, storage, None)
+    assert first.made_before is None
+    first.count()
+    first.count()
+    assert first.sequence == 2
+    assert Report(2, storage, None).made_before == 2
+    # A boot that makes none says so.
+    assert Report(3, storage, None).made_before == 0
 
 
 def test_reading_that_there_is_not_is_null():

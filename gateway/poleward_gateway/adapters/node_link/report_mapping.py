@@ -102,6 +102,7 @@ def to_report(
         absolute_ms(time_s, now_ms),
         layout,
         array.array("d", values),
+        _counter(keys[7], "count of the boot before", _COUNTER_MAX) if 7 in keys else None,
     )
 
 
