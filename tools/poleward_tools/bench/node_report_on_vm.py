@@ -61,6 +61,11 @@ class Report:
     boot_count = 12
     sequence = 4711
     dropped = 0
+    made_before = None
+
+    def count(self):
+        """Take the next number."""
+        self.sequence += 1
 
 
 class Dispatcher:

@@ -34,7 +34,7 @@ COMMIT_INTERVAL_S = 0.02
 GROUP_LIMIT = 4096
 """Pieces of work in one transaction at most."""
 
-COMPANY_ENOUGH = 256
+COMPANY_ENOUGH = 128
 """Rows that are worth a commit of their own: under load nothing is held for company."""
 
 

@@ -32,15 +32,11 @@ ROWS_AT_ONCE = 128
 """Rows that one statement inserts. SQLite's module gives up the interpreter for each statement and
 waits to get it back, which with a row each doubles what a report costs under load."""
 
-_REPORT_COLUMNS = 7
-_INSERT_REPORT = (
-    "INSERT INTO report (id, node, boot, sequence, time_ms, layout, readings)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_REPORTS = "INSERT INTO report (id, node, boot, sequence, time_ms, layout, readings) VALUES "
+_INSERT_EVENTS = (
+    "INSERT INTO event (node, boot, sequence, occurred_at_ms, kind, severity, detail) VALUES "
 )
-_INSERT_REPORTS = [
-    _INSERT_REPORT + ", (?, ?, ?, ?, ?, ?, ?)" * more for more in range(ROWS_AT_ONCE)
-]
-"""By their number less one."""
+_INSERT_MARKS = "INSERT OR REPLACE INTO mark (node, boot, highest, window) VALUES "
 _REPORT = "report"
 _EVENT = "event"
 
@@ -216,9 +212,7 @@ class SqliteSpool:
                 if before is None
                 else before.after(boot, sequence)
             )
-        for start in range(0, len(rows), _REPORT_COLUMNS * ROWS_AT_ONCE):
-            some = rows[start : start + _REPORT_COLUMNS * ROWS_AT_ONCE]
-            connection.execute(_INSERT_REPORTS[len(some) // _REPORT_COLUMNS - 1], some)
+        _insert(connection, _INSERT_REPORTS, rows, columns=7)
         self._new_last_id = row_id
         self._waiting_change += len(reports)
         self._new_unwritten += len(reports)
@@ -263,13 +257,10 @@ class SqliteSpool:
             The new marks that were written.
         """
         nodes = self._changed_marks | self._new_marks.keys()
-        marks = [(node, self._new_marks.get(node) or self._marks[node]) for node in nodes]
-        connection.executemany(
-            "INSERT INTO mark (node, boot, highest, window) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (node) DO UPDATE SET boot = excluded.boot,"
-            " highest = excluded.highest, window = excluded.window",
-            [(node, mark.boot, mark.highest, mark.window) for node, mark in marks],
-        )
+        rows: list[object] = []
+        for node in nodes:
+            rows += (node, *(self._new_marks.get(node) or self._marks[node]))
+        _insert(connection, _INSERT_MARKS, rows, columns=4)
         (last_id,) = connection.execute("SELECT max(id) FROM report").fetchone()
         if last_id is not None:
             _set_meta(connection, "marked_up_to", str(last_id))
@@ -344,16 +335,23 @@ class SqliteSpool:
         return ReportBatch(number + 1, reports)
 
 
+def _insert(
+    connection: sqlite3.Connection, statement: str, rows: list[object], *, columns: int
+) -> None:
+    """Insert rows whose values stand one behind the other."""
+    row = f"({', '.join('?' * columns)})"
+    for start in range(0, len(rows), columns * ROWS_AT_ONCE):
+        some = rows[start : start + columns * ROWS_AT_ONCE]
+        connection.execute(statement + ", ".join([row] * (len(some) // columns)), some)
+
+
 def _insert_events(connection: sqlite3.Connection, events: Sequence[Event]) -> None:
     """Insert events."""
-    connection.executemany(
-        "INSERT INTO event (node, boot, sequence, occurred_at_ms, kind, severity, detail)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [
-            (e.node, e.boot, e.sequence, e.occurred_at_ms, e.kind, e.severity.value,
-             json.dumps(e.detail)) for e in events
-        ],
-    )  # fmt: skip
+    rows: list[object] = []
+    for e in events:
+        rows += (e.node, e.boot, e.sequence, e.occurred_at_ms, e.kind, e.severity.value,
+                 json.dumps(e.detail))  # fmt: skip
+    _insert(connection, _INSERT_EVENTS, rows, columns=7)
 
 
 def _event_batch(connection: sqlite3.Connection, number: int, limit: int) -> EventBatch | None:
