@@ -9,32 +9,26 @@ node understands is refused where it is published, not in the street.
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cbor2
 
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, VENDOR_ID
-from poleward_manifest import signatures
+from poleward_manifest import cose, signatures
+from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock, load, members, read_block
 from poleward_manifest.errors import (
-    BadSignatureError,
     DigestMismatchError,
     MalformedError,
     TooBigError,
-    UntrustedKeyError,
     WrongClassError,
 )
 from poleward_manifest.signatures import SigningKey
 
-# Tags: SUIT_Envelope_Tagged of the draft; RFC 9052, 2 (COSE_Sign1).
+# SUIT_Envelope_Tagged of the draft.
 _TAG_ENVELOPE = 107
-_TAG_SIGN1 = 18
-# RFC 9052, 3.1 (alg); RFC 9054, 2.1 (SHA-256).
-_HEADER_ALG = 1
-_HEADER_KID = 4
-_ALG_SHA256 = -16
+_ALG_SHA256 = -16  # RFC 9054, 2.1
 # draft-ietf-suit-manifest, Appendix A: labels.
 _AUTHENTICATION_WRAPPER = 2
 _MANIFEST = 3
@@ -57,7 +51,6 @@ _REPORT_ALL = 15  # SUIT_Rep_Policy: record success and failure, with system inf
 
 _MANIFEST_VERSION = 1
 _MAX_SEQUENCE = 2**31 - 1  # the node keeps it in an NVS i32
-_MAX_SIGNATURES = 8
 _VERSION_TEXT = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 
 
@@ -155,7 +148,7 @@ def sign(manifest: Manifest, keys: Sequence[SigningKey]) -> bytes:
     """
     encoded = encode_manifest(manifest)
     digest = cbor2.dumps([_ALG_SHA256, _manifest_digest(encoded)])
-    blocks = [_signature_block(digest, key) for key in keys]
+    blocks = [cose.sign(digest, key) for key in keys]
     return _envelope([digest, *blocks], encoded)
 
 
@@ -166,9 +159,8 @@ def add_signature(envelope: bytes, key: SigningKey) -> bytes:
         EnvelopeError: the envelope is not sound, see `read`.
     """
     parsed = _parse(envelope)
-    kid = signatures.key_id(signatures.public_bytes(key))
-    kept = [block.encoded for block in parsed.blocks if block.kid != kid]
-    return _envelope([parsed.digest, *kept, _signature_block(parsed.digest, key)], parsed.manifest)
+    blocks = cose.with_signature(parsed.digest, parsed.blocks, key)
+    return _envelope([parsed.digest, *blocks], parsed.manifest)
 
 
 def read(envelope: bytes) -> Manifest:
@@ -205,27 +197,7 @@ def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -
         WrongClassError, TooBigError: the manifest is sound but no node would take it.
     """
     parsed = _parse(envelope)
-    keys = {signatures.key_id(key): key for key in trusted_keys}
-    valid = set()
-    for block in parsed.blocks:
-        key = keys.get(block.kid)
-        if key is None:
-            continue
-        message = _signed_bytes(block.protected, parsed.digest)
-        if block.algorithm != signatures.algorithm_of(key) or not signatures.is_valid(
-            key, message, block.signature
-        ):
-            raise BadSignatureError(
-                f"the signature of key {block.kid.hex()} does not fit the manifest; it was altered "
-                "or the signature is of another release: sign the release again"
-            )
-        valid.add(block.kid)
-    if len(valid) < max(1, threshold):
-        claimed = ", ".join(block.kid.hex() for block in parsed.blocks) or "nobody"
-        raise UntrustedKeyError(
-            f"{len(valid)} of {max(1, threshold)} needed trusted keys signed "
-            f"(signed by {claimed}); sign it with a trusted release key, or have its key trusted"
-        )
+    cose.require(parsed.digest, parsed.blocks, trusted_keys, threshold)
     return _read_manifest(parsed.manifest)
 
 
@@ -255,37 +227,15 @@ def key_id(public_key: bytes) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _SignatureBlock:
-    encoded: bytes
-    algorithm: int
-    protected: bytes
-    kid: bytes
-    signature: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class _Parsed:
     digest: bytes
-    blocks: tuple[_SignatureBlock, ...]
+    blocks: tuple[SignatureBlock, ...]
     manifest: bytes
 
 
 def _manifest_digest(manifest: bytes) -> bytes:
     # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
     return hashlib.sha256(cbor2.dumps(manifest)).digest()
-
-
-def _signed_bytes(protected: bytes, digest: bytes) -> bytes:
-    """RFC 9052, 4.4; the detached payload is the encoded SUIT_Digest."""
-    return cbor2.dumps(["Signature1", protected, b"", digest])
-
-
-def _signature_block(digest: bytes, key: SigningKey) -> bytes:
-    public_key = signatures.public_bytes(key)
-    protected = cbor2.dumps({_HEADER_ALG: signatures.algorithm_of(public_key)})
-    kid = signatures.key_id(public_key)
-    signature = key.sign(_signed_bytes(protected, digest))
-    return cbor2.dumps(cbor2.CBORTag(_TAG_SIGN1, [protected, {_HEADER_KID: kid}, None, signature]))
 
 
 def _envelope(authentication: list[bytes], manifest: bytes) -> bytes:
@@ -298,27 +248,6 @@ def _envelope(authentication: list[bytes], manifest: bytes) -> bytes:
     )
 
 
-def _load(encoded: object, what: str) -> Any:
-    """Decode one CBOR item that must fill its bytes and be in shortest form."""
-    if not isinstance(encoded, bytes):
-        raise MalformedError(f"{what} is missing or not a byte string")
-    try:
-        item = cbor2.loads(encoded)
-        canonical = cbor2.dumps(item) == encoded
-    except (cbor2.CBORError, EOFError, ValueError, TypeError, RecursionError) as error:
-        raise MalformedError(f"{what} is cut or not CBOR; fetch or build it again") from error
-    if not canonical:
-        raise MalformedError(f"{what} is not in its one canonical form; build it again")
-    return item
-
-
-def _members(item: object, labels: Iterable[int], what: str) -> Mapping[int, Any]:
-    # cbor2 makes what stands inside a tag immutable: a frozendict, a tuple.
-    if not isinstance(item, Mapping) or list(item) != list(labels):
-        raise MalformedError(f"{what} does not have exactly the members a node understands")
-    return item
-
-
 def _parse(envelope: bytes) -> _Parsed:
     """Take an envelope apart and check everything that needs no key and no meaning."""
     if len(envelope) > ENVELOPE_MAX_BYTES:
@@ -326,15 +255,15 @@ def _parse(envelope: bytes) -> _Parsed:
             f"the envelope has {len(envelope)} bytes, a node takes {ENVELOPE_MAX_BYTES}; "
             "remove signatures"
         )
-    tagged = _load(envelope, "the envelope")
+    tagged = load(envelope, "the envelope")
     if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != _TAG_ENVELOPE:
         raise MalformedError("not a SUIT envelope: tag 107 is missing")
-    members = _members(tagged.value, (_AUTHENTICATION_WRAPPER, _MANIFEST), "the envelope")
-    authentication = _load(members[_AUTHENTICATION_WRAPPER], "the authentication wrapper")
-    manifest = members[_MANIFEST]
-    if not isinstance(authentication, list) or not 1 <= len(authentication) <= 1 + _MAX_SIGNATURES:
+    parts = members(tagged.value, (_AUTHENTICATION_WRAPPER, _MANIFEST), "the envelope")
+    authentication = load(parts[_AUTHENTICATION_WRAPPER], "the authentication wrapper")
+    manifest = parts[_MANIFEST]
+    if not isinstance(authentication, list) or not 1 <= len(authentication) <= 1 + SIGNATURES_MAX:
         raise MalformedError(
-            f"the authentication wrapper is not a digest and 0 to {_MAX_SIGNATURES} signatures"
+            f"the authentication wrapper is not a digest and 0 to {SIGNATURES_MAX} signatures"
         )
     if not isinstance(manifest, bytes):
         raise MalformedError("the manifest is not a byte string")
@@ -342,12 +271,12 @@ def _parse(envelope: bytes) -> _Parsed:
         raise DigestMismatchError(
             "the manifest was altered: it does not have the digest that is signed"
         )
-    blocks = tuple(_read_block(encoded) for encoded in authentication[1:])
+    blocks = tuple(read_block(encoded) for encoded in authentication[1:])
     return _Parsed(authentication[0], blocks, manifest)
 
 
 def _read_digest(encoded: object, what: str) -> bytes:
-    item = _load(encoded, what)
+    item = load(encoded, what)
     if not isinstance(item, list) or len(item) != 2 or item[0] != _ALG_SHA256:
         raise MalformedError(f"{what} is not a SHA-256 digest")
     digest = item[1]
@@ -356,48 +285,24 @@ def _read_digest(encoded: object, what: str) -> bytes:
     return digest
 
 
-def _read_block(encoded: object) -> _SignatureBlock:
-    tagged = _load(encoded, "a signature")
-    if not isinstance(tagged, cbor2.CBORTag) or tagged.tag != _TAG_SIGN1:
-        raise MalformedError("a signature is not a COSE_Sign1 (tag 18)")
-    if not isinstance(tagged.value, (list, tuple)) or len(tagged.value) != 4:
-        raise MalformedError("a signature is not a COSE_Sign1 array of four")
-    protected, unprotected, payload, signature = tagged.value
-    header = _members(_load(protected, "a signature's header"), (_HEADER_ALG,), "a header")
-    algorithm = header[_HEADER_ALG]
-    if algorithm not in (signatures.ALG_ED25519, signatures.ALG_HSS_LMS):
-        raise MalformedError(
-            f"a signature's algorithm is {algorithm!r}, not Ed25519 (-19) or HSS-LMS (-46)"
-        )
-    kid = _members(unprotected, (_HEADER_KID,), "a signature's header")[_HEADER_KID]
-    if payload is not None:
-        raise MalformedError("a signature carries a payload; it must be detached")
-    if not isinstance(kid, bytes) or not isinstance(signature, bytes):
-        raise MalformedError("a signature does not have a key id and bytes")
-    if not signatures.is_possible(algorithm, signature):
-        raise MalformedError(f"a signature of algorithm {algorithm} has {len(signature)} bytes")
-    assert isinstance(encoded, bytes)
-    return _SignatureBlock(encoded, algorithm, protected, kid, signature)
-
-
 def _read_manifest(encoded: bytes) -> Manifest:
-    manifest = _members(
-        _load(encoded, "the manifest"),
+    manifest = members(
+        load(encoded, "the manifest"),
         (_VERSION, _SEQUENCE_NUMBER, _COMMON, _SET_VERSION, _VALIDATE),
         "the manifest",
     )
-    common = _members(
-        _load(manifest[_COMMON], "the common part"),
+    common = members(
+        load(manifest[_COMMON], "the common part"),
         (_COMPONENTS, _SHARED_SEQUENCE),
         "the common part",
     )
-    sequence = _load(common[_SHARED_SEQUENCE], "the shared sequence")
-    version = _load(manifest[_SET_VERSION], "the version")
+    sequence = load(common[_SHARED_SEQUENCE], "the shared sequence")
+    version = load(manifest[_SET_VERSION], "the version")
     if not isinstance(version, list):
         raise MalformedError("the version is not a list of numbers")
     if not isinstance(sequence, list) or len(sequence) != 6:
         raise MalformedError("the shared sequence is not one override and two conditions")
-    parameters = _members(
+    parameters = members(
         sequence[1],
         (_PARAMETER_VENDOR, _PARAMETER_CLASS, _PARAMETER_DIGEST, _PARAMETER_SIZE),
         "the parameters",
