@@ -151,7 +151,7 @@ def test_a_node_refuses_a_release_signed_with_a_key_it_does_not_trust(
 ) -> None:
     stranger = factory.load_or_make_key(tmp_path / "keys" / "release.pem")
     # The fleet and so its gateway trust this key; the factory never gave it to the node.
-    node.city.client.trust_release_key(stranger.public_key().public_bytes_raw(), "stranger")
+    node.city.client.trust.trust_key(stranger.public_key().public_bytes_raw(), "stranger")
     rollout = wait_ended(node, roll_out(node, new_release(node.city, key=stranger)))
     assert rollout.counts.get("confirmed", 0) == 0
     assert [found.state for found in rollout.nodes] == ["rejected"], rollout

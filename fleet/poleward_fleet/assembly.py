@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.adapters.artifacts.patch_worker import PatchWorker
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
-from poleward_fleet.adapters.envelopes import SuitEnvelopeReader
+from poleward_fleet.adapters.envelopes import SignedDocumentReader, SuitEnvelopeReader
 from poleward_fleet.adapters.metrics.prometheus import PrometheusMeter
 from poleward_fleet.adapters.openid import OpenIdProvider, OpenIdSettings
 from poleward_fleet.adapters.passwords import Argon2Hasher
@@ -36,6 +36,7 @@ from poleward_fleet.adapters.sql.rollout_steps import SqlRolloutSteps
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
+from poleward_fleet.adapters.sql.trust_store import SqlTrustStore
 from poleward_fleet.adapters.sql.visit_store import SqlVisitStore
 from poleward_fleet.domain.alarms import AlarmLimits
 from poleward_fleet.domain.history import Retention
@@ -70,6 +71,7 @@ from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.single_sign_on import SingleSignOn
 from poleward_fleet.services.telemetry import TelemetryService
+from poleward_fleet.services.trust import TrustService
 from poleward_fleet.services.web_services import Readiness, WebServices
 
 
@@ -108,6 +110,7 @@ class Fleet:
     own_account: OwnAccount
     provisioning: ProvisioningService
     releases: ReleaseService
+    trust: TrustService
     rollouts: RolloutService
     rollout_loop: RolloutLoop
     single_sign_on: SingleSignOn | None
@@ -144,6 +147,7 @@ def assemble(
     history_store = SqlHistoryStore(database, days)
     command_store = SqlCommandStore(database)
     release_store = SqlReleaseStore(database)
+    trust_store = SqlTrustStore(database)
     audit_store = SqlAuditStore(database)
     artifacts = FileArtifactStore(data_dir / "artifacts")
     patch_worker = PatchWorker()
@@ -206,8 +210,9 @@ def assemble(
         own_account=OwnAccount(account_store, accounts, hasher, clock),
         provisioning=provisioning,
         releases=ReleaseService(
-            release_store, artifacts, SuitEnvelopeReader(), audit_store, links, clock
+            release_store, trust_store, artifacts, SuitEnvelopeReader(), audit_store, clock
         ),
+        trust=TrustService(trust_store, artifacts, SignedDocumentReader(), approvals, links, clock),
         rollouts=RolloutService(
             SqlRolloutStore(database), release_store, areas, rollout_loop, links, changes, clock
         ),

@@ -44,6 +44,7 @@ from poleward_fleet.adapters.grpc.server import (
     make_api_server,
     make_link_server,
 )
+from poleward_fleet.adapters.grpc.trust_services import TrustServicer
 from poleward_fleet.adapters.metrics.prometheus import MetricsServer
 from poleward_fleet.adapters.openid import load_settings
 from poleward_fleet.adapters.sql import migrate
@@ -267,6 +268,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         RolloutServicer(accounts, fleet.rollouts, SystemClock()),
         LightingServicer(accounts, fleet.lighting, fleet.lamp_orders),
         LabelServicer(accounts, fleet.labels),
+        TrustServicer(accounts, fleet.trust),
     )
     for server in (link_server, api_server):
         await server.start()

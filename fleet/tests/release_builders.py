@@ -36,7 +36,7 @@ def envelope(sequence: int = 2, key: Ed25519PrivateKey = KEY, bundle: bytes = BU
 
 async def publish(fleet: Fleet, sequence: int = 2) -> Release:
     """Publish a release signed by a trusted key."""
-    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     digest = hashlib.sha256(BUNDLE).digest()
     if await fleet.artifacts.size(digest) is None:
         await upload(fleet)

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -15,7 +16,9 @@ from poleward_fleet.domain.accounts import Permission, Principal, Role
 from poleward_fleet.domain.approvals import ApprovalNeededError, GuardedAction
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.telemetry import NodeEvent, Severity
+from poleward_manifest import trust
 from poleward_manifest.envelope import Component, Manifest, sign
+from poleward_manifest.envelope import key_id as key_id_of
 
 pytestmark = pytest.mark.system
 
@@ -114,6 +117,24 @@ async def end_session(call: Caller) -> None:
     await call.rig.fleet.accounts.login("admin", password, remote="::1")
     (session,) = await call.rig.fleet.administration.sessions(ADMIN)
     await call("AccountService/EndSession", number=session.number)
+
+
+async def publish_document(call: Caller) -> None:
+    role = trust.Role((KEY.public_key().public_bytes_raw(),), 1)
+    document = trust.TrustDocument(1, 2_000_000_000, role, role, trust.Role((), 1))
+    await call("TrustService/PublishDocument", document=trust.sign(document, [KEY]))
+
+
+async def revoke_key(call: Caller) -> None:
+    key_id = key_id_of(KEY.public_key().public_bytes_raw())
+    request = {"key_id": key_id, "reason": "lost"}
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call("TrustService/RevokeKey", **request)
+    (approval, *_) = await call.rig.fleet.approvals.approvals(ADMIN)
+    await call.rig.fleet.approvals.approve(
+        Principal("olga", frozenset({Role.SECURITY_OFFICER})), approval.number
+    )
+    await call("TrustService/RevokeKey", **request)
 
 
 async def publish(call: Caller) -> None:
@@ -225,9 +246,10 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "AccountService/DropAccount": lambda call: call("AccountService/DropAccount", name="mei"),
     "AccountService/EndSession": end_session,
     "ApprovalService/DecideApproval": decide,
-    "ReleaseService/TrustReleaseKey": lambda call: call(
-        "ReleaseService/TrustReleaseKey", public_key=KEY.public_key().public_bytes_raw(), name="k"
+    "TrustService/TrustKey": lambda call: call(
+        "TrustService/TrustKey", public_key=KEY.public_key().public_bytes_raw(), name="k"
     ),
+    "TrustService/PublishDocument": publish_document,
     "ReleaseService/PublishRelease": publish,
     "RolloutService/CreateRollout": roll_out,
     "RolloutService/PauseRollout": lambda call: call(
@@ -240,6 +262,7 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
         "RolloutService/AbortRollout", number=call.rollout
     ),
     "RolloutService/ApproveRollout": approve_rollout,
+    "TrustService/RevokeKey": revoke_key,
     "EnrollmentService/ReplaceGateway": replace_gateway,
     "EnrollmentService/RevokeGateway": lambda call: call(
         "EnrollmentService/RevokeGateway", gateway_name="gw-2"

@@ -25,7 +25,7 @@ OTHER = random.Random(2).randbytes(20_000)
 
 
 async def publish(fleet: Fleet, sequence: int, component: bytes) -> Release:
-    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     await fleet.artifacts.put(component)
     manifest = Manifest(sequence, f"1.{sequence}.0", "pole-basic", Component.of_bundle(component))
     return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")

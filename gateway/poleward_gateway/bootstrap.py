@@ -29,7 +29,7 @@ from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.report_path import ReportPath
 from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
-from poleward_gateway.adapters.releases.verifier import ManifestVerifier
+from poleward_gateway.adapters.releases.verifier import ChainVerifier, ManifestVerifier
 from poleward_gateway.adapters.secrets.sealed_box import SealedBox, open_box
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
@@ -43,6 +43,7 @@ from poleward_gateway.adapters.storage.nodes import (
 )
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
+from poleward_gateway.adapters.storage.trust import FolderTrustStore
 from poleward_gateway.adapters.systemd import ServiceManager
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
@@ -59,6 +60,7 @@ from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registrations import Registrations
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Telemetry
+from poleward_gateway.services.trust import TrustChain
 from poleward_gateway.services.updates import Updates
 from poleward_gateway.services.upkeep import Upkeep
 from poleward_gateway.services.uplink import Uplink
@@ -212,7 +214,7 @@ class Gateway:
             DiskArtifactStore(config.artifacts_dir),
             _LateSource(lambda: self.fleet_link),
             ManifestVerifier(),
-            desired.release_keys,
+            lambda: self.trust.signers(),
             self.tally,
         )
         self.layouts = ReportLayouts(
@@ -238,6 +240,10 @@ class Gateway:
             SqliteUpdateStore(database), self.registry, self.artifacts, link, self.jobs, clock,
             on_change=lambda: self.uplink.wake(),
         )  # fmt: skip
+        self.trust = TrustChain(
+            FolderTrustStore(config.trust_dir), desired, ChainVerifier(), self.artifacts.fetch,
+            self.registry, link, self.jobs, clock,
+        )  # fmt: skip
         self.commands = Commands(
             command_store, self.registry, link, self.command_jobs, clock,
             on_result=lambda: self.uplink.wake(),
@@ -257,8 +263,9 @@ class Gateway:
             on_desired=self.updates.reconcile,
             on_wiped=lambda node: self.telemetry.note_seen(node, WIPED_EVENT, Severity.INFO),
             tick_listeners=(
-                self.updates.tick, self.commands.tick, self.programs.tick, self.registrations.tick,
-                lambda: self.uplink.wake(), database.hold_ballast, self._note_alive,
+                self.trust.tick, self.updates.tick, self.commands.tick, self.programs.tick,
+                self.registrations.tick, lambda: self.uplink.wake(), database.hold_ballast,
+                self._note_alive,
             ),
         )  # fmt: skip
         self.uplink = Uplink(
@@ -266,8 +273,8 @@ class Gateway:
             self.programs, self.tally,
         )  # fmt: skip
         self.resources = NodeResources(
-            self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.endpoint,
-            self.jobs, clock, self.tally, Pace(clock),
+            self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.trust,
+            self.endpoint, self.jobs, clock, self.tally, Pace(clock),
         )  # fmt: skip
         self.fleet_link = FleetLink(
             known,

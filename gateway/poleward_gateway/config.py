@@ -121,6 +121,11 @@ class GatewayConfig:
         return self.data_dir / "artifacts"
 
     @property
+    def trust_dir(self) -> Path:
+        """Folder of trust documents."""
+        return self.data_dir / "trust"
+
+    @property
     def identity_dir(self) -> Path:
         """Private key, certificate and the fleet's CA certificate."""
         return self.data_dir / "identity"

@@ -20,6 +20,7 @@ from poleward_gateway.domain.nodes import (
     Registration,
 )
 from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report
+from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.domain.updates import NodeUpdate, UpdateReadout
 
 
@@ -128,8 +129,11 @@ class DesiredStore(Protocol):
     def nodes(self) -> list[DesiredNode]:
         """Return every node."""
 
-    def release_keys(self) -> tuple[bytes, ...]:
-        """Return the public keys that may sign releases."""
+    def signers(self) -> Signers:
+        """Return who may sign releases, as the fleet says."""
+
+    def trust_documents(self) -> tuple[bytes, ...]:
+        """Return the digest of each trust document that the fleet has, from number 1 on."""
 
     async def apply(self, change: DesiredChange) -> None:
         """Store a change; returns after it is on disk."""
@@ -229,7 +233,7 @@ class FoundPatch:
 class ReleaseVerifier(Protocol):
     """Checks signed releases."""
 
-    def verify(self, envelope: bytes, trusted_keys: Iterable[bytes]) -> VerifiedRelease:
+    def verify(self, envelope: bytes, signers: Signers) -> VerifiedRelease:
         """Check an envelope.
 
         Raises:
@@ -238,6 +242,27 @@ class ReleaseVerifier(Protocol):
 
     def encode_for_transfer(self, component: bytes) -> bytes:
         """Compress a component the way nodes expect it."""
+
+
+class DocumentVerifier(Protocol):
+    """Checks trust documents."""
+
+    def verify_next(self, signed: bytes, previous: TrustDocument | None) -> TrustDocument:
+        """Check a document that follows another one; the first one follows none.
+
+        Raises:
+            ArtifactRejectedError: It does not follow; never give it to a node.
+        """
+
+
+class TrustStore(Protocol):
+    """Trust documents; survive restarts."""
+
+    def documents(self) -> Iterable[bytes]:
+        """Return the documents, number 1 first."""
+
+    def write(self, version: int, signed: bytes) -> None:
+        """Store a document; either all of it is there afterwards or nothing."""
 
 
 class ArtifactStore(Protocol):
@@ -328,6 +353,9 @@ class NodeLink(Protocol):
 
     async def read_update(self, node: NodeNumber) -> UpdateReadout:
         """Read where the node's updater stands and which release runs."""
+
+    async def announce_trust(self, node: NodeNumber, version: int) -> None:
+        """Tell a node that there is a newer trust document; it fetches what it lacks."""
 
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Tell a node to fetch a release from this gateway."""

@@ -23,6 +23,7 @@ from poleward_gateway.domain.nodes import (
     link_state_after,
 )
 from poleward_gateway.domain.telemetry import ReceivedMark, Report, Series, missing_before
+from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 from poleward_gateway.ports import ReportBatch
 
@@ -71,7 +72,8 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
     )  # fmt: skip
     assert change.nodes == (expected,)
     assert change.removed == (NodeNumber(4),)
-    assert (change.revision, change.complete, change.release_keys) == (5, True, (b"k" * 32,))
+    assert (change.revision, change.complete) == (5, True)
+    assert change.signers == Signers((b"k" * 32,), 1)
     text = node_storage._node_to_text(expected, SealedBox(bytes(32)))
     assert node_storage._node_from_text(NodeNumber(3), text, SealedBox(bytes(32))) == expected
 

@@ -158,6 +158,8 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             1: ("Slot", STRING, "R", "", None),
             2: ("On trial", BOOLEAN, "R", "", None),
             3: ("Last failure", STRING, "R", "", None),
+            # Written, it says that there is a newer trust document to fetch (docs/ota.md).
+            4: ("Trust version", INTEGER, "RW", "", None),
         },
     ),
     26244: (

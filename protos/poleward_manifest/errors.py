@@ -30,3 +30,7 @@ class WrongClassError(EnvelopeError):
 
 class TooBigError(EnvelopeError):
     """The envelope or a component is bigger than a node accepts."""
+
+
+class StaleError(EnvelopeError):
+    """A trust document is older than the one that counts, or one between is missing."""

@@ -1,4 +1,4 @@
-"""Verifies release envelopes with the release reader.
+"""Verifies release envelopes and trust documents with the release reader.
 
 Not the format (poleward_manifest, docs/ota.md).
 """
@@ -6,18 +6,20 @@ Not the format (poleward_manifest, docs/ota.md).
 from collections.abc import Sequence
 
 from poleward_fleet.domain.errors import ReleaseRefusedError
+from poleward_fleet.domain.trust import TrustDocument
 from poleward_fleet.ports.releases import ReadEnvelope
+from poleward_manifest import trust
 from poleward_manifest.envelope import verify
 from poleward_manifest.errors import EnvelopeError
 
 
 class SuitEnvelopeReader:
-    """EnvelopeReader for SUIT envelopes signed by one trusted key."""
+    """EnvelopeReader for SUIT envelopes."""
 
-    def read(self, envelope: bytes, trusted_keys: Sequence[bytes]) -> ReadEnvelope:
-        """Verify signature and form."""
+    def read(self, envelope: bytes, trusted_keys: Sequence[bytes], threshold: int) -> ReadEnvelope:
+        """Verify that enough different trusted keys signed, and the form."""
         try:
-            manifest = verify(envelope, trusted_keys)
+            manifest = verify(envelope, trusted_keys, threshold)
         except EnvelopeError as error:
             raise ReleaseRefusedError(str(error)) from error
         return ReadEnvelope(
@@ -26,4 +28,26 @@ class SuitEnvelopeReader:
             board_profile=manifest.board_profile,
             bundle_digest=manifest.bundle.digest,
             bundle_bytes=manifest.bundle.size_bytes,
+        )
+
+
+class SignedDocumentReader:
+    """DocumentReader for trust documents."""
+
+    def read_next(
+        self, signed: bytes, previous: bytes | None, factory_keys: Sequence[bytes]
+    ) -> TrustDocument:
+        """Verify that a document follows the previous one."""
+        try:
+            before = trust.read(previous) if previous else trust.of_factory(factory_keys)
+            document = trust.verify_next(signed, before)
+        except EnvelopeError as error:
+            raise ReleaseRefusedError(str(error)) from error
+        return TrustDocument(
+            version=document.version,
+            digest=trust.digest(signed),
+            signed=signed,
+            release_keys=document.release.keys,
+            release_threshold=document.release.threshold,
+            expires_at_ms=document.expires_at_s * 1000,
         )

@@ -158,12 +158,20 @@ class DesiredNode:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """Nodes of a gateway whose desired state changed, and the keys that may sign releases."""
+    """Nodes of a gateway whose desired state changed, and who may sign releases.
+
+    Attributes:
+        release_keys: Public keys that may sign.
+        release_threshold: How many of them have to.
+        trust_documents: Digest of each document, from number 1 on.
+    """
 
     revision: int
     complete: bool
     nodes: tuple[DesiredNode, ...]
     release_keys: tuple[bytes, ...]
+    release_threshold: int
+    trust_documents: tuple[bytes, ...]
 
 
 def endpoint_name(mac: str) -> str:

@@ -6,9 +6,6 @@ Not their signatures: verifying is the release reader's work (ports.EnvelopeRead
 from dataclasses import dataclass
 from enum import Enum
 
-KEY_BYTES = (32, 60)
-"""Sizes of public release keys: Ed25519 and HSS-LMS."""
-
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -22,14 +19,6 @@ class Release:
     notes: str
     bundle_digest: bytes  # SHA-256 of the bundle
     bundle_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseKey:
-    """A public key whose signature makes a release valid."""
-
-    public_key: bytes  # its size tells the kind, see KEY_BYTES
-    name: str
 
 
 class PatchState(Enum):

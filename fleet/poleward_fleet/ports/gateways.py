@@ -79,6 +79,3 @@ class GatewayStore(Protocol):
 
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""
-
-    async def release_keys(self) -> tuple[bytes, ...]:
-        """Return the trusted release keys."""

@@ -1,4 +1,4 @@
-"""What the services need to keep releases, their keys and their content.
+"""What the services need to keep releases and their content.
 
 Not an implementation (adapters).
 """
@@ -8,17 +8,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.releases import Patch, Release, ReleaseKey
+from poleward_fleet.domain.releases import Patch, Release
 
 
 class ReleaseStore(Protocol):
-    """Published releases and trusted keys."""
-
-    async def put_key(self, key: ReleaseKey, now_ms: int, audit: AuditEntry) -> list[str]:
-        """Trust a key; return the gateways that have to be told."""
-
-    async def keys(self) -> list[ReleaseKey]:
-        """Return the trusted keys."""
+    """Published releases."""
 
     async def put(self, release: Release, audit: AuditEntry) -> None:
         """List a release; listing the same again is harmless.
@@ -51,8 +45,8 @@ class ReadEnvelope:
 class EnvelopeReader(Protocol):
     """Verifies release envelopes."""
 
-    def read(self, envelope: bytes, trusted_keys: Sequence[bytes]) -> ReadEnvelope:
-        """Verify signature and form.
+    def read(self, envelope: bytes, trusted_keys: Sequence[bytes], threshold: int) -> ReadEnvelope:
+        """Verify that enough different trusted keys signed, and the form.
 
         Raises:
             ReleaseRefusedError: Says which check failed.

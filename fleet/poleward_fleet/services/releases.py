@@ -1,46 +1,47 @@
-"""Signed releases: verified before they are listed, trusted keys.
+"""Signed releases: verified before they are listed.
 
-Not their content's transfer (adapters/artifacts) nor their way to nodes (services/rollouts.py).
+Not who may sign them (services/trust.py), their content's transfer (adapters/artifacts) nor their
+way to nodes (services/rollouts.py).
 """
 
 import hashlib
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import InvalidError, NotFoundError, ReleaseRefusedError
-from poleward_fleet.domain.releases import KEY_BYTES, Release, ReleaseKey
+from poleward_fleet.domain.errors import NotFoundError, ReleaseRefusedError
+from poleward_fleet.domain.releases import Release
 from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ArtifactStore, EnvelopeReader, ReleaseStore
-from poleward_fleet.services.gateways import GatewayLinks
+from poleward_fleet.ports.trust import TrustStore
 
 
 class ReleaseService:
     """Use cases around releases.
 
     Args:
-        store: Where releases and keys are listed.
+        store: Where releases are listed.
+        trust: Who may sign.
         artifacts: Envelopes and bundles by digest.
         reader: Verifies envelopes.
         audit: Where refused releases are recorded.
-        links: Gateways are told of new keys.
         clock: Wall time.
     """
 
     def __init__(
         self,
         store: ReleaseStore,
+        trust: TrustStore,
         artifacts: ArtifactStore,
         reader: EnvelopeReader,
         audit: AuditStore,
-        links: GatewayLinks,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._trust = trust
         self._artifacts = artifacts
         self._reader = reader
         self._audit = audit
-        self._links = links
         self._clock = clock
 
     async def publish(self, principal: Principal, envelope: bytes, notes: str) -> Release:
@@ -73,10 +74,15 @@ class ReleaseService:
         return await self._store.get(digest) or release
 
     async def _verified(self, digest: bytes, envelope: bytes, notes: str) -> Release:
-        keys = [key.public_key for key in await self._store.keys()]
-        if not keys:
-            raise ReleaseRefusedError("no release key is trusted yet; trust one first")
-        content = self._reader.read(envelope, keys)
+        trust = await self._trust.trust()
+        if not trust.signers:
+            raise ReleaseRefusedError("no release key is trusted; trust one first")
+        now_ms = self._clock.now_ms()
+        if trust.newest and trust.newest.expires_at_ms <= now_ms:
+            raise ReleaseRefusedError(
+                f"trust document {trust.newest.version} has expired; publish the next one first"
+            )
+        content = self._reader.read(envelope, trust.signers, trust.threshold)
         size = await self._artifacts.size(content.bundle_digest)
         if size is None:
             raise ReleaseRefusedError(
@@ -91,7 +97,7 @@ class ReleaseService:
             version=content.version,
             sequence=content.sequence,
             board_profile=content.board_profile,
-            published_at_ms=self._clock.now_ms(),
+            published_at_ms=now_ms,
             notes=notes,
             bundle_digest=content.bundle_digest,
             bundle_bytes=content.bundle_bytes,
@@ -112,18 +118,3 @@ class ReleaseService:
         if release is None:
             raise NotFoundError(f"release {digest.hex()[:16]}… is not published")
         return release
-
-    async def trust_key(self, principal: Principal, public_key: bytes, name: str) -> None:
-        """Trust a public key: from now on its signature makes a release valid."""
-        principal.require(Permission.TRUST_KEYS)
-        if len(public_key) not in KEY_BYTES:
-            raise InvalidError(
-                "a release key has 32 bytes (Ed25519) or 60 (HSS-LMS), this one has "
-                f"{len(public_key)}"
-            )
-        told = await self._store.put_key(
-            ReleaseKey(public_key, name),
-            self._clock.now_ms(),
-            AuditEntry(principal.name, "release_key.trust", name, (("key", public_key.hex()),)),
-        )
-        self._links.desired_changed(told)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NewType
 
+from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate
 
 NodeNumber = NewType("NodeNumber", int)
@@ -68,14 +69,16 @@ class DesiredChange:
         complete: It holds every node; nodes not in it are to be forgotten.
         nodes: Nodes that are new or changed.
         removed: Nodes whose keys are to be forgotten.
-        release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
+        signers: Who may sign releases.
+        trust_documents: Digest of each trust document, from number 1 on.
     """
 
     revision: int
     complete: bool
     nodes: tuple[DesiredNode, ...]
     removed: tuple[NodeNumber, ...]
-    release_keys: tuple[bytes, ...]
+    signers: Signers
+    trust_documents: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class DeviceFacts:
     release_sequence: int
     on_trial: bool
     last_failure: str
+    trust_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
+from poleward_gateway.domain.trust import Signers
 from poleward_gateway.ports import (
     ArtifactSource,
     ArtifactStore,
@@ -37,7 +38,7 @@ class Artifacts:
     the fleet says it is, and what a node builds from it must have the digest that was signed.
 
     Args:
-        release_keys: Returns the public keys that may sign now.
+        signers: Returns who may sign now.
     """
 
     def __init__(
@@ -45,15 +46,15 @@ class Artifacts:
         store: ArtifactStore,
         source: ArtifactSource,
         verifier: ReleaseVerifier,
-        release_keys: Callable[[], tuple[bytes, ...]],
+        signers: Callable[[], Signers],
         tally: Tally,
     ) -> None:
         self._store = store
         self._source = source
         self._verifier = verifier
-        self._release_keys = release_keys
+        self._signers = signers
         self._tally = tally
-        self._ready: dict[bytes, tuple[VerifiedRelease, tuple[bytes, ...]]] = {}
+        self._ready: dict[bytes, tuple[VerifiedRelease, Signers]] = {}
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._held: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._without_patch: set[tuple[bytes, int]] = set()
@@ -66,17 +67,17 @@ class Artifacts:
             ArtifactUnavailableError: It cannot be had now; try again later.
             ArtifactRejectedError: It must not be served, with the reason.
         """
-        keys = self._release_keys()
+        signers = self._signers()
         known = self._ready.get(digest)
-        if known is not None and known[1] == keys and self.envelope(digest) is not None:
+        if known is not None and self.envelope(digest) is not None:
             return known[0]
         async with self._lock(digest):
             envelope = self._store.read("envelope", digest)
             if envelope is None:
-                envelope = await self._fetch(digest)
-            release = self._verifier.verify(envelope, keys)
+                envelope = await self.fetch(digest)
+            release = self._verifier.verify(envelope, signers)
             self._store.write("envelope", digest, envelope)
-            self._ready[digest] = (release, keys)
+            self._ready[digest] = (release, signers)
         _log.info("release_verified", version=release.version, sequence=release.sequence)
         return release
 
@@ -108,8 +109,11 @@ class Artifacts:
             await self._prepare_whole(component_digest)
 
     def envelope(self, digest: bytes) -> bytes | None:
-        """Return the envelope of a release that is ready; None for anything else."""
-        if digest not in self._ready:
+        """Return the envelope of a release that is ready; None for anything else.
+
+        Whoever may not sign any more makes a release unready: it is verified again.
+        """
+        if digest not in self._ready or self._ready[digest][1] != self._signers():
             return None
         return self._store.read("envelope", digest)
 
@@ -123,7 +127,11 @@ class Artifacts:
 
     def serves(self, component_digest: bytes) -> bool:
         """Tell whether a component is of a release that is ready."""
-        return any(r.component_digest == component_digest for r, _ in self._ready.values())
+        now = self._signers()
+        return any(
+            release.component_digest == component_digest and signers == now
+            for release, signers in self._ready.values()
+        )
 
     def _lock(self, digest: bytes) -> asyncio.Lock:
         return self._locks.setdefault(digest, asyncio.Lock())
@@ -156,7 +164,7 @@ class Artifacts:
                 raise
             return PatchState.NONE  # the fleet is away and the whole is here
         if patch.state is PatchState.READY:
-            content = await self._fetch(patch.digest)
+            content = await self.fetch(patch.digest)
             self._store.write(_patch_kind(source_sequence), component, content)
             _log.info("patch_ready", version=release.version, bytes=len(content))
         elif patch.state is PatchState.NONE:
@@ -165,12 +173,16 @@ class Artifacts:
 
     async def _prepare_whole(self, component_digest: bytes) -> None:
         if self._store.read("whole", component_digest) is None:
-            component = await self._fetch(component_digest)
+            component = await self.fetch(component_digest)
             encoded = await asyncio.to_thread(self._verifier.encode_for_transfer, component)
             self._store.write("whole", component_digest, encoded)
 
-    async def _fetch(self, digest: bytes) -> bytes:
-        """Download content by its digest, going on where an earlier attempt stopped."""
+    async def fetch(self, digest: bytes) -> bytes:
+        """Download content by its digest, going on where an earlier attempt stopped.
+
+        Raises:
+            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+        """
         content = bytearray(self._store.partial(digest))
         async for piece in self._source.download(digest, len(content)):
             self._store.append_partial(digest, len(content), piece)

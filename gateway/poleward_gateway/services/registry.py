@@ -212,6 +212,17 @@ class Registry:
         """Note a node's boot count, known from its reports."""
         self._note(node, boot=boot)
 
+    def trust_version(self, node: NodeNumber) -> int | None:
+        """Return the number of the trust document that a node follows; None where not known."""
+        state = self.state(node)
+        return None if state is None or state.device is None else state.device.trust_version
+
+    def note_trust_version(self, node: NodeNumber, version: int) -> None:
+        """Note which trust document a node follows."""
+        state = self.state(node)
+        if state is not None and state.device is not None:
+            self._note(node, device=replace(state.device, trust_version=version))
+
     def note_device(self, node: NodeNumber, device: DeviceFacts) -> None:
         """Note what a node said about itself."""
         self._note(node, device=device)

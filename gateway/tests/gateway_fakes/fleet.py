@@ -157,12 +157,14 @@ class FakeFleet(
         self._outbox.put_nowait(pb.ConnectResponse(**message))
 
     def desire(
-        self, nodes: list[Any], *, revision: int, release_keys: tuple[bytes, ...] = ()
-    ) -> None:
+        self, nodes: list[Any], *, revision: int, release_keys: tuple[bytes, ...] = (),
+        release_threshold: int = 1, trust_documents: tuple[bytes, ...] = (),
+    ) -> None:  # fmt: skip
         """Set desired state, now and for whoever connects."""
         self._desired = pb.DesiredState(
-            revision=revision, complete=True, nodes=nodes, release_keys=release_keys
-        )
+            revision=revision, complete=True, nodes=nodes, release_keys=release_keys,
+            release_threshold=release_threshold, trust_documents=trust_documents,
+        )  # fmt: skip
         if self._outbox is not None:
             self.send(desired_state=self._desired)
 

@@ -58,6 +58,7 @@ class FakeNode(asyncio.DatagramProtocol):
             "/3/0/0": "Poleward", "/3/0/1": "pole-basic", "/3/0/3": "1.0.0", "/3/0/18": "sim",
             "/5/0/3": 0, "/5/0/5": 0, "/26245/0/0": "",
             "/26243/0/0": 1, "/26243/0/1": "a", "/26243/0/2": False, "/26243/0/3": "",
+            "/26243/0/4": 0,
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
         self.executed: list[str] = []

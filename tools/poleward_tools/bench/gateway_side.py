@@ -28,6 +28,7 @@ from poleward_gateway.adapters.storage.nodes import SqliteDesiredStore
 from poleward_gateway.bootstrap import Gateway
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, OscoreKeys
+from poleward_gateway.domain.trust import Signers
 from poleward_tools.bench.report_keys import (
     GATEWAY_ID,
     LAYOUT,
@@ -81,7 +82,7 @@ async def _prepare(config: GatewayConfig, nodes: int) -> None:
         )
         for number in range(1, nodes + 1)
     )
-    await desired.apply(DesiredChange(1, True, made, (), ()))
+    await desired.apply(DesiredChange(1, True, made, (), Signers((), 1), ()))
     await SqliteLayouts(database).add(LAYOUT_ID, LAYOUT)
     database.close()
 

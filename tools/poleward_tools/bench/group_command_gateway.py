@@ -21,6 +21,7 @@ from poleward_gateway.bootstrap import Gateway
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.commands import Command, CommandResult, CommandStatus, SetLamp
 from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, OscoreKeys
+from poleward_gateway.domain.trust import Signers
 from poleward_tools.bench.bench_fleet import quiet_log
 from poleward_tools.bench.report_keys import GATEWAY_ID, node_id, secret_and_salt
 
@@ -88,7 +89,7 @@ async def _prepare(config: GatewayConfig, order: dict[str, Any]) -> None:
     database = Database(config.database_path)
     desired = SqliteDesiredStore(database, open_box(config.key_source, config.key_file))
     database.start()
-    await desired.apply(DesiredChange(1, True, tuple(made), (), ()))
+    await desired.apply(DesiredChange(1, True, tuple(made), (), Signers((), 1), ()))
     database.close()
 
 

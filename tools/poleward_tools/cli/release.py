@@ -201,7 +201,7 @@ def trust(
     with _explained():
         public_key = keys.load_public_key(key)
     with open_client(fleet, token) as client:
-        client.trust_release_key(public_key, name)
+        client.trust.trust_key(public_key, name)
     key_id = envelopes.key_id(public_key)
     if json:
         print_json({"trusted": True, "key_id": key_id, "name": name})

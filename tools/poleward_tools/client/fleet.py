@@ -33,6 +33,7 @@ from poleward_tools.client.lighting import LightingClient
 from poleward_tools.client.profile import FleetProfile
 from poleward_tools.client.rollouts import RolloutCalls
 from poleward_tools.client.tables import TableCalls
+from poleward_tools.client.trust import TrustCalls
 
 _TIMEOUT_S = 30.0
 _TRANSFER_TIMEOUT_S = 300.0
@@ -67,6 +68,7 @@ class FleetClient:
         self._telemetry = TelemetryServiceStub(self._channel)
         self.labels = LabelCalls(self._channel, self._address)
         self.rollouts = RolloutCalls(self._channel, self._address)
+        self.trust = TrustCalls(self._channel, self._address)
 
     def __enter__(self) -> Self:
         return self
@@ -284,12 +286,6 @@ class FleetClient:
                 "Try again.",
             )
         return digest
-
-    def trust_release_key(self, public_key: bytes, name: str) -> None:
-        """Add an Ed25519 public key whose signature makes a release valid."""
-        request = releases.TrustReleaseKeyRequest(public_key=public_key, name=name)
-        with translated(f"trust the release key {name}", self._address):
-            self._releases.TrustReleaseKey(request, timeout=_TIMEOUT_S)
 
     def publish_release(self, envelope: bytes, notes: str = "") -> bytes:
         """List a signed release whose components are uploaded; returns the envelope's SHA-256."""

@@ -277,7 +277,7 @@ class City:
         self._client = FleetClient(self.profile)
 
     def _provision_fleet(self, release: factory.BuiltRelease) -> None:
-        self.client.trust_release_key(self.signing_key.public_key().public_bytes_raw(), "demo")
+        self.client.trust.trust_key(self.signing_key.public_key().public_bytes_raw(), "demo")
         self.publish(release, notes="What the factory puts on every node.")
         self.client.create_areas(street.areas())
         self.client.import_poles(self.poles)

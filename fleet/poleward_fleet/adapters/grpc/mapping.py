@@ -245,6 +245,8 @@ def desired_state_to_message(state: DesiredState) -> link_pb.DesiredState:
         complete=state.complete,
         nodes=[_desired_node(node) for node in state.nodes],
         release_keys=list(state.release_keys),
+        release_threshold=state.release_threshold,
+        trust_documents=list(state.trust_documents),
     )
 
 

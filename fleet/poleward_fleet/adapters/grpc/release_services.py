@@ -37,7 +37,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self._artifacts = artifacts
         self._patches = patches
 
-    async def Download(  # noqa: N802
+    async def Download(
         self, request: artifact_pb.DownloadRequest, context: _Context
     ) -> AsyncIterator[artifact_pb.DownloadResponse]:
         """Stream an artifact from an offset."""
@@ -45,7 +45,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         async for response in download(self._artifacts, request):
             yield response
 
-    async def GetPatch(  # noqa: N802
+    async def GetPatch(
         self, request: artifact_pb.GetPatchRequest, context: _Context
     ) -> artifact_pb.GetPatchResponse:
         """Tell whether there is a patch, and have it made."""
@@ -56,7 +56,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             )
         )
 
-    async def Upload(  # noqa: N802
+    async def Upload(
         self, request_iterator: AsyncIterator[artifact_pb.UploadRequest], context: _Context
     ) -> artifact_pb.UploadResponse:
         """Store an artifact; goes on where an earlier upload broke off."""
@@ -77,7 +77,7 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         )
         return artifact_pb.UploadResponse(stored_bytes=stored, complete=complete)
 
-    async def GetUpload(  # noqa: N802
+    async def GetUpload(
         self, request: artifact_pb.GetUploadRequest, context: _Context
     ) -> artifact_pb.GetUploadResponse:
         """Tell how much of an artifact is there."""
@@ -93,7 +93,7 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
         self._accounts = accounts
         self._releases = releases
 
-    async def PublishRelease(  # noqa: N802
+    async def PublishRelease(
         self, request: release_pb.PublishReleaseRequest, context: _Context
     ) -> release_pb.PublishReleaseResponse:
         """Verify an envelope and list it."""
@@ -101,7 +101,7 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
         release = await self._releases.publish(principal, request.envelope, request.notes)
         return release_pb.PublishReleaseResponse(digest=release.digest)
 
-    async def ListReleases(  # noqa: N802
+    async def ListReleases(
         self, request: release_pb.ListReleasesRequest, context: _Context
     ) -> release_pb.ListReleasesResponse:
         """List releases, newest first."""
@@ -110,11 +110,3 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
         return release_pb.ListReleasesResponse(
             releases=[mapping.release_to_message(release) for release in releases]
         )
-
-    async def TrustReleaseKey(  # noqa: N802
-        self, request: release_pb.TrustReleaseKeyRequest, context: _Context
-    ) -> release_pb.TrustReleaseKeyResponse:
-        """Trust a public key."""
-        principal = await principal_of(self._accounts, context)
-        await self._releases.trust_key(principal, request.public_key, request.name)
-        return release_pb.TrustReleaseKeyResponse()

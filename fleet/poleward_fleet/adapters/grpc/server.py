@@ -24,6 +24,7 @@ from poleward.v1 import (
     release_service_pb2_grpc,
     rollout_service_pb2_grpc,
     telemetry_service_pb2_grpc,
+    trust_service_pb2_grpc,
 )
 from poleward_fleet.adapters.grpc.account_services import AccountServicer
 from poleward_fleet.adapters.grpc.alarm_service import AlarmServicer
@@ -45,6 +46,7 @@ from poleward_fleet.adapters.grpc.release_services import (
 )
 from poleward_fleet.adapters.grpc.rollout_services import RolloutServicer
 from poleward_fleet.adapters.grpc.status import ErrorInterceptor
+from poleward_fleet.adapters.grpc.trust_services import TrustServicer
 from poleward_fleet.domain.errors import ConfigurationError
 
 _MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -74,6 +76,7 @@ _API_SERVICES = (
     "ReleaseService",
     "RolloutService",
     "TelemetryService",
+    "TrustService",
 )
 
 
@@ -111,6 +114,7 @@ async def add_api_services(
     rollouts: RolloutServicer,
     lighting: LightingServicer,
     labels: LabelServicer,
+    trust: TrustServicer,
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
@@ -127,6 +131,7 @@ async def add_api_services(
     rollout_service_pb2_grpc.add_RolloutServiceServicer_to_server(rollouts, server)
     lighting_service_pb2_grpc.add_LightingServiceServicer_to_server(lighting, server)
     label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, server)
+    trust_service_pb2_grpc.add_TrustServiceServicer_to_server(trust, server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [f"poleward.v1.{name}" for name in _API_SERVICES]

@@ -63,7 +63,6 @@ _POSITIONS = text(
     "WHERE gateway_name = :name AND spool_id = :spool_id"
 )
 _HEARD = text("UPDATE gateway SET heard_at_ms = :now_ms WHERE name = ANY (CAST(:names AS text[]))")
-_KEYS = text("SELECT public_key FROM release_key ORDER BY trusted_at_ms, public_key")
 
 
 class SqlGatewayStore:
@@ -203,7 +202,3 @@ class SqlGatewayStore:
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""
         await self._database.run(_HEARD, {"names": list(gateway_names), "now_ms": now_ms})
-
-    async def release_keys(self) -> tuple[bytes, ...]:
-        """Return the trusted release keys."""
-        return tuple(bytes(row.public_key) for row in await self._database.rows(_KEYS))

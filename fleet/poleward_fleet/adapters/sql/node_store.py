@@ -117,7 +117,11 @@ _DESIRED = text(
     "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
     "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
 )
-_KEYS = text("SELECT public_key FROM release_key ORDER BY trusted_at_ms, public_key")
+_KEYS = text(
+    "SELECT public_key FROM release_key WHERE revoked_at_ms IS NULL "
+    "ORDER BY trusted_at_ms, public_key"
+)
+_DOCUMENTS = text("SELECT digest, release_threshold FROM trust_document ORDER BY version")
 
 
 class SqlNodeStore:
@@ -196,7 +200,15 @@ class SqlNodeStore:
             )
             nodes = tuple(self._desired(row) for row in rows)
             keys = tuple(bytes(row.public_key) for row in await connection.execute(_KEYS))
-        return DesiredState(revision, complete, nodes, keys)
+            documents = list(await connection.execute(_DOCUMENTS))
+        return DesiredState(
+            revision,
+            complete,
+            nodes,
+            release_keys=keys,
+            release_threshold=documents[-1].release_threshold if documents else 1,
+            trust_documents=tuple(bytes(row.digest) for row in documents),
+        )
 
     def _desired(self, row: Row[Any]) -> DesiredNode:
         task = NodeTask.FORGET if row.removed else NodeTask(row.task)

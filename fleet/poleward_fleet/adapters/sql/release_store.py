@@ -1,6 +1,6 @@
-"""Published releases and trusted release keys in PostgreSQL.
+"""Published releases in PostgreSQL.
 
-Not their content (adapters/artifacts).
+Not their content (adapters/artifacts) and not who may sign them (trust_store.py).
 """
 
 from typing import Any
@@ -11,14 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError
-from poleward_fleet.domain.releases import Release, ReleaseKey
+from poleward_fleet.domain.releases import Release
 
-_PUT_KEY = text(
-    "INSERT INTO release_key (public_key, name, trusted_at_ms) "
-    "VALUES (:public_key, :name, :now_ms) ON CONFLICT (public_key) DO NOTHING"
-)
-_EVERY_REVISION = text("UPDATE gateway SET desired_revision = desired_revision + 1 RETURNING name")
-_KEYS = text("SELECT public_key, name FROM release_key ORDER BY trusted_at_ms, public_key")
 _PUT = text(
     "INSERT INTO release (digest, version, sequence, board_profile, bundle_digest, bundle_bytes, "
     "notes, published_at_ms) VALUES (:digest, :version, :sequence, :board_profile, "
@@ -36,23 +30,6 @@ class SqlReleaseStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    async def put_key(self, key: ReleaseKey, now_ms: int, audit: AuditEntry) -> list[str]:
-        """Trust a key; return the gateways that have to be told."""
-        async with self._database.begin() as connection:
-            done = await connection.execute(
-                _PUT_KEY, {"public_key": key.public_key, "name": key.name, "now_ms": now_ms}
-            )
-            if done.rowcount == 0:
-                return []
-            names = [row.name for row in await connection.execute(_EVERY_REVISION)]
-            await self._database.audit(connection, audit)
-            return names
-
-    async def keys(self) -> list[ReleaseKey]:
-        """Return the trusted keys."""
-        rows = await self._database.rows(_KEYS)
-        return [ReleaseKey(bytes(row.public_key), row.name) for row in rows]
 
     async def put(self, release: Release, audit: AuditEntry) -> None:
         """List a release; listing the same again is harmless."""

@@ -10,7 +10,19 @@ CREATE TABLE release_key (
     public_key bytea CONSTRAINT release_key_pkey PRIMARY KEY
         CONSTRAINT release_key_is_of_a_known_kind CHECK (length(public_key) IN (32, 60)),
     name text NOT NULL,
-    trusted_at_ms bigint NOT NULL
+    trusted_at_ms bigint NOT NULL,
+    revoked_at_ms bigint,
+    revoked_by text NOT NULL DEFAULT ''
+);
+
+CREATE TABLE trust_document (
+    version integer CONSTRAINT trust_document_pkey PRIMARY KEY,
+    digest bytea NOT NULL CONSTRAINT trust_document_digest_is_sha256 CHECK (length(digest) = 32),
+    document bytea NOT NULL,
+    release_threshold integer NOT NULL,
+    expires_at_ms bigint NOT NULL,
+    published_at_ms bigint NOT NULL,
+    published_by text NOT NULL
 );
 
 CREATE TABLE release (
@@ -150,5 +162,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("rollout_tally rollout_node rollout_wave rollout patch release release_key")
+    drop("rollout_tally rollout_node rollout_wave rollout patch release trust_document release_key")
     execute("DROP FUNCTION count_rollout_nodes;\nDROP FUNCTION recount_rollout_nodes;\n")

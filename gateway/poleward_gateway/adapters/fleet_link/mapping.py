@@ -28,6 +28,7 @@ from poleward_gateway.domain.nodes import (
     OscoreKeys,
 )
 from poleward_gateway.domain.telemetry import Report, Series, Severity
+from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import UpdateState
 from poleward_gateway.ports import EventBatch, FoundPatch, PatchState, ReportBatch
 
@@ -219,7 +220,8 @@ def desired_from_message(message: pb.DesiredState) -> DesiredChange:
             for node in message.nodes
             if node.task == pb.NODE_TASK_FORGET
         ),
-        release_keys=tuple(message.release_keys),
+        signers=Signers(tuple(message.release_keys), max(1, message.release_threshold)),
+        trust_documents=tuple(message.trust_documents),
     )
 
 

@@ -83,6 +83,7 @@ class Lwm2mClient:
             release_sequence=_integer(release.get("/26243/0/0")),
             on_trial=release.get("/26243/0/2") is True,
             last_failure=_text(release.get("/26243/0/3")),
+            trust_version=(_integer(release["/26243/0/4"]) if "/26243/0/4" in release else None),
         )
 
     async def ask_to_register(self, node: NodeNumber) -> None:
@@ -183,6 +184,10 @@ class Lwm2mClient:
         """
         path = "/26241/0/5"
         return _text((await self._read(await self._context(node), path)).get(path))
+
+    async def announce_trust(self, node: NodeNumber, version: int) -> None:
+        """Write the number of the newest trust document."""
+        await self._write(await self._context(node), [("/26243/0/4", version)])
 
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Write the package's URI; without an authority it is this gateway."""

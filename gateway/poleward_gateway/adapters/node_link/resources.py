@@ -26,6 +26,7 @@ from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.telemetry import Receipt, Telemetry
+from poleward_gateway.services.trust import TrustChain
 from poleward_gateway.services.upkeep import Upkeep
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +52,7 @@ class NodeResources:
         layouts: ReportLayouts,
         upkeep: Upkeep,
         artifacts: Artifacts,
+        trust: TrustChain,
         endpoint: NodeEndpoint,
         jobs: JobPool,
         clock: Clock,
@@ -62,6 +64,7 @@ class NodeResources:
         self._layouts = layouts
         self._upkeep = upkeep
         self._artifacts = artifacts
+        self._trust = trust
         self._endpoint = endpoint
         self._jobs = jobs
         self._clock = clock
@@ -93,15 +96,18 @@ class NodeResources:
         if len(path) == 2 and path[0] == "rd":
             return self._change_registration(context.node, path[1], request)
         if request.code == codes.GET:
-            return await self._give_content(path)
+            return await self._give_content(context.node, path)
         return _refusal(codes.NOT_FOUND, "")
 
-    async def _give_content(self, path: tuple[str, ...]) -> Any:
+    async def _give_content(self, node: NodeNumber, path: tuple[str, ...]) -> Any:
         """Answer with release content; the endpoint cuts it into blocks."""
         content = None
         match path:
             case (release_format.PATH_RELEASES, name):
                 content = self._artifacts.envelope(_digest(name))
+            case (release_format.PATH_TRUST, number) if number.isdecimal():
+                self._trust.asked_for(node, int(number))
+                content = self._trust.document(int(number))
             case (release_format.PATH_ARTIFACTS, release_format.ENCODING_PATCH, name, number):
                 if number.isdecimal():
                     content = self._artifacts.patch(_digest(name), int(number))

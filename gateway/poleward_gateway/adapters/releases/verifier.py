@@ -1,25 +1,25 @@
-"""Checks signed releases and encodes their content for nodes; port ReleaseVerifier.
+"""Checks releases and trust documents, encodes content for nodes; ports of that name.
 
 Not the envelope's format: poleward_manifest, which every program shares.
 """
 
 import hashlib
-from collections.abc import Iterable
 
 from poleward_gateway.domain.errors import ArtifactRejectedError
+from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.ports import VerifiedRelease
-from poleward_manifest import bundle, envelope
+from poleward_manifest import bundle, envelope, trust
 from poleward_manifest.errors import EnvelopeError
 
 
 class ManifestVerifier:
     """Implements the port ReleaseVerifier."""
 
-    def verify(self, encoded: bytes, trusted_keys: Iterable[bytes]) -> VerifiedRelease:
-        """Check an envelope against the keys that may sign."""
+    def verify(self, encoded: bytes, signers: Signers) -> VerifiedRelease:
+        """Check an envelope against who may sign."""
         digest = hashlib.sha256(encoded).digest()
         try:
-            manifest = envelope.verify(encoded, trusted_keys)
+            manifest = envelope.verify(encoded, signers.keys, signers.threshold)
         except EnvelopeError as error:
             raise ArtifactRejectedError(
                 f"release {digest.hex()[:16]}… is refused: {error}"
@@ -34,3 +34,19 @@ class ManifestVerifier:
     def encode_for_transfer(self, component: bytes) -> bytes:
         """Compress a bundle the way nodes inflate it."""
         return bundle.deflate(component)
+
+
+class ChainVerifier:
+    """Implements the port DocumentVerifier."""
+
+    def verify_next(self, signed: bytes, previous: TrustDocument | None) -> TrustDocument:
+        """Check a document that follows another one; the first one follows none."""
+        try:
+            if previous is None:
+                document = trust.verify_first(signed)
+            else:
+                document = trust.verify_next(signed, trust.read(previous.signed))
+        except EnvelopeError as error:
+            raise ArtifactRejectedError(f"the trust document is refused: {error}") from error
+        role = document.release
+        return TrustDocument(document.version, signed, Signers(role.keys, role.threshold))

@@ -6,6 +6,7 @@ Not their reports (spool.py) and not their sequence numbers (sequence_numbers.py
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from poleward_gateway.adapters.storage.database import Database
@@ -17,8 +18,18 @@ from poleward_gateway.domain.nodes import (
     OscoreKeys,
     Registration,
 )
+from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 from poleward_gateway.ports import SecretBox
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """Desired state besides the nodes."""
+
+    revision: int
+    signers: Signers
+    trust_documents: tuple[bytes, ...]
 
 
 class SqliteDesiredStore:
@@ -27,21 +38,24 @@ class SqliteDesiredStore:
     def __init__(self, database: Database, box: SecretBox) -> None:
         self._database = database
         self._box = box
-        self._nodes, self._revision, self._release_keys = database.read_now(
-            lambda connection: _load_desired(connection, box)
-        )
+        self._nodes = database.read_now(lambda connection: _load_desired(connection, box))
+        self._header = database.read_now(_load_header)
 
     def revision(self) -> int:
         """Return the revision that is stored; 0 for none."""
-        return self._revision
+        return self._header.revision
 
     def nodes(self) -> list[DesiredNode]:
         """Return every node."""
         return list(self._nodes.values())
 
-    def release_keys(self) -> tuple[bytes, ...]:
-        """Return the public keys that may sign releases."""
-        return self._release_keys
+    def signers(self) -> Signers:
+        """Return who may sign releases, as the fleet says."""
+        return self._header.signers
+
+    def trust_documents(self) -> tuple[bytes, ...]:
+        """Return the digest of each trust document that the fleet has, from number 1 on."""
+        return self._header.trust_documents
 
     async def apply(self, change: DesiredChange) -> None:
         """Store a change; returns after the commit.
@@ -56,12 +70,7 @@ class SqliteDesiredStore:
             nodes.pop(number, None)
         rows = [(node.number, _node_to_text(node, self._box)) for node in change.nodes]
         gone = [(number,) for number in self._nodes if number not in nodes]
-        header = json.dumps(
-            {
-                "revision": change.revision,
-                "release_keys": [key.hex() for key in change.release_keys],
-            }
-        )
+        header = _Header(change.revision, change.signers, change.trust_documents)
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM desired_node WHERE number = ?", gone)
@@ -73,13 +82,12 @@ class SqliteDesiredStore:
             connection.execute(
                 "INSERT INTO meta (name, value) VALUES ('desired', ?)"
                 " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (header,),
+                (_header_to_text(header),),
             )
 
         await self._database.run(write)
         self._nodes = nodes
-        self._revision = change.revision
-        self._release_keys = change.release_keys
+        self._header = header
 
 
 class SqliteRegistrationStore:
@@ -144,18 +152,41 @@ class SqliteUpdateStore:
             self._progress[node] = update
 
 
-def _load_desired(
-    connection: sqlite3.Connection, box: SecretBox
-) -> tuple[dict[NodeNumber, DesiredNode], int, tuple[bytes, ...]]:
-    """Read the whole desired state."""
+def _load_desired(connection: sqlite3.Connection, box: SecretBox) -> dict[NodeNumber, DesiredNode]:
+    """Read every node."""
     nodes = {}
     for number, body in connection.execute("SELECT number, body FROM desired_node"):
         nodes[NodeNumber(number)] = _node_from_text(NodeNumber(number), body, box)
+    return nodes
+
+
+def _load_header(connection: sqlite3.Connection) -> _Header:
+    """Read what is desired besides nodes."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'desired'").fetchone()
     if row is None:
-        return nodes, 0, ()
-    header = json.loads(row[0])
-    return nodes, header["revision"], tuple(bytes.fromhex(key) for key in header["release_keys"])
+        return _Header(0, Signers((), 1), ())
+    fields = json.loads(row[0])
+    return _Header(
+        fields["revision"],
+        Signers(_bytes_from_fields(fields["release_keys"]), fields["release_threshold"]),
+        _bytes_from_fields(fields["trust_documents"]),
+    )
+
+
+def _header_to_text(header: _Header) -> str:
+    """Encode as JSON; the inverse of `_load_header`."""
+    return json.dumps(
+        {
+            "revision": header.revision,
+            "release_keys": [key.hex() for key in header.signers.keys],
+            "release_threshold": header.signers.threshold,
+            "trust_documents": [digest.hex() for digest in header.trust_documents],
+        }
+    )
+
+
+def _bytes_from_fields(fields: list[str]) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(field) for field in fields)
 
 
 def _load_registrations(connection: sqlite3.Connection) -> dict[NodeNumber, Registration]:

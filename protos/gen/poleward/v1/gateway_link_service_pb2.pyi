@@ -684,10 +684,14 @@ class DesiredState(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     RELEASE_KEYS_FIELD_NUMBER: _builtins.int
+    RELEASE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    TRUST_DOCUMENTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision after applying this message."""
     complete: _builtins.bool
     """The message holds every node of the gateway; nodes not in it are to be forgotten."""
+    release_threshold: _builtins.int
+    """How many different ones of them have to sign."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredNode]:
         """The nodes."""
@@ -696,6 +700,10 @@ class DesiredState(_message.Message):
     def release_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Public release keys that may sign, Ed25519 (32 bytes) or HSS-LMS (60 bytes)."""
 
+    @_builtins.property
+    def trust_documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """SHA-256 of each trust document from number 1 on, 32 bytes; content by ArtifactService."""
+
     def __init__(
         self,
         *,
@@ -703,10 +711,12 @@ class DesiredState(_message.Message):
         complete: _builtins.bool = ...,
         nodes: _abc.Iterable[Global___DesiredNode] | None = ...,
         release_keys: _abc.Iterable[_builtins.bytes] | None = ...,
+        release_threshold: _builtins.int = ...,
+        trust_documents: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "nodes", b"nodes", "release_keys", b"release_keys", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "nodes", b"nodes", "release_keys", b"release_keys", "release_threshold", b"release_threshold", "revision", b"revision", "trust_documents", b"trust_documents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

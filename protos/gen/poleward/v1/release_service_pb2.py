@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/release_service.proto\x12\x0bpoleward.v1\"8\n\x15PublishReleaseRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05notes\x18\x02 \x01(\t\"(\n\x16PublishReleaseResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\x91\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rboard_profile\x18\x04 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x05 \x01(\x03\x12\r\n\x05notes\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_bytes\x18\x07 \x01(\x04\"\x15\n\x13ListReleasesRequest\">\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Release\":\n\x16TrustReleaseKeyRequest\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\x17TrustReleaseKeyResponse2\x9e\x02\n\x0eReleaseService\x12Y\n\x0ePublishRelease\x12\".poleward.v1.PublishReleaseRequest\x1a#.poleward.v1.PublishReleaseResponse\x12S\n\x0cListReleases\x12 .poleward.v1.ListReleasesRequest\x1a!.poleward.v1.ListReleasesResponse\x12\\\n\x0fTrustReleaseKey\x12#.poleward.v1.TrustReleaseKeyRequest\x1a$.poleward.v1.TrustReleaseKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/release_service.proto\x12\x0bpoleward.v1\"8\n\x15PublishReleaseRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05notes\x18\x02 \x01(\t\"(\n\x16PublishReleaseResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\x91\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rboard_profile\x18\x04 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x05 \x01(\x03\x12\r\n\x05notes\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_bytes\x18\x07 \x01(\x04\"\x15\n\x13ListReleasesRequest\">\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Release2\xc0\x01\n\x0eReleaseService\x12Y\n\x0ePublishRelease\x12\".poleward.v1.PublishReleaseRequest\x1a#.poleward.v1.PublishReleaseResponse\x12S\n\x0cListReleases\x12 .poleward.v1.ListReleasesRequest\x1a!.poleward.v1.ListReleasesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,10 +41,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRELEASESREQUEST']._serialized_end=319
   _globals['_LISTRELEASESRESPONSE']._serialized_start=321
   _globals['_LISTRELEASESRESPONSE']._serialized_end=383
-  _globals['_TRUSTRELEASEKEYREQUEST']._serialized_start=385
-  _globals['_TRUSTRELEASEKEYREQUEST']._serialized_end=443
-  _globals['_TRUSTRELEASEKEYRESPONSE']._serialized_start=445
-  _globals['_TRUSTRELEASEKEYRESPONSE']._serialized_end=470
-  _globals['_RELEASESERVICE']._serialized_start=473
-  _globals['_RELEASESERVICE']._serialized_end=759
+  _globals['_RELEASESERVICE']._serialized_start=386
+  _globals['_RELEASESERVICE']._serialized_end=578
 # @@protoc_insertion_point(module_scope)

@@ -45,11 +45,6 @@ class ReleaseServiceStub:
                 request_serializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.FromString,
                 _registered_method=True)
-        self.TrustReleaseKey = channel.unary_unary(
-                '/poleward.v1.ReleaseService/TrustReleaseKey',
-                request_serializer=poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyRequest.SerializeToString,
-                response_deserializer=poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyResponse.FromString,
-                _registered_method=True)
 
 
 class ReleaseServiceServicer:
@@ -70,13 +65,6 @@ class ReleaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def TrustReleaseKey(self, request, context):
-        """TrustReleaseKey adds a public key whose signature makes a release valid. Security officers.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_ReleaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -89,11 +77,6 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
                     servicer.ListReleases,
                     request_deserializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.SerializeToString,
-            ),
-            'TrustReleaseKey': grpc.unary_unary_rpc_method_handler(
-                    servicer.TrustReleaseKey,
-                    request_deserializer=poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyRequest.FromString,
-                    response_serializer=poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -151,33 +134,6 @@ class ReleaseService:
             '/poleward.v1.ReleaseService/ListReleases',
             poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.SerializeToString,
             poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def TrustReleaseKey(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/poleward.v1.ReleaseService/TrustReleaseKey',
-            poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyRequest.SerializeToString,
-            poleward_dot_v1_dot_release__service__pb2.TrustReleaseKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

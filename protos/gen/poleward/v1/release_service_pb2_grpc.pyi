@@ -37,8 +37,6 @@ class ReleaseServiceStub:
     """PublishRelease verifies an envelope whose components are uploaded, and lists it."""
     ListReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]
     """ListReleases lists releases, newest first."""
-    TrustReleaseKey: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.TrustReleaseKeyRequest, _release_service_pb2.TrustReleaseKeyResponse]
-    """TrustReleaseKey adds a public key whose signature makes a release valid. Security officers."""
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -49,8 +47,6 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """PublishRelease verifies an envelope whose components are uploaded, and lists it."""
     ListReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
     """ListReleases lists releases, newest first."""
-    TrustReleaseKey: _aio.UnaryUnaryMultiCallable[_release_service_pb2.TrustReleaseKeyRequest, _release_service_pb2.TrustReleaseKeyResponse]  # type: ignore[assignment]
-    """TrustReleaseKey adds a public key whose signature makes a release valid. Security officers."""
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReleaseService keeps signed releases."""
@@ -70,13 +66,5 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.ListReleasesResponse, _abc.Awaitable[_release_service_pb2.ListReleasesResponse]]:
         """ListReleases lists releases, newest first."""
-
-    @_abc_1.abstractmethod
-    def TrustReleaseKey(
-        self,
-        request: _release_service_pb2.TrustReleaseKeyRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_release_service_pb2.TrustReleaseKeyResponse, _abc.Awaitable[_release_service_pb2.TrustReleaseKeyResponse]]:
-        """TrustReleaseKey adds a public key whose signature makes a release valid. Security officers."""
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

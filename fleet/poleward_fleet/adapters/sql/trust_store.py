@@ -1,0 +1,126 @@
+"""Release keys and trust documents in PostgreSQL.
+
+Not releases (release_store.py).
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.errors import ConflictError
+from poleward_fleet.domain.trust import PublishedDocument, ReleaseKey, Trust
+
+_KEYS = text("SELECT * FROM release_key ORDER BY trusted_at_ms, public_key")
+_DOCUMENTS = text("SELECT * FROM trust_document ORDER BY version")
+_PUT_KEY = text(
+    "INSERT INTO release_key (public_key, name, trusted_at_ms) "
+    "VALUES (:public_key, :name, :now_ms) ON CONFLICT (public_key) DO NOTHING"
+)
+_REVOKE = text(
+    "UPDATE release_key SET revoked_at_ms = :now_ms, revoked_by = :by "
+    "WHERE public_key = :public_key AND revoked_at_ms IS NULL"
+)
+_REVOKE_OTHERS = text(
+    "UPDATE release_key SET revoked_at_ms = :now_ms, revoked_by = :by "
+    "WHERE revoked_at_ms IS NULL AND public_key <> ALL (CAST(:kept AS bytea[]))"
+)
+_PUT_DOCUMENT = text(
+    "INSERT INTO trust_document (version, digest, document, release_threshold, expires_at_ms, "
+    "published_at_ms, published_by) VALUES (:version, :digest, :document, :release_threshold, "
+    ":expires_at_ms, :published_at_ms, :published_by)"
+)
+_EVERY_REVISION = text("UPDATE gateway SET desired_revision = desired_revision + 1 RETURNING name")
+
+
+class SqlTrustStore:
+    """TrustStore on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def trust(self) -> Trust:
+        """Return everything."""
+        async with self._database.begin() as connection:
+            keys = [
+                ReleaseKey(
+                    bytes(row.public_key),
+                    row.name,
+                    row.trusted_at_ms,
+                    row.revoked_at_ms or 0,
+                    row.revoked_by,
+                )
+                for row in await connection.execute(_KEYS)
+            ]
+            documents = [
+                PublishedDocument(
+                    row.version,
+                    bytes(row.digest),
+                    bytes(row.document),
+                    row.release_threshold,
+                    row.expires_at_ms,
+                    row.published_at_ms,
+                    row.published_by,
+                )
+                for row in await connection.execute(_DOCUMENTS)
+            ]
+        return Trust(tuple(keys), tuple(documents))
+
+    async def put_key(self, key: ReleaseKey, audit: AuditEntry) -> list[str]:
+        """Trust a key; one that is known stays as it is."""
+        async with self._database.begin() as connection:
+            done = await connection.execute(
+                _PUT_KEY,
+                {"public_key": key.public_key, "name": key.name, "now_ms": key.trusted_at_ms},
+            )
+            return await self._tell(connection, audit) if done.rowcount else []
+
+    async def revoke_key(self, key: ReleaseKey, audit: AuditEntry) -> list[str]:
+        """Keep when and by whom a key was revoked."""
+        async with self._database.begin() as connection:
+            done = await connection.execute(
+                _REVOKE,
+                {"public_key": key.public_key, "now_ms": key.revoked_at_ms, "by": key.revoked_by},
+            )
+            return await self._tell(connection, audit) if done.rowcount else []
+
+    async def put_document(
+        self, document: PublishedDocument, keys: Sequence[bytes], audit: AuditEntry
+    ) -> list[str]:
+        """Keep a document; keys that it does not name are revoked."""
+        name = f"trust document {document.version}"
+        now_ms = document.published_at_ms
+        try:
+            async with self._database.begin() as connection:
+                await connection.execute(
+                    _PUT_DOCUMENT,
+                    {
+                        "version": document.version,
+                        "digest": document.digest,
+                        "document": document.signed,
+                        "release_threshold": document.release_threshold,
+                        "expires_at_ms": document.expires_at_ms,
+                        "published_at_ms": now_ms,
+                        "published_by": document.published_by,
+                    },
+                )
+                await connection.execute(
+                    _REVOKE_OTHERS, {"kept": list(keys), "now_ms": now_ms, "by": name}
+                )
+                for key in keys:
+                    await connection.execute(
+                        _PUT_KEY, {"public_key": key, "name": name, "now_ms": now_ms}
+                    )
+                return await self._tell(connection, audit)
+        except IntegrityError as error:
+            raise ConflictError(
+                f"{name} was published by somebody else meanwhile; sign the one after it"
+            ) from error
+
+    async def _tell(self, connection: AsyncConnection, audit: AuditEntry) -> list[str]:
+        names = [row.name for row in await connection.execute(_EVERY_REVISION)]
+        await self._database.audit(connection, audit)
+        return names

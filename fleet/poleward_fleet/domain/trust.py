@@ -1,0 +1,91 @@
+"""Who may sign releases, as values.
+
+Not signatures: verifying is the reader's work (ports.trust.DocumentReader).
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+KEY_BYTES = (32, 60)
+"""Sizes of public release keys: Ed25519 and HSS-LMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseKey:
+    """A public key whose signature makes a release valid, unless it was revoked.
+
+    Attributes:
+        public_key: Its size tells the kind, see KEY_BYTES.
+        revoked_at_ms: 0 for not revoked.
+        revoked_by: An account, or the document that left it out.
+    """
+
+    public_key: bytes
+    name: str
+    trusted_at_ms: int
+    revoked_at_ms: int = 0
+    revoked_by: str = ""
+
+    @property
+    def key_id(self) -> bytes:
+        """The key's short name."""
+        return hashlib.sha256(self.public_key).digest()[:8]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustDocument:
+    """A signed document that says who may sign what.
+
+    Attributes:
+        signed: As it was published.
+        release_keys: Who may sign releases.
+        release_threshold: How many of them have to.
+    """
+
+    version: int
+    digest: bytes
+    signed: bytes
+    release_keys: tuple[bytes, ...]
+    release_threshold: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedDocument:
+    """A trust document with when and by whom it was published."""
+
+    version: int
+    digest: bytes
+    signed: bytes
+    release_threshold: int
+    expires_at_ms: int
+    published_at_ms: int
+    published_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Everything about who may sign.
+
+    Attributes:
+        keys: Revoked ones too, oldest first.
+        documents: Oldest first.
+    """
+
+    keys: tuple[ReleaseKey, ...]
+    documents: tuple[PublishedDocument, ...]
+
+    @property
+    def signers(self) -> tuple[bytes, ...]:
+        """Public keys whose signatures count now."""
+        return tuple(key.public_key for key in self.keys if not key.revoked_at_ms)
+
+    @property
+    def threshold(self) -> int:
+        """How many of them have to sign a release; one before the first document."""
+        return self.documents[-1].release_threshold if self.documents else 1
+
+    @property
+    def newest(self) -> PublishedDocument | None:
+        """The document that counts; None before the first."""
+        return self.documents[-1] if self.documents else None
