@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from fleet_rig import ADMIN, FakeClock, PlainHasher, make_city, make_gateway, make_poles
+from fleet_rig import (
+    ADMIN,
+    FakeClock,
+    PlainHasher,
+    make_city,
+    make_gateway,
+    make_poles,
+    manufactured,
+)
 from poleward_fleet.adapters.sql import packed_columns
 from poleward_fleet.adapters.sql.report_packing import pack_rollup, unpack_rollup
 from poleward_fleet.assembly import Fleet, assemble
@@ -24,6 +32,7 @@ from poleward_fleet.domain.history import (
     has_own_place,
     rolled_up,
 )
+from poleward_fleet.domain.life_cycle import Step
 from poleward_fleet.domain.telemetry import ReportColumns, Series, SeriesKey
 from poleward_fleet.ports.telemetry import SpooledReports
 
@@ -109,7 +118,7 @@ class City:
     async def power(self, from_day: int, to_day: int, max_points: int = 5000) -> Series:
         return await self.fleet.telemetry.series(
             ADMIN,
-            self.node,
+            "P-1",
             POWER,
             from_ms=from_day * DAY_MS,
             to_ms=to_day * DAY_MS,
@@ -188,13 +197,38 @@ async def test_a_report_that_is_twice_in_a_batch_is_stored_once(
     assert await count(engine, "report") == 1
 
 
+async def test_a_pole_keeps_its_history_when_its_node_is_swapped(city: City) -> None:
+    fleet, new = city.fleet, manufactured(77)
+    await city.report(TODAY - 1, range(60), first=0)
+    await fleet.provisioning.import_nodes(ADMIN, [new])
+    swapped = await fleet.provisioning.claim(
+        ADMIN, mac=new.mac, claim_code="claim-77", pole_code="P-1", swap=True, sign_off=True
+    )
+    stays = await fleet.inventory.stays(ADMIN, "P-1")
+    assert [stay.node_number for stay in stays] == [city.node, swapped]
+    assert stays[0].until_ms == city.clock.now
+    city.node = swapped
+    city.clock.pass_ms(60 * MINUTE_MS)
+    now = city.clock.now % DAY_MS // MINUTE_MS
+    await city.report(TODAY, range(now - 30, now - 20), first=0)
+    whole = await city.power(TODAY - 1, TODAY + 1)
+    assert len(whole.measured_at_ms) == 70
+    assert list(whole.measured_at_ms) == sorted(whole.measured_at_ms)
+    pieces = fleet.telemetry.readings(ADMIN, "P-1", POWER, from_ms=0, to_ms=0, limit=65)
+    assert [len(piece.value) async for piece in pieces] == [60, 5]
+    # What the node measures elsewhere is not this pole's.
+    await fleet.lives.take_step(ADMIN, Step.LOSE, [str(swapped)])
+    await city.report(TODAY, range(now + 10, now + 20), first=10)
+    assert len((await city.power(TODAY - 1, TODAY + 1)).value) == 70
+
+
 async def test_a_year_is_charted_from_roll_ups(city: City) -> None:
     for back in (180, 120, 60, 1):
         await city.report(TODAY - back, range(0, 1440, 60), first=24 * (400 - back))
     await city.fleet.history.once()
     year = await city.fleet.telemetry.series(
         ADMIN,
-        city.node,
+        str(city.node),
         POWER,
         from_ms=(TODAY - 365) * DAY_MS,
         to_ms=TODAY * DAY_MS,

@@ -164,16 +164,16 @@ async def test_series_is_read_back_and_thinned(fleet: Fleet) -> None:
     await store_of(fleet).store_reports([SpooledReports("gw-1", "s", 1, reports)])
     key = SeriesKey("air.temperature_c")
     whole = await fleet.telemetry.series(
-        ADMIN, node, key, from_ms=began_ms + 10_000, to_ms=began_ms + 20_000
+        ADMIN, str(node), key, from_ms=began_ms + 10_000, to_ms=began_ms + 20_000
     )
     assert whole.value == tuple(float(v) for v in range(30, 40))
     thin = await fleet.telemetry.series(
-        ADMIN, node, key, from_ms=began_ms, to_ms=began_ms + 100_000, max_points=10
+        ADMIN, str(node), key, from_ms=began_ms, to_ms=began_ms + 100_000, max_points=10
     )
     assert thin.value == tuple(24.5 + 10 * n for n in range(10))
-    pieces = fleet.telemetry.readings(ADMIN, node, key, from_ms=0, to_ms=0, limit=7)
+    pieces = fleet.telemetry.readings(ADMIN, str(node), key, from_ms=0, to_ms=0, limit=7)
     assert [len(piece.value) async for piece in pieces] == [7]
-    nothing = await fleet.telemetry.series(ADMIN, node, SeriesKey("x"), from_ms=0, to_ms=9)
+    nothing = await fleet.telemetry.series(ADMIN, str(node), SeriesKey("x"), from_ms=0, to_ms=9)
     assert nothing.value == ()
 
 

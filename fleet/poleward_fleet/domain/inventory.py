@@ -124,6 +124,19 @@ class Gateway:
     certificate_expires_at_ms: int  # 0 before it enrolled
 
 
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """A time [from, until) in which a node stood in a pole: what it measured then is the pole's."""
+
+    node_number: int
+    from_ms: int
+    until_ms: int
+
+    def within(self, from_ms: int, until_ms: int) -> "Stay":
+        """Return its part in [from, until), which ends before it begins when there is none."""
+        return Stay(self.node_number, max(from_ms, self.from_ms), min(until_ms, self.until_ms))
+
+
 def pole_status(
     node_link: LinkState | None,
     *,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView, Stay
 from poleward_fleet.ports.areas import AllowedAreas
 
 
@@ -53,6 +53,9 @@ class InventoryStore(Protocol):
 
     async def pole_codes(self, node_numbers: Collection[int]) -> dict[int, str]:
         """Return the poles that nodes stand in; nodes in none are left out."""
+
+    async def stays(self, pole_code: str) -> list[Stay]:
+        """Return which nodes stood in a pole when, the oldest first; the last may go on."""
 
     async def gateways(self, connected: Collection[str]) -> list[Gateway]:
         """Return all gateways by name; `connected` tells whose stream is open."""

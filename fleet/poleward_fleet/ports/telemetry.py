@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from poleward_fleet.domain.inventory import Stay
 from poleward_fleet.domain.telemetry import (
     LatestValue,
     NodeEvent,
@@ -60,7 +61,8 @@ class TelemetryStore(Protocol):
     async def counts(self, node_numbers: Collection[int]) -> list[StoredCount]:
         """Count what is stored by node and boot; of all nodes when none is named."""
 
-    async def events(
-        self, allowed: AllowedAreas, *, node_number: int | None, limit: int
-    ) -> list[NodeEvent]:
+    async def events(self, allowed: AllowedAreas, *, limit: int) -> list[NodeEvent]:
         """Return the newest events, newest first."""
+
+    async def events_during(self, stays: Sequence[Stay], *, limit: int) -> list[NodeEvent]:
+        """Return the newest events of nodes while they stood somewhere, newest first."""

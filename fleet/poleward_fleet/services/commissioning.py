@@ -19,7 +19,7 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.errors import ConflictError, InvalidError, NotFoundError
-from poleward_fleet.domain.inventory import LifeState, PoleView
+from poleward_fleet.domain.inventory import LifeState, PoleView, Stay
 from poleward_fleet.domain.life_cycle import Step
 from poleward_fleet.domain.visits import Visit, VisitRequest, VisitState
 from poleward_fleet.ports.clock import Clock
@@ -218,7 +218,9 @@ class CommissioningService:
             for value in await self._telemetry.latest(node.number)
             if value.measured_at_ms >= visit.received_at_ms - 1000
         ]
-        events = await self._telemetry.events(None, node_number=node.number, limit=50)
+        now_ms = self._clock.now_ms()
+        during_visit = Stay(node.number, visit.began_at_ms, now_ms + 1)
+        events = await self._telemetry.events_during([during_visit], limit=50)
         return Facts(
             link_state=node.link_state.value,
             version=node.bundle_version,
@@ -232,11 +234,8 @@ class CommissioningService:
             measured_at_ms=max((value.measured_at_ms for value in latest), default=0),
             blink_w=visit.blink_w,
             blink_failure=visit.blink_failure,
-            sos_pressed=any(
-                event.kind == _SOS_EVENT and event.occurred_at_ms >= visit.began_at_ms
-                for event in events
-            ),
-            now_ms=self._clock.now_ms(),
+            sos_pressed=any(event.kind == _SOS_EVENT for event in events),
+            now_ms=now_ms,
         )
 
     async def _power_at(self, visit: Visit, level_percent: int) -> float | None:

@@ -15,7 +15,15 @@ from poleward_fleet.domain.errors import (
     InvalidError,
     NotFoundError,
 )
-from poleward_fleet.domain.inventory import Area, Gateway, Node, Pole, PoleMarker, PoleView
+from poleward_fleet.domain.inventory import (
+    Area,
+    Gateway,
+    Node,
+    Pole,
+    PoleMarker,
+    PoleView,
+    Stay,
+)
 from poleward_fleet.domain.telemetry import LatestValue
 from poleward_fleet.ports.inventory import InventoryStore
 from poleward_fleet.ports.telemetry import TelemetryStore
@@ -174,6 +182,10 @@ class InventoryService:
             raise NotFoundError(f"pole {name} does not exist")
         return view
 
+    async def stays(self, principal: Principal, name: str) -> list[Stay]:
+        """Return which nodes stood in a pole when, the oldest first; raises what `pole` does."""
+        return await self._store.stays((await self.pole(principal, name)).pole.code)
+
     async def pole_with_latest(
         self, principal: Principal, name: str
     ) -> tuple[PoleView, list[LatestValue]]:
@@ -185,11 +197,8 @@ class InventoryService:
         """Return a pole with everything that its page shows."""
         view, latest = await self.pole_with_latest(principal, code)
         markers = await self._city_map.read([view.pole.code])
-        events = (
-            await self._telemetry.events(None, node_number=view.node.number, limit=_EVENTS_ON_PAGE)
-            if view.node
-            else []
-        )
+        stays = await self._store.stays(view.pole.code)
+        events = await self._telemetry.events_during(stays, limit=_EVENTS_ON_PAGE)
         return PoleDetail(view, markers[0], tuple(latest), tuple(events))
 
     async def markers(

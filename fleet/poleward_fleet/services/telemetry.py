@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.history import Retention
+from poleward_fleet.domain.inventory import Stay
 from poleward_fleet.domain.telemetry import NodeEvent, Series, SeriesKey, StoredCount
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.history import HistoryStore
@@ -50,62 +51,80 @@ class TelemetryService:
     async def readings(
         self,
         principal: Principal,
-        node_number: int,
+        pole: str,
         key: SeriesKey,
         *,
         from_ms: int,
         to_ms: int,
         limit: int,
     ) -> AsyncIterator[Series]:
-        """Yield the readings of a series in [from, to) in pieces, oldest first.
+        """Yield the readings of a pole's series in [from, to) in pieces, oldest first.
+
+        They come from every node that stood in the pole.
 
         Raises:
-            NotFoundError: No such node, or it stands in no pole the principal may see.
+            NotFoundError: No such pole, or the principal may not see it.
         """
-        await self._inventory.pole(principal, str(node_number))
         to_ms = to_ms or self._clock.now_ms() + 1
         left = limit or DEFAULT_LIMIT
-        while left > 0:
-            piece = await self._history.series(
-                node_number, key, from_ms=from_ms, to_ms=to_ms, limit=min(left, _PIECE)
-            )
-            if not piece.measured_at_ms:
-                return
-            yield piece
-            left -= len(piece.measured_at_ms)
-            if len(piece.measured_at_ms) < _PIECE:
-                return
-            from_ms = piece.measured_at_ms[-1] + 1
+        for stay in await self._stays(principal, pole, from_ms, to_ms):
+            after_ms = stay.from_ms
+            while left > 0:
+                piece = await self._history.series(
+                    stay.node_number, key,
+                    from_ms=after_ms, to_ms=stay.until_ms, limit=min(left, _PIECE),
+                )  # fmt: skip
+                if not piece.measured_at_ms:
+                    break
+                yield piece
+                left -= len(piece.measured_at_ms)
+                after_ms = piece.measured_at_ms[-1] + 1
 
     async def series(
         self,
         principal: Principal,
-        node_number: int,
+        pole: str,
         key: SeriesKey,
         *,
         from_ms: int,
         to_ms: int,
         max_points: int = 2000,
     ) -> Series:
-        """Return a series in [from, to), thinned to at most max_points means when it has more.
+        """Return a pole's series in [from, to), thinned to about max_points means.
 
         Of a time whose reports are forgotten it returns the means that are kept.
         """
         if to_ms <= from_ms or max_points < 1:
             raise InvalidError("the end of a range must be after its beginning")
-        await self._inventory.pole(principal, str(node_number))
-        step_ms = 1000 * self._retention.finest_step_s(from_ms, self._clock.now_ms())
+        times: tuple[int, ...] = ()
+        values: tuple[float, ...] = ()
+        for stay in await self._stays(principal, pole, from_ms, to_ms):
+            share = max_points * (stay.until_ms - stay.from_ms) // (to_ms - from_ms)
+            part = await self._part(stay, key, max(1, share))
+            times, values = times + part.measured_at_ms, values + part.value
+        return Series(key, times, values)
+
+    async def _part(self, stay: Stay, key: SeriesKey, max_points: int) -> Series:
+        """Return what one node measured during a stay, thinned when it is too much."""
+        step_ms = 1000 * self._retention.finest_step_s(stay.from_ms, self._clock.now_ms())
         if step_ms:
-            max_points = max(1, min(max_points, (to_ms - from_ms) // step_ms))
+            max_points = max(1, min(max_points, (stay.until_ms - stay.from_ms) // step_ms))
         else:
             whole = await self._history.series(
-                node_number, key, from_ms=from_ms, to_ms=to_ms, limit=max_points + 1
-            )
+                stay.node_number, key,
+                from_ms=stay.from_ms, to_ms=stay.until_ms, limit=max_points + 1,
+            )  # fmt: skip
             if len(whole.measured_at_ms) <= max_points:
                 return whole
         return await self._history.thinned_series(
-            node_number, key, from_ms=from_ms, to_ms=to_ms, buckets=max_points
+            stay.node_number, key, from_ms=stay.from_ms, to_ms=stay.until_ms, buckets=max_points
         )
+
+    async def _stays(self, principal: Principal, pole: str, from_ms: int, to_ms: int) -> list[Stay]:
+        """Return the parts of stays in a pole that are in [from, to), the oldest first."""
+        stays = await self._inventory.stays(principal, pole)
+        parts = [stay.within(from_ms, to_ms) for stay in stays]
+        return [part for part in parts if part.from_ms < part.until_ms]
 
     async def counts(
         self, principal: Principal, node_numbers: Collection[int]
@@ -126,4 +145,4 @@ class TelemetryService:
     async def events(self, principal: Principal, *, limit: int = 100) -> list[NodeEvent]:
         """Return the newest events of the principal's poles, newest first."""
         allowed = await self._areas.allowed(principal, Permission.SEE)
-        return await self._store.events(allowed, node_number=None, limit=min(limit, 1000))
+        return await self._store.events(allowed, limit=min(limit, 1000))

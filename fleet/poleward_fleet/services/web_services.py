@@ -91,14 +91,14 @@ class HistoryReader(Protocol):
     async def series(
         self,
         principal: Principal,
-        node_number: int,
+        pole: str,
         key: SeriesKey,
         *,
         from_ms: int,
         to_ms: int,
         max_points: int = 2000,
     ) -> Series:
-        """Return a series in [from, to), thinned to at most max_points means when it has more."""
+        """Return a pole's series in [from, to), thinned to about max_points means."""
 
     async def events(self, principal: Principal, *, limit: int = 100) -> list[NodeEvent]:
         """Return the newest events of the principal's poles, newest first."""

@@ -316,7 +316,7 @@ class FakeFleet:
     async def series(
         self,
         principal: Principal,
-        node_number: int,
+        pole: str,
         key: SeriesKey,
         *,
         from_ms: int,
@@ -328,7 +328,7 @@ class FakeFleet:
         swing = {"lamp.level_percent": (80, 20), "supply.voltage_v": (230, 3)}.get(
             key.metric, (60, 30)
         )
-        noise = random.Random(node_number)
+        noise = random.Random(pole)
         values = tuple(
             swing[0] + swing[1] * math.sin(at / 7_000_000) + noise.gauss(0, swing[1] / 25)
             for at in times

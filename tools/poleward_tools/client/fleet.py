@@ -303,22 +303,22 @@ class FleetClient:
 
     def query_readings(
         self,
-        node_number: int,
+        pole_code: str,
         metric: str,
         *,
         instance: int = 0,
         from_ms: int = 0,
         to_ms: int = 0,
     ) -> list[tuple[int, float]]:
-        """Get (Unix milliseconds, value) of one series, oldest first; to_ms 0 means now."""
+        """Get (Unix milliseconds, value) of a pole's series, oldest first; to_ms 0 means now."""
         request = telemetry.QueryReadingsRequest(
-            node_number=node_number,
+            pole_code=pole_code,
             series=telemetry_types.SeriesKey(metric=metric, instance=instance),
             from_ms=from_ms,
             to_ms=to_ms,
         )
         found: list[tuple[int, float]] = []
-        with translated(f"read {metric} of node {node_number}", self._address):
+        with translated(f"read {metric} of {pole_code}", self._address):
             for piece in self._telemetry.QueryReadings(request, timeout=_TIMEOUT_S):
                 found.extend(zip(piece.measured_at_ms, piece.value, strict=True))
         return found

@@ -153,11 +153,11 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
     async def QueryReadings(  # noqa: N802
         self, request: telemetry_pb.QueryReadingsRequest, context: _Context
     ) -> AsyncIterator[telemetry_pb.QueryReadingsResponse]:
-        """Stream the readings of one series of one node."""
+        """Stream the readings of one series of one pole."""
         principal = await principal_of(self._accounts, context)
         pieces = self._telemetry.readings(
             principal,
-            request.node_number,
+            request.pole_code,
             SeriesKey(request.series.metric, request.series.instance),
             from_ms=request.from_ms,
             to_ms=request.to_ms,

@@ -23,6 +23,7 @@ from poleward_fleet.domain.inventory import (
     Pole,
     PoleMarker,
     PoleView,
+    Stay,
     pole_status,
 )
 from poleward_fleet.ports.areas import AllowedAreas
@@ -116,6 +117,14 @@ _POLE_CODES = text(
     "SELECT number, pole_code FROM node "
     "WHERE number = ANY (CAST(:numbers AS integer[])) AND pole_code IS NOT NULL"
 )
+# A node's present stay begins where its last one ended.
+_STAYS = text(
+    "SELECT node_number, from_ms, until_ms FROM past_stay WHERE pole_code = :code UNION ALL "
+    "SELECT n.number, (SELECT coalesce(max(s.until_ms), 0) FROM past_stay s "
+    "WHERE s.node_number = n.number), CAST(:for_ever AS bigint) FROM node n "
+    "WHERE n.pole_code = :code ORDER BY until_ms"
+)
+_FOR_EVER = 2**63 - 1
 _GATEWAYS = text(
     "SELECT g.*, (SELECT count(*) FROM node n WHERE n.gateway_name = g.name) AS node_count "
     "FROM gateway g ORDER BY g.name"
@@ -235,6 +244,11 @@ class SqlInventoryStore:
         """Return the poles that nodes stand in; nodes in none are left out."""
         rows = await self._database.rows(_POLE_CODES, {"numbers": list(node_numbers)})
         return {row.number: row.pole_code for row in rows}
+
+    async def stays(self, pole_code: str) -> list[Stay]:
+        """Return which nodes stood in a pole when, the oldest first."""
+        rows = await self._database.rows(_STAYS, {"code": pole_code, "for_ever": _FOR_EVER})
+        return [Stay(row.node_number, row.from_ms, row.until_ms) for row in rows]
 
     async def gateways(self, connected: Collection[str]) -> list[Gateway]:
         """Return all gateways by name."""

@@ -58,6 +58,14 @@ _CHANGE = text(
     "ELSE 'offline' END "
     "WHERE number = :number AND life_state = :before RETURNING gateway_name"
 )
+# What it measured while it stood there stays with the pole.
+_LEAVE = text(
+    "INSERT INTO past_stay (pole_code, node_number, from_ms, until_ms) "
+    "SELECT n.pole_code, n.number, coalesce(max(s.until_ms), 0), :now_ms FROM node n "
+    "LEFT JOIN past_stay s ON s.node_number = n.number "
+    "WHERE n.number = :number AND n.pole_code IS NOT NULL GROUP BY n.number "
+    "ON CONFLICT ON CONSTRAINT past_stay_pkey DO NOTHING"
+)
 _OWING = text(
     "SELECT gateway_name FROM desired_node WHERE node_number = :number AND NOT removed "
     "ORDER BY gateway_name FOR UPDATE"
@@ -193,13 +201,16 @@ class SqlLifeStore:
         if gateway_name:
             await _require_gateway(connection, gateway_name)
         named = {"number": node_number}
+        now = {"now_ms": self._database.clock.now_ms()}
+        if transition.leaves_pole:
+            await connection.execute(_LEAVE, named | now)
         done = await connection.execute(
             _CHANGE,
-            {
-                "number": node_number,
+            named
+            | now
+            | {
                 "before": transition.before.value,
                 "after": transition.after.value,
-                "now_ms": self._database.clock.now_ms(),
                 "reason": reason,
                 "leaves": transition.leaves_pole,
                 "gateway_name": gateway_name,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.alarm_store import keep_judgement
@@ -21,6 +21,7 @@ from poleward_fleet.adapters.sql.report_days import SqlReportDays
 from poleward_fleet.adapters.sql.series_names import series_key, series_name
 from poleward_fleet.domain.errors import BatchGapError
 from poleward_fleet.domain.history import day_of
+from poleward_fleet.domain.inventory import Stay
 from poleward_fleet.domain.telemetry import (
     LatestValue,
     Layout,
@@ -109,8 +110,13 @@ _EVENTS = text(
     "SELECT e.* FROM event e LEFT JOIN node n ON n.number = e.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code "
     "WHERE (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
-    "AND (CAST(:number AS integer) IS NULL OR e.node_number = :number) "
     "ORDER BY e.occurred_at_ms DESC, e.id DESC LIMIT :limit"
+)
+_EVENTS_DURING = text(
+    "SELECT e.* FROM unnest(CAST(:numbers AS integer[]), CAST(:from_ms AS bigint[]), "
+    "CAST(:until_ms AS bigint[])) AS s (number, from_ms, until_ms) JOIN event e "
+    "ON e.node_number = s.number AND e.occurred_at_ms >= s.from_ms "
+    "AND e.occurred_at_ms < s.until_ms ORDER BY e.occurred_at_ms DESC, e.id DESC LIMIT :limit"
 )
 
 
@@ -287,30 +293,33 @@ class SqlTelemetryStore:
         rows = await self._database.rows(_COUNTS, {"numbers": list(node_numbers) or None})
         return [StoredCount(**row._mapping) for row in rows]
 
-    async def events(
-        self, allowed: AllowedAreas, *, node_number: int | None, limit: int
-    ) -> list[NodeEvent]:
+    async def events(self, allowed: AllowedAreas, *, limit: int) -> list[NodeEvent]:
         """Return the newest events, newest first."""
-        rows = await self._database.rows(
-            _EVENTS,
-            {
-                "allowed": None if allowed is None else list(allowed),
-                "number": node_number,
-                "limit": limit,
-            },
-        )
-        return [
-            NodeEvent(
-                node_number=row.node_number,
-                boot=row.boot,
-                sequence=row.sequence,
-                occurred_at_ms=row.occurred_at_ms,
-                kind=row.kind,
-                severity=Severity(row.severity),
-                detail=tuple(sorted(row.detail.items())),
-            )
-            for row in rows
-        ]
+        areas = None if allowed is None else list(allowed)
+        rows = await self._database.rows(_EVENTS, {"allowed": areas, "limit": limit})
+        return [_event(row) for row in rows]
+
+    async def events_during(self, stays: Sequence[Stay], *, limit: int) -> list[NodeEvent]:
+        """Return the newest events of nodes while they stood somewhere, newest first."""
+        during = {
+            "numbers": [stay.node_number for stay in stays],
+            "from_ms": [stay.from_ms for stay in stays],
+            "until_ms": [stay.until_ms for stay in stays],
+        }
+        rows = await self._database.rows(_EVENTS_DURING, during | {"limit": limit})
+        return [_event(row) for row in rows]
+
+
+def _event(row: Row[Any]) -> NodeEvent:
+    return NodeEvent(
+        node_number=row.node_number,
+        boot=row.boot,
+        sequence=row.sequence,
+        occurred_at_ms=row.occurred_at_ms,
+        kind=row.kind,
+        severity=Severity(row.severity),
+        detail=tuple(sorted(row.detail.items())),
+    )
 
 
 def _as_float32(values: Sequence[float]) -> list[float]:

@@ -18,7 +18,7 @@ from poleward_fleet.adapters.web.pages import Pages, language_of
 from poleward_fleet.adapters.web.request_guard import Guard
 from poleward_fleet.adapters.web.texts import Language, translate
 from poleward_fleet.domain.accounts import Permission, Principal
-from poleward_fleet.domain.errors import InvalidError, NotFoundError
+from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.inventory import Area
 from poleward_fleet.domain.metrics import METRICS, metric_named
 from poleward_fleet.domain.telemetry import LatestValue, SeriesKey
@@ -115,7 +115,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
             detail=detail, pole=detail.view.pole, node=detail.view.node, marker=detail.marker,
             areas=area_path(areas, detail.view.pole.area_code),
             live=pole_json(detail, language_of(request), pages.now_ms()),
-            may_command=principal.may(Permission.COMMAND), call=call_state(detail.events),
+            may_command=principal.may(Permission.COMMAND), call=_call(detail),
             presets=LEVEL_PRESETS, durations=DURATIONS_S, ranges=RANGES_S,
         )  # fmt: skip
 
@@ -126,7 +126,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         detail = await services.inventory.pole_detail(principal, code)
         return pages.render(
             request, "pole_events.html",
-            detail=detail, call=call_state(detail.events),
+            detail=detail, call=_call(detail),
             may_command=principal.may(Permission.COMMAND),
         )  # fmt: skip
 
@@ -183,11 +183,8 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
     ) -> Response:  # fmt: skip
         if not 0 < to_ms - from_ms <= LONGEST_RANGE_MS:
             raise InvalidError("ask for a range of more than nothing and at most a year")
-        detail = await services.inventory.pole_detail(principal, code)
-        if detail.view.node is None:
-            raise NotFoundError(f"no node stands in pole {code}, so it has no history")
         series = await services.history.series(
-            principal, detail.view.node.number, SeriesKey(metric, instance),
+            principal, code, SeriesKey(metric, instance),
             from_ms=from_ms, to_ms=to_ms, max_points=1200,
         )  # fmt: skip
         return JSONResponse(
@@ -198,3 +195,9 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
         )
 
     return router
+
+
+def _call(detail: PoleDetail) -> str:
+    """Tell whether a call waits; one of a node that was swapped out went with it."""
+    number = detail.view.node.number if detail.view.node else None
+    return call_state([event for event in detail.events if event.node_number == number])

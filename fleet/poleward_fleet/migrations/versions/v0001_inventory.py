@@ -71,6 +71,15 @@ CREATE TABLE node (
 );
 CREATE INDEX node_gateway_idx ON node (gateway_name);
 
+CREATE TABLE past_stay (
+    pole_code text NOT NULL CONSTRAINT past_stay_pole_fkey REFERENCES pole (code),
+    node_number integer NOT NULL CONSTRAINT past_stay_node_fkey REFERENCES node (number),
+    from_ms bigint NOT NULL,
+    until_ms bigint NOT NULL,
+    CONSTRAINT past_stay_pkey PRIMARY KEY (node_number, until_ms)
+);
+CREATE INDEX past_stay_pole_idx ON past_stay (pole_code);
+
 CREATE TABLE factory_station (
     key bytea CONSTRAINT factory_station_pkey PRIMARY KEY
         CONSTRAINT factory_station_key_length CHECK (octet_length(key) = 32),
@@ -102,4 +111,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("desired_node factory_station node gateway pole area")
+    drop("desired_node factory_station past_stay node gateway pole area")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from poleward.v1 import telemetry_types_pb2 as poleward_dot_v1_dot_telemetry__types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#poleward/v1/telemetry_service.proto\x12\x0bpoleward.v1\x1a!poleward/v1/telemetry_types.proto\"\x82\x01\n\x14QueryReadingsRequest\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12&\n\x06series\x18\x02 \x01(\x0b\x32\x16.poleward.v1.SeriesKey\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\r\n\x05to_ms\x18\x04 \x01(\x03\x12\r\n\x05limit\x18\x05 \x01(\r\">\n\x15QueryReadingsResponse\x12\x16\n\x0emeasured_at_ms\x18\x01 \x03(\x03\x12\r\n\x05value\x18\x02 \x03(\x01\".\n\x16GetStoredCountsRequest\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"\x82\x01\n\x0bStoredCount\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x0c\n\x04\x62oot\x18\x02 \x01(\r\x12\x0f\n\x07reports\x18\x03 \x01(\x04\x12\x10\n\x08readings\x18\x04 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x05 \x01(\r\x12\x15\n\rlast_sequence\x18\x06 \x01(\r\"C\n\x17GetStoredCountsResponse\x12(\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x18.poleward.v1.StoredCount2\xca\x01\n\x10TelemetryService\x12X\n\rQueryReadings\x12!.poleward.v1.QueryReadingsRequest\x1a\".poleward.v1.QueryReadingsResponse0\x01\x12\\\n\x0fGetStoredCounts\x12#.poleward.v1.GetStoredCountsRequest\x1a$.poleward.v1.GetStoredCountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#poleward/v1/telemetry_service.proto\x12\x0bpoleward.v1\x1a!poleward/v1/telemetry_types.proto\"\x80\x01\n\x14QueryReadingsRequest\x12\x11\n\tpole_code\x18\x01 \x01(\t\x12&\n\x06series\x18\x02 \x01(\x0b\x32\x16.poleward.v1.SeriesKey\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\r\n\x05to_ms\x18\x04 \x01(\x03\x12\r\n\x05limit\x18\x05 \x01(\r\">\n\x15QueryReadingsResponse\x12\x16\n\x0emeasured_at_ms\x18\x01 \x03(\x03\x12\r\n\x05value\x18\x02 \x03(\x01\".\n\x16GetStoredCountsRequest\x12\x14\n\x0cnode_numbers\x18\x01 \x03(\r\"\x82\x01\n\x0bStoredCount\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x0c\n\x04\x62oot\x18\x02 \x01(\r\x12\x0f\n\x07reports\x18\x03 \x01(\x04\x12\x10\n\x08readings\x18\x04 \x01(\x04\x12\x16\n\x0e\x66irst_sequence\x18\x05 \x01(\r\x12\x15\n\rlast_sequence\x18\x06 \x01(\r\"C\n\x17GetStoredCountsResponse\x12(\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x18.poleward.v1.StoredCount2\xca\x01\n\x10TelemetryService\x12X\n\rQueryReadings\x12!.poleward.v1.QueryReadingsRequest\x1a\".poleward.v1.QueryReadingsResponse0\x01\x12\\\n\x0fGetStoredCounts\x12#.poleward.v1.GetStoredCountsRequest\x1a$.poleward.v1.GetStoredCountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'poleward.v1.telemetry_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_QUERYREADINGSREQUEST']._serialized_start=88
-  _globals['_QUERYREADINGSREQUEST']._serialized_end=218
-  _globals['_QUERYREADINGSRESPONSE']._serialized_start=220
-  _globals['_QUERYREADINGSRESPONSE']._serialized_end=282
-  _globals['_GETSTOREDCOUNTSREQUEST']._serialized_start=284
-  _globals['_GETSTOREDCOUNTSREQUEST']._serialized_end=330
-  _globals['_STOREDCOUNT']._serialized_start=333
-  _globals['_STOREDCOUNT']._serialized_end=463
-  _globals['_GETSTOREDCOUNTSRESPONSE']._serialized_start=465
-  _globals['_GETSTOREDCOUNTSRESPONSE']._serialized_end=532
-  _globals['_TELEMETRYSERVICE']._serialized_start=535
-  _globals['_TELEMETRYSERVICE']._serialized_end=737
+  _globals['_QUERYREADINGSREQUEST']._serialized_end=216
+  _globals['_QUERYREADINGSRESPONSE']._serialized_start=218
+  _globals['_QUERYREADINGSRESPONSE']._serialized_end=280
+  _globals['_GETSTOREDCOUNTSREQUEST']._serialized_start=282
+  _globals['_GETSTOREDCOUNTSREQUEST']._serialized_end=328
+  _globals['_STOREDCOUNT']._serialized_start=331
+  _globals['_STOREDCOUNT']._serialized_end=461
+  _globals['_GETSTOREDCOUNTSRESPONSE']._serialized_start=463
+  _globals['_GETSTOREDCOUNTSRESPONSE']._serialized_end=530
+  _globals['_TELEMETRYSERVICE']._serialized_start=533
+  _globals['_TELEMETRYSERVICE']._serialized_end=735
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,13 @@ class QueryReadingsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NODE_NUMBER_FIELD_NUMBER: _builtins.int
+    POLE_CODE_FIELD_NUMBER: _builtins.int
     SERIES_FIELD_NUMBER: _builtins.int
     FROM_MS_FIELD_NUMBER: _builtins.int
     TO_MS_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
-    node_number: _builtins.int
-    """Number of the node."""
+    pole_code: _builtins.str
+    """Code of the pole, or the number or endpoint name of the node that stands in it."""
     from_ms: _builtins.int
     """From, inclusive, Unix milliseconds."""
     to_ms: _builtins.int
@@ -45,7 +45,7 @@ class QueryReadingsRequest(_message.Message):
     def __init__(
         self,
         *,
-        node_number: _builtins.int = ...,
+        pole_code: _builtins.str = ...,
         series: _telemetry_types_pb2.SeriesKey | None = ...,
         from_ms: _builtins.int = ...,
         to_ms: _builtins.int = ...,
@@ -53,7 +53,7 @@ class QueryReadingsRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["series", b"series"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "limit", b"limit", "node_number", b"node_number", "series", b"series", "to_ms", b"to_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_ms", b"from_ms", "limit", b"limit", "pole_code", b"pole_code", "series", b"series", "to_ms", b"to_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,7 +52,7 @@ class TelemetryServiceServicer:
     """
 
     def QueryReadings(self, request, context):
-        """QueryReadings streams the readings of one series of one node, oldest first.
+        """QueryReadings streams the readings of one series of one pole, oldest first, whichever node stood in it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

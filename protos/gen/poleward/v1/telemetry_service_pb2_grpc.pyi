@@ -34,7 +34,7 @@ class TelemetryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> TelemetryServiceAsyncStub: ...
     QueryReadings: _grpc.UnaryStreamMultiCallable[_telemetry_service_pb2.QueryReadingsRequest, _telemetry_service_pb2.QueryReadingsResponse]
-    """QueryReadings streams the readings of one series of one node, oldest first."""
+    """QueryReadings streams the readings of one series of one pole, oldest first, whichever node stood in it."""
     GetStoredCounts: _grpc.UnaryUnaryMultiCallable[_telemetry_service_pb2.GetStoredCountsRequest, _telemetry_service_pb2.GetStoredCountsResponse]
     """GetStoredCounts counts what is stored per node, for gap and loss checks."""
 
@@ -44,7 +44,7 @@ class TelemetryServiceAsyncStub(TelemetryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     QueryReadings: _aio.UnaryStreamMultiCallable[_telemetry_service_pb2.QueryReadingsRequest, _telemetry_service_pb2.QueryReadingsResponse]  # type: ignore[assignment]
-    """QueryReadings streams the readings of one series of one node, oldest first."""
+    """QueryReadings streams the readings of one series of one pole, oldest first, whichever node stood in it."""
     GetStoredCounts: _aio.UnaryUnaryMultiCallable[_telemetry_service_pb2.GetStoredCountsRequest, _telemetry_service_pb2.GetStoredCountsResponse]  # type: ignore[assignment]
     """GetStoredCounts counts what is stored per node, for gap and loss checks."""
 
@@ -57,7 +57,7 @@ class TelemetryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _telemetry_service_pb2.QueryReadingsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_telemetry_service_pb2.QueryReadingsResponse], _abc.AsyncIterator[_telemetry_service_pb2.QueryReadingsResponse]]:
-        """QueryReadings streams the readings of one series of one node, oldest first."""
+        """QueryReadings streams the readings of one series of one pole, oldest first, whichever node stood in it."""
 
     @_abc_1.abstractmethod
     def GetStoredCounts(
