@@ -218,14 +218,28 @@ def next_place() -> Callable[[], tuple[Pole, Area]]:
 
 @pytest.fixture
 def make_node(city: City) -> Iterator[MakeNode]:
-    """Make a node in a pole and an area of its own; its power is taken after the test."""
+    """Make a node in a pole and an area of its own, or one that may come into somebody's pole.
+
+    Their power is taken after the test."""
     made: list[RigNode] = []
 
-    def make(gateway_uri: str | None = None, gateway_name: str = GATEWAY_NAME) -> RigNode:
-        pole, area = _PLACES.next()
-        city.client.create_areas([area])
-        city.client.import_poles([pole])
-        (identity,) = city.add_nodes([pole], gateway_uri=gateway_uri, gateway_name=gateway_name)
+    def make(
+        gateway_uri: str | None = None,
+        gateway_name: str = GATEWAY_NAME,
+        spare_for: Pole | None = None,
+    ) -> RigNode:
+        if spare_for is not None:
+            pole = spare_for
+        else:
+            pole, area = _PLACES.next()
+            city.client.create_areas([area])
+            city.client.import_poles([pole])
+        (identity,) = city.add_nodes(
+            [pole],
+            gateway_uri=gateway_uri,
+            gateway_name=gateway_name,
+            commission=spare_for is None,
+        )
         folder = NodeFolder.load(city.nodes_dir / identity.name)
         made.append(RigNode(city, pole, folder, identity.claim_code, identity.bootstrap_secret))
         return made[-1]

@@ -195,7 +195,7 @@ class Gateway:
         self.spool = SqliteSpool(database, reports_max=config.reports_max)
         desired = SqliteDesiredStore(database, box)
         command_store = SqliteCommandStore(database)
-        self.table = SecurityTable(SqliteSequenceNumbers(database), self.tally)
+        self.table = SecurityTable(SqliteSequenceNumbers(database, clock), self.tally)
         self.table.load_now(desired.nodes())
         self.registry = Registry(clock, self.tally)
         self.registry.replace_nodes(

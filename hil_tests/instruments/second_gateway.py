@@ -3,9 +3,11 @@
 Not the city's first gateway, which the city itself keeps.
 """
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from poleward_gateway.adapters.fleet_link import identity
 from poleward_gateway.adapters.secrets.sealed_box import open_box
@@ -15,7 +17,7 @@ from poleward_tools.demo import street
 from poleward_tools.demo.city import City
 from poleward_tools.demo.program import Program
 
-READY_S = 30.0
+READY_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class OtherGateway:
     program: Program
 
     @property
+    def folder(self) -> Path:
+        """Where it keeps what it must not forget."""
+        return self.city.plan.data / self.name
+
+    @property
+    def port(self) -> int:
+        """Its CoAP port."""
+        return int(self.coap.rpartition(":")[2])
+
+    def reports_on_disk(self) -> int:
+        """Count the reports that it keeps; those that the fleet does not have are among them."""
+        with closing(sqlite3.connect(GatewayConfig(self.folder).database_path)) as database:
+            (count,) = database.execute("SELECT count(*) FROM report").fetchone()
+        return int(count)
+
+    @property
     def credentials(self) -> LinkCredentials:
         """What it proves itself with, as somebody who stole its disk would have it."""
         return credentials_of(self.city, self.name)
@@ -45,13 +63,16 @@ def credentials_of(city: City, name: str) -> LinkCredentials:
 
 
 @contextmanager
-def other_gateway(city: City, name: str, *, public_uri: str = "") -> Iterator[OtherGateway]:
+def other_gateway(
+    city: City, name: str, *, public_uri: str = "", coap_port: int = 0
+) -> Iterator[OtherGateway]:
     """Enrol a gateway for the whole city and run it inside the block.
 
     Args:
         city: That it joins.
         name: Of the gateway.
         public_uri: Where its nodes find it, when that is not its own address.
+        coap_port: Where it listens, when it takes the place of another one.
     """
     logs = city.plan.data / "logs"
     folder = city.plan.data / name
@@ -71,7 +92,7 @@ def other_gateway(city: City, name: str, *, public_uri: str = "") -> Iterator[Ot
     program = Program(
         name,
         [
-            "gateway", "serve", "--data", str(folder), "--coap-port", "0",
+            "gateway", "serve", "--data", str(folder), "--coap-port", str(coap_port),
             "--public-uri", public_uri,
         ],
         log=logs / f"{name}.log",

@@ -131,7 +131,8 @@ class ProvisioningService:
             mac: Of the node.
             claim_code: From its label.
             pole_code: Where it stands.
-            gateway_name: That serves it; empty for the nearest in the administrative tree.
+            gateway_name: That serves it; empty for the one before in a swap, else the nearest in
+                the administrative tree.
             report_interval_s: Between its reports; 0 for the default.
             swap: Take the node that stands in the pole out of it.
             sign_off: Also commission it, for whoever checked it otherwise.
@@ -161,6 +162,8 @@ class ProvisioningService:
         if sign_off:
             steps.append(transition(Step.COMMISSION, steps[0].after, name=mac, stands_in_pole=True))
         swapped = _swapped(view, swap=swap)
+        if not gateway_name and swapped is not None and view.node is not None:
+            gateway_name = view.node.gateway_name
         gateway_name = gateway_name or await self._nearest_gateway(view.pole.area_code)
         detail = (("gateway", gateway_name), ("mac", mac), ("number", str(identity.number)))
         await self._lives.claim(

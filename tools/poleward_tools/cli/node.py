@@ -133,14 +133,7 @@ def swap_node(
     """
     address = _mac(mac)
     with open_client(fleet, token) as client:
-        before = client.get_pole(pole).view.node
-        number = client.commission(
-            mac=address,
-            claim_code=claim_code,
-            pole_code=pole,
-            gateway_name=before.gateway_name if before else "",
-            swap=True,
-        )
+        number = client.commission(mac=address, claim_code=claim_code, pole_code=pole, swap=True)
         life = client.get_node(str(number))
     if json:
         print_json({"nodes": [life]})

@@ -88,7 +88,8 @@ class NodeContext(
         self.decrypted: tuple[bytes, Any] = (b"", None)
         self.echo_recovery = secrets.token_bytes(8)
         self.recipient_replay_window = oscore.ReplayWindow(REPLAY_WINDOW, lambda: None)
-        if len(numbers) == 3:
+        # Another gateway may have heard bootstrap requests since this one did: no window counts.
+        if len(numbers) == 3 and purpose is not Purpose.BOOTSTRAP:
             self.recipient_replay_window.initialize_from_persisted(
                 {"index": numbers[1], "bitfield": numbers[2]}
             )

@@ -1,9 +1,8 @@
 """Saves what can be read of a damaged database into a new one.
 
 Not a repair: the damaged file is kept beside the new one, for people. What is lost comes again from
-the fleet (desired state) or is gone (reports that were not acknowledged). What must not happen is
-that sequence numbers are used twice (RFC 8613, 7.2.1): they go on from a floor that grows with
-time.
+the fleet (desired state) or is gone (reports that were not acknowledged). Which security contexts
+were used is not known any more, and that is noted (sequence_numbers.py).
 """
 
 import sqlite3
@@ -13,12 +12,9 @@ from pathlib import Path
 
 from poleward_gateway.adapters.storage.schema import prepare
 
-SENDER_FLOOR = "sender_floor"
-"""In `meta`: no context may go on below this."""
+CONTEXTS_LOST = "contexts_lost"
+"""In `meta`: a context that is not there may have been used all the same."""
 
-_EPOCH_S = 1_577_836_800  # 2020-01-01; no gateway is older
-_NUMBERS_PER_S = 64
-"""More messages than any node ever gets on average; 2 ** 40 numbers last for five centuries."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _ROWS_AT_ONCE = 500
 _LEFT_BEHIND = {"sqlite_sequence", "report_batch", "event_batch"}
@@ -85,8 +81,7 @@ def salvage(path: Path) -> Salvage:
         )
         # What was received since the windows were written is not known.
         new.execute("UPDATE security_context SET replay_index = NULL, replay_bits = NULL")
-        floor = (now_s - _EPOCH_S) * _NUMBERS_PER_S
-        new.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SENDER_FLOOR, str(floor)))
+        new.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (CONTEXTS_LOST, "yes"))
         new.execute("COMMIT")
     finally:
         old.close()

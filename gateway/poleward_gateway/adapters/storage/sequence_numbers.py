@@ -7,10 +7,15 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 
 from poleward_gateway.adapters.storage.database import Database
-from poleward_gateway.adapters.storage.salvage import SENDER_FLOOR
+from poleward_gateway.adapters.storage.salvage import CONTEXTS_LOST
+from poleward_gateway.ports import Clock
 
 Window = tuple[int, int]
 """Replay window: lowest index and bits (RFC 8613, 7.4)."""
+
+_EPOCH_S = 1_767_225_600  # 2026-01-01; no gateway is older
+_NUMBERS_PER_S = 64
+"""More messages than any node gets on average; 2 ** 40 numbers last for five centuries."""
 
 
 class SqliteSequenceNumbers:
@@ -19,18 +24,27 @@ class SqliteSequenceNumbers:
     A context is forgotten by nobody: keys that come back must go on where they stopped. A window
     is kept only by an orderly stop and taken away when it is read, so that a crash leaves none
     and the node is asked for an Echo instead (RFC 8613, B.1.2).
+
+    Numbers begin at the time (ADR 45): the same keys may have been used on another disk, by the
+    gateway before this one or before a backup was put back, and no number may be used twice under
+    them (RFC 8613, 7.2.1).
+
+    Args:
+        database: Where.
+        clock: For where numbers begin.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
 
     def open_now(self, context_ids: Iterable[bytes], step: int) -> dict[bytes, Sequence[int]]:
         """Do what `open` does, before the database's thread starts."""
-        wanted = list(context_ids)
+        wanted, floor = list(context_ids), self._floor()
 
         def work(connection: sqlite3.Connection) -> dict[bytes, Sequence[int]]:
             connection.execute("BEGIN IMMEDIATE")
-            found = _open(connection, wanted, step)
+            found = _open(connection, wanted, step, floor)
             connection.execute("COMMIT")
             return found
 
@@ -41,10 +55,10 @@ class SqliteSequenceNumbers:
 
         Returns:
             For each context the first reserved number, followed by index and bits of its replay
-            window where one is known; a context that was never used has (0, 0, 0).
+            window where one is known; that of a context which was never used is empty.
         """
-        wanted = list(context_ids)
-        return await self._database.run(lambda c: _open(c, wanted, step))
+        wanted, floor = list(context_ids), self._floor()
+        return await self._database.run(lambda c: _open(c, wanted, step, floor))
 
     async def reserve(self, context_id: bytes, up_to: int) -> None:
         """Reserve sender numbers below `up_to`; returns after the commit."""
@@ -70,14 +84,16 @@ class SqliteSequenceNumbers:
             )
         )
 
+    def _floor(self) -> int:
+        return max(0, (self._clock.now_ms() - _EPOCH_S * 1000) * _NUMBERS_PER_S // 1000)
+
 
 def _open(
-    connection: sqlite3.Connection, context_ids: list[bytes], step: int
+    connection: sqlite3.Connection, context_ids: list[bytes], step: int, floor: int
 ) -> dict[bytes, Sequence[int]]:
     """Read and reserve in one transaction."""
     found: dict[bytes, Sequence[int]] = {}
-    row = connection.execute("SELECT value FROM meta WHERE name = ?", (SENDER_FLOOR,)).fetchone()
-    floor = 0 if row is None else int(row[0])
+    lost = connection.execute("SELECT 1 FROM meta WHERE name = ?", (CONTEXTS_LOST,)).fetchone()
     for context_id in context_ids:
         row = connection.execute(
             "SELECT sender_reserved, replay_index, replay_bits FROM security_context"
@@ -85,8 +101,7 @@ def _open(
             (context_id,),
         ).fetchone()
         if row is None:
-            # Never used; or, after a damage, perhaps used and lost.
-            found[context_id] = (floor,) if floor else (0, 0, 0)
+            found[context_id] = (floor,) if lost else (floor, 0, 0)
         else:
             sender = max(row[0], floor)
             found[context_id] = (sender, *row[1:]) if row[1] is not None else (sender,)
