@@ -1,24 +1,24 @@
 """The bundle: the node application's files as one deterministic CBOR sequence.
 
-Not signed by itself: the envelope names its digest and size.
-
-Format: a CBOR sequence (RFC 8742) of text-string path, byte-string contents, path, contents, … with
-paths ascending and none twice, all heads in their shortest form (RFC 8949, 4.2.1).
+Not the form, which file_set.py has for every component of files.
 """
 
-import io
 import re
 import zlib
 from collections.abc import Mapping
 
-import cbor2
-
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import DEFLATE_WBITS
-from poleward_manifest.errors import DigestMismatchError, MalformedError, TooBigError
+from poleward_manifest.errors import DigestMismatchError
+from poleward_manifest.file_set import FileSet
 
-# What a node writes below its slot directory; it checks the same by itself.
-_PATH = re.compile(r"(node|nodelink)(/[a-z0-9_]+)+\.mpy")
+_FORM = FileSet(
+    "bundle",
+    # What a node writes below its slot directory; it checks the same by itself.
+    re.compile(r"(node|nodelink)(/[a-z0-9_]+)+\.mpy"),
+    ".mpy files below node/ and nodelink/",
+    BUNDLE_MAX_BYTES,
+)
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -31,17 +31,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
         MalformedError: a path is not one a node would write.
         TooBigError: the bundle would exceed `BUNDLE_MAX_BYTES`.
     """
-    parts = []
-    for path in sorted(files):
-        _check_path(path)
-        parts.append(cbor2.dumps(path))
-        parts.append(cbor2.dumps(bytes(files[path])))
-    bundle = b"".join(parts)
-    if len(bundle) > BUNDLE_MAX_BYTES:
-        raise TooBigError(
-            f"the bundle has {len(bundle)} bytes, a node takes {BUNDLE_MAX_BYTES}; leave files out"
-        )
-    return bundle
+    return _FORM.pack(files)
 
 
 def unpack(bundle: bytes) -> dict[str, bytes]:
@@ -51,28 +41,7 @@ def unpack(bundle: bytes) -> dict[str, bytes]:
         MalformedError: the bytes are not what `pack` makes.
         TooBigError: there are more than `BUNDLE_MAX_BYTES`.
     """
-    if len(bundle) > BUNDLE_MAX_BYTES:
-        raise TooBigError(f"the bundle has {len(bundle)} bytes, a node takes {BUNDLE_MAX_BYTES}")
-    files: dict[str, bytes] = {}
-    stream = io.BytesIO(bundle)
-    while stream.tell() < len(bundle):
-        try:
-            path, contents = cbor2.load(stream), cbor2.load(stream)
-        except (cbor2.CBORDecodeError, EOFError) as error:
-            raise MalformedError(
-                f"the bundle is cut or not CBOR at byte {stream.tell()}"
-            ) from error
-        if not isinstance(path, str) or not isinstance(contents, bytes):
-            raise MalformedError(
-                f"the bundle does not alternate paths and contents at {stream.tell()}"
-            )
-        _check_path(path)
-        files[path] = contents
-    if not files:
-        raise MalformedError("the bundle is empty")
-    if pack(files) != bundle:
-        raise MalformedError("the bundle is not in its one canonical form; build it again")
-    return files
+    return _FORM.unpack(bundle)
 
 
 def deflate(contents: bytes) -> bytes:
@@ -98,10 +67,3 @@ def inflate(compressed: bytes, size_bytes: int) -> bytes:
             f"the transfer does not inflate to {size_bytes} bytes; fetch it again"
         )
     return contents
-
-
-def _check_path(path: str) -> None:
-    if not _PATH.fullmatch(path):
-        raise MalformedError(
-            f"the bundle names {path!r}; only .mpy files below node/ and nodelink/ belong in it"
-        )

@@ -16,7 +16,7 @@ import cbor2
 
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, VENDOR_ID
-from poleward_manifest import cose, signatures
+from poleward_manifest import cose, signatures, wheel_set
 from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock, load, members, read_block
 from poleward_manifest.errors import (
     DigestMismatchError,
@@ -51,6 +51,8 @@ _REPORT_ALL = 15  # SUIT_Rep_Policy: record success and failure, with system inf
 
 _MANIFEST_VERSION = 1
 _MAX_SEQUENCE = 2**31 - 1  # the node keeps it in an NVS i32
+# What a release is for and what it installs there: nodes by kind of board, and gateways.
+_CLASSES = {**CLASS_IDS, wheel_set.PROFILE: wheel_set.CLASS_ID}
 _VERSION_TEXT = re.compile(r"(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})")
 
 
@@ -72,6 +74,11 @@ class Component:
         """Describe the bytes of a bundle."""
         return cls(COMPONENT_BUNDLE.decode(), hashlib.sha256(bundle).digest(), len(bundle))
 
+    @classmethod
+    def of_wheels(cls, wheels: bytes) -> "Component":
+        """Describe the bytes of a gateway's set of wheels."""
+        return cls(wheel_set.COMPONENT, hashlib.sha256(wheels).digest(), len(wheels))
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -80,8 +87,9 @@ class Manifest:
     Attributes:
         sequence: monotonic; a node takes only a higher one than its own.
         version: three numbers, for people, for example `1.4.0`.
-        board_profile: kind of board, a key of `nodelink.release_format.CLASS_IDS`.
-        bundle: the node application.
+        board_profile: kind of board, a key of `nodelink.release_format.CLASS_IDS`, or
+            `wheel_set.PROFILE` for gateways.
+        bundle: the node application, or the gateway's wheels.
     """
 
     sequence: int
@@ -102,20 +110,22 @@ def encode_manifest(manifest: Manifest) -> bytes:
         raise MalformedError(f"version {manifest.version!r} is not of the form 1.2.3")
     if not 0 < manifest.sequence <= _MAX_SEQUENCE:
         raise MalformedError(f"sequence {manifest.sequence} is not between 1 and {_MAX_SEQUENCE}")
-    if manifest.board_profile not in CLASS_IDS:
+    if manifest.board_profile not in _CLASSES:
         raise WrongClassError(
-            f"board profile {manifest.board_profile!r} is unknown; known: {', '.join(CLASS_IDS)}"
+            f"board profile {manifest.board_profile!r} is unknown; known: {', '.join(_CLASSES)}"
         )
-    if not 0 < manifest.bundle.size_bytes <= BUNDLE_MAX_BYTES:
+    kind, limit_bytes = _component_of(manifest.board_profile)
+    if manifest.bundle.name != kind or not 0 < manifest.bundle.size_bytes <= limit_bytes:
         raise TooBigError(
-            f"a bundle of {manifest.bundle.size_bytes} bytes; a node takes 1 to {BUNDLE_MAX_BYTES}"
+            f"a {manifest.bundle.name} of {manifest.bundle.size_bytes} bytes; what "
+            f"{manifest.board_profile} takes is a {kind} of 1 to {limit_bytes}"
         )
     digest = cbor2.dumps([_ALG_SHA256, manifest.bundle.digest])
     shared_sequence = [
         _DIRECTIVE_OVERRIDE_PARAMETERS,
         {
             _PARAMETER_VENDOR: VENDOR_ID,
-            _PARAMETER_CLASS: CLASS_IDS[manifest.board_profile],
+            _PARAMETER_CLASS: _CLASSES[manifest.board_profile],
             _PARAMETER_DIGEST: digest,
             _PARAMETER_SIZE: manifest.bundle.size_bytes,
         },
@@ -207,7 +217,7 @@ def check_bundle(manifest: Manifest, bundle: bytes) -> None:
     Raises:
         DigestMismatchError: it is another; build or fetch it again.
     """
-    found = Component.of_bundle(bundle)
+    found = Component(manifest.bundle.name, hashlib.sha256(bundle).digest(), len(bundle))
     if found != manifest.bundle:
         raise DigestMismatchError(
             f"the bundle has {found.size_bytes} bytes and SHA-256 {found.digest.hex()}, release "
@@ -307,12 +317,13 @@ def _read_manifest(encoded: bytes) -> Manifest:
         (_PARAMETER_VENDOR, _PARAMETER_CLASS, _PARAMETER_DIGEST, _PARAMETER_SIZE),
         "the parameters",
     )
+    profile = _board_profile(parameters[_PARAMETER_VENDOR], parameters[_PARAMETER_CLASS])
     read_back = Manifest(
         sequence=_integer(manifest[_SEQUENCE_NUMBER], "the sequence number"),
         version=".".join(str(_integer(number, "the version")) for number in version),
-        board_profile=_board_profile(parameters[_PARAMETER_VENDOR], parameters[_PARAMETER_CLASS]),
+        board_profile=profile,
         bundle=Component(
-            COMPONENT_BUNDLE.decode(),
+            _component_of(profile)[0],
             _read_digest(parameters[_PARAMETER_DIGEST], "the bundle's digest"),
             _integer(parameters[_PARAMETER_SIZE], "the bundle's size"),
         ),
@@ -323,6 +334,13 @@ def _read_manifest(encoded: bytes) -> Manifest:
             "the manifest says something a node does not understand; build it again"
         )
     return read_back
+
+
+def _component_of(profile: str) -> tuple[str, int]:
+    """Tell what is installed where: the component's name and its limit in bytes."""
+    if profile == wheel_set.PROFILE:
+        return wheel_set.COMPONENT, wheel_set.MAX_BYTES
+    return COMPONENT_BUNDLE.decode(), BUNDLE_MAX_BYTES
 
 
 def _integer(item: object, what: str) -> int:
@@ -337,7 +355,7 @@ def _board_profile(vendor_id: object, class_id: object) -> str:
         raise WrongClassError(
             f"the release is of another vendor ({shown}); it is not for our nodes"
         )
-    for profile, known in CLASS_IDS.items():
+    for profile, known in _CLASSES.items():
         if class_id == known:
             return profile
     shown = class_id.hex() if isinstance(class_id, bytes) else repr(class_id)

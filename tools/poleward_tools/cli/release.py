@@ -14,6 +14,7 @@ import typer
 from nodelink.release_format import CLASS_IDS
 from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
+from poleward_manifest import wheel_set
 from poleward_manifest.errors import EnvelopeError
 from poleward_manifest.overview import overview
 from poleward_manifest.signatures import public_bytes
@@ -22,10 +23,10 @@ from poleward_tools.cli.output import print_json, print_table, results
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.releases import build as building
 from poleward_tools.releases import folder as folders
-from poleward_tools.releases import keys
+from poleward_tools.releases import gateway_build, keys
 from poleward_tools.releases.sbom import make_sbom
 
-app = typer.Typer(no_args_is_help=True, help="Releases: signed software for nodes.")
+app = typer.Typer(no_args_is_help=True, help="Releases: signed software for nodes and gateways.")
 
 FolderArgument = Annotated[Path, typer.Argument(help="Folder of the release.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask before writing.")]
@@ -90,24 +91,39 @@ def build(
             f"{', '.join(building.USUAL_DRIVERS)}. Others are left out."
         ),
     ] = None,
+    gateway: Annotated[
+        bool, typer.Option("--gateway", help="Software of gateways, not of nodes.")
+    ] = False,
+    wheels: Annotated[
+        Path | None,
+        typer.Option(help="With --gateway: folder of wheels of dependencies to take along."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Compile the node's sources into a bundle; nothing is signed yet.
+    """Compile the node's sources into a bundle, or pack the gateway's; nothing is signed yet.
 
     The same sources give the same bytes. What is in it is listed in sbom.cdx.json (CycloneDX).
+    Gateways number their releases apart from nodes.
 
     Example: `poleward release build 1.4.0 --sequence 4 --board esp32 --driver lan`
     """
+    if wheels and not gateway:
+        raise CommandError("--wheels goes with --gateway.", USAGE)
+    if gateway and (firmware or board or driver):
+        raise CommandError("--firmware, --board and --driver are for nodes, not --gateway.", USAGE)
     folder = out or Path(f"release-{version}")
     with _explained(refusal=USAGE):
-        built = building.build_release(
-            version,
-            sequence,
-            board_profile,
-            firmware=firmware,
-            boards=board or building.BOARDS,
-            drivers=driver,
-        )
+        if gateway:
+            built = gateway_build.build_gateway_release(version, sequence, dependencies=wheels)
+        else:
+            built = building.build_release(
+                version,
+                sequence,
+                board_profile,
+                firmware=firmware,
+                boards=board or building.BOARDS,
+                drivers=driver,
+            )
         stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
         folders.save(folder, stored)
         folders.save_sbom(folder, make_sbom(built))
@@ -175,7 +191,8 @@ def inspect(
         return
     with _explained():
         stored = folders.load(folder)
-        contents = bundles.unpack(stored.bundle)
+        profile = envelopes.read(stored.envelope).board_profile
+        contents = building.files_of(profile, stored.bundle)
     sizes = [{"path": path, "bytes": len(content)} for path, content in contents.items()]
     if json:
         print_json({**_facts(folder, stored), "files": sizes})
@@ -232,7 +249,7 @@ def publish(
         print_json({"published": True, "digest": digest, "version": version})
     else:
         results.print(f"Release {version} is published as {digest.hex()[:12]}.")
-        results.print(f"Bring it to the nodes: poleward rollout create {version}")
+        results.print(f"Bring it there: poleward rollout create {version}")
 
 
 def _show_envelope(path: Path, json: bool) -> None:
@@ -244,7 +261,7 @@ def _show_envelope(path: Path, json: bool) -> None:
     results.print(f"Envelope of version {found.version or 'unknown'} ({found.sequence})")
     results.print(f"components {', '.join(found.components)}; {found.size_bytes} bytes")
     results.print(f"{found.signatures} signatures; intact: {'yes' if found.is_intact else 'no'}")
-    results.print(f"A node refuses it: {found.refusal}" if found.refusal else "A node can read it.")
+    results.print(f"Refused: {found.refusal}" if found.refusal else "It has the form we take.")
 
 
 @contextmanager
@@ -262,6 +279,7 @@ def _explained(refusal: int = REFUSED) -> Iterator[None]:
 
 def _facts(folder: Path, stored: folders.StoredRelease) -> dict[str, Any]:
     manifest = envelopes.read(stored.envelope)
+    is_gateway = manifest.board_profile == wheel_set.PROFILE
     return {
         "folder": str(folder),
         "version": manifest.version,
@@ -271,7 +289,7 @@ def _facts(folder: Path, stored: folders.StoredRelease) -> dict[str, Any]:
         "envelope_bytes": len(stored.envelope),
         "bundle_digest": manifest.bundle.digest,
         "bundle_bytes": manifest.bundle.size_bytes,
-        "transfer_bytes": len(bundles.deflate(stored.bundle)),
+        "transfer_bytes": len(stored.bundle if is_gateway else bundles.deflate(stored.bundle)),
         "signed_by": [kid.hex() for kid in envelopes.signers(stored.envelope)],
     }
 
@@ -285,7 +303,5 @@ def _show(folder: Path, stored: folders.StoredRelease, json: bool) -> None:
     results.print(
         f"Release {facts['version']} ({facts['sequence']}) for {facts['board_profile']} in {folder}"
     )
-    results.print(
-        f"bundle {facts['bundle_bytes']} bytes, {facts['transfer_bytes']} on the way to a node"
-    )
+    results.print(f"{facts['bundle_bytes']} bytes, {facts['transfer_bytes']} on the last link")
     results.print(f"signed by {signers}")

