@@ -264,5 +264,12 @@ def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
 
 
 def people_services(fleet: Fleet) -> PeopleServices:
-    """Return what the pages about people and tables need."""
-    return PeopleServices(fleet.administration, fleet.own_account, fleet.approvals, fleet.bulk)
+    """Return what the pages about people, tables and the lives of nodes need."""
+    return PeopleServices(
+        fleet.administration,
+        fleet.own_account,
+        fleet.approvals,
+        fleet.bulk,
+        fleet.lives,
+        fleet.provisioning,
+    )

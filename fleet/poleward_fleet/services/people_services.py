@@ -1,4 +1,4 @@
-"""What the pages about people and tables get.
+"""What the pages about people, tables and the lives of nodes get.
 
 Not what the other pages need (services/web_services.py).
 """
@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from poleward_fleet.services.account_administration import AccountAdministration
 from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.bulk import BulkService
+from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
+from poleward_fleet.services.provisioning import ProvisioningService
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +21,5 @@ class PeopleServices:
     own_account: OwnAccount
     approvals: ApprovalService
     bulk: BulkService
+    lives: NodeLifeService
+    provisioning: ProvisioningService

@@ -24,6 +24,7 @@ from poleward_fleet.adapters.web.lighting_pages import lighting_router
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
 from poleward_fleet.adapters.web.map_pages import map_router
+from poleward_fleet.adapters.web.node_pages import node_router
 from poleward_fleet.adapters.web.pages import HERE, Pages, language_of, unix_ms
 from poleward_fleet.adapters.web.people_pages import people_router
 from poleward_fleet.adapters.web.pole_pages import pole_router
@@ -81,7 +82,8 @@ def create_app(
         now_ms: Wall clock in Unix milliseconds.
         tile_url: Address template of map tiles, "https://…/{z}/{x}/{y}.png"; empty for none.
         streams: Live streams; their own by default.
-        people: Accounts, approvals and tables; without them their pages are not served.
+        people: Accounts, approvals, tables, lives of nodes; without them their pages are not
+            served.
     """
     app = FastAPI(title="Poleward", docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(services, now_ms, tile_url, has_people=people is not None)
@@ -105,7 +107,9 @@ def create_app(
     app.include_router(commission_router(pages, guard))
     app.include_router(audit_router(pages, guard))
     if people:
-        for make_router in (account_router, people_router, approval_router, table_router):
+        for make_router in (
+            account_router, people_router, approval_router, table_router, node_router
+        ):  # fmt: skip
             app.include_router(make_router(pages, guard, people))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")
     _add_error_pages(app, pages)
