@@ -46,7 +46,8 @@ class Console:
         settings = termios.tcgetattr(self.inner)
         controls = settings[6]
         controls[:] = [b"\0"] * len(controls)
-        controls[termios.VINTR] = bytes([CTRL_C])
+        # Not VINTR: `interpreter.schedule_ctrl_c` says why.
+        controls[termios.VQUIT] = bytes([CTRL_C])
         controls[termios.VMIN] = 1
         controls[termios.VTIME] = 0
         settings[0] = settings[1] = 0

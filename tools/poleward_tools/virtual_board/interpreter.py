@@ -25,7 +25,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     sys.path.append(sys.argv[2])
     die_with_parent()
-    # CPython must not see Ctrl-C; the VM installs its own handler.
+    # What ends the board's host from a terminal is for the host to hand on.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import micropython_run  # noqa: F401 - loaded here once, for all that follow
 
@@ -52,6 +52,18 @@ def main() -> None:
 def die_with_parent() -> None:
     """See that the kernel ends this process when the one that started it ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def schedule_ctrl_c(vm: ctypes.CDLL) -> None:
+    """See that the VM raises Ctrl-C between two steps of its own; the console sends SIGQUIT for it.
+
+    What the VM itself does at SIGINT is a jump out of whatever it is in the middle of: a request to
+    the board that is half sent, LittleFS, its heap.
+    """
+    libc = ctypes.CDLL(None)
+    libc.signal(signal.SIGQUIT, vm.mp_sched_keyboard_interrupt)
+    # Calls that wait end, and look for it then.
+    libc.siginterrupt(signal.SIGQUIT, 1)
 
 
 def reap() -> None:
@@ -89,8 +101,10 @@ def become_board(request: "dict[str, object]", descriptors: "list[int]") -> None
     filled = [fill(argument) for argument in arguments]
     import micropython_run
 
+    vm = ctypes.CDLL(micropython_run.__file__)
+    schedule_ctrl_c(vm)
     # The console's mode outlives the VM: a tool that was in raw mode finds it again.
-    mode = ctypes.c_int.in_dll(ctypes.CDLL(micropython_run.__file__), "pyexec_mode_kind")
+    mode = ctypes.c_int.in_dll(vm, "pyexec_mode_kind")
     heap = f"heapsize={request['heap_bytes']}"
     while True:
         name = "raw" if mode.value == _RAW else "friendly"
