@@ -178,15 +178,25 @@ def test_a_rollout_is_listed_approved_and_reported_with_every_node(fleet: Runnin
     fleet.fake.rollout.state = "proposed"
     fleet.fake.rollout.waits_for = "second_person"
     fleet.fake.rollout_nodes = [
-        rollouts.RolloutNode(node_number=n, pole_code=f"P-{n}", state=state, wave=1)
+        rollouts.RolloutNode(
+            node_number=n, pole_code=f"P-{n}", state=state, wave=1,
+            attempts=1 + (state == "failed"),
+            reason="" if state == "confirmed" else f"why it {state}",
+            since_ms=fleet.fake.rollout.created_at_ms + 1000 * n,
+        )
         for n, state in enumerate(("failed", "timed_out", "confirmed", "confirmed", "failed"))
-    ]
+    ]  # fmt: skip
     assert "second person" in poleward("rollout", "list", fleet=fleet).stdout
     assert "waits for second person" in poleward("rollout", "show", "1", fleet=fleet).stdout
     assert poleward("rollout", "approve", "1", fleet=fleet).returncode == 0
     assert fleet.fake.rollout.state == "running"
     done = poleward("rollout", "report", "1", "--json", fleet=fleet)
-    assert len(json.loads(done.stdout)["nodes"]) == 5
+    told = json.loads(done.stdout)
+    assert len(told["nodes"]) == 5
+    assert (told["summary"]["duration_s"], told["summary"]["asked_again"]) == (4, 2)
+    assert told["summary"]["reasons"][0] == {
+        "state": "failed", "reason": "why it failed", "nodes": 2,
+    }  # fmt: skip
     done = poleward("rollout", "report", "1", "--state", "failed", fleet=fleet)
     assert "P-4" in done.stdout
     assert "P-2" not in done.stdout

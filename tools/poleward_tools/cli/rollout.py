@@ -13,6 +13,7 @@ import typer
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
 from poleward_tools.cli.rollout_options import parse_duration_s, parse_waves, parse_window
+from poleward_tools.cli.rollout_report import RolloutReport, sum_up
 from poleward_tools.client import FleetClient
 from poleward_tools.client.rollout_views import (
     DryRun,
@@ -192,17 +193,19 @@ def report(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Tell how every node of a rollout fared; --json gives the rollout with all its nodes.
+    """Sum a rollout up and tell how every node fared; --json gives all of that.
 
     Example: `poleward rollout report 1 --state failed --state timed_out`
     """
     with open_client(fleet, token) as client:
         rollout = client.rollouts.get(number)
         nodes = list(client.rollouts.nodes(number, state or ()))
+    summary = sum_up(rollout, nodes)
     if json:
-        print_json({"rollout": rollout, "nodes": nodes})
+        print_json({"rollout": rollout, "summary": summary, "nodes": nodes})
         return
     _summarize(rollout)
+    _print_summary(rollout, summary)
     _print_nodes(nodes)
 
 
@@ -355,6 +358,22 @@ def _summarize(rollout: Rollout) -> None:
                 for number, wave in enumerate(rollout.waves, 1)
             ),
         )  # fmt: skip
+
+
+def _print_summary(rollout: Rollout, summary: RolloutReport) -> None:
+    people = f"Created by {rollout.created_by}"
+    if rollout.approved_by:
+        people += f", approved by {rollout.approved_by}"
+    minutes, seconds = divmod(summary.duration_s, 60)
+    results.print(
+        f"{people}. From its creation to the last node: {minutes} min {seconds} s; "
+        f"{summary.asked_again} nodes were asked more than once."
+    )
+    if summary.reasons:
+        print_table(
+            ("nodes #", "state", "reason"),
+            ((found.nodes, found.state, found.reason) for found in summary.reasons),
+        )
 
 
 def _print_nodes(nodes: tuple[RolloutNode, ...] | list[RolloutNode]) -> None:
