@@ -161,3 +161,43 @@ def test_the_gateway_alone_dims_and_tells_and_the_fleet_learns_of_it(node: RigNo
     finally:
         city.start_fleet_again()
     wait_level(node, 30)
+
+
+def test_lamps_light_when_it_gets_dark_with_the_fleet_away(make_node: MakeNode) -> None:
+    watcher, lamp = make_node(), make_node()
+    city, lighting = watcher.city, watcher.city.client.lighting
+    for node in (watcher, lamp):
+        node.wait_online()
+    follow(lamp, 10)
+    wait_level(lamp, 10)
+    lighting.put_group("hil-dark", [lamp.pole.code])
+    lighting.put_rule(
+        {
+            "name": "hil-dark-day",
+            "reading": {"metric": "air.illuminance_lx", "threshold": 30, "margin": 10},
+            "actions": [{"dim": {"groups": ["hil-dark"], "level_percent": 80, "duration_s": 600}}],
+        }
+    )
+    watcher.wait_until(
+        lambda: "hil-dark-day" in local(city, "status")["rules"], "rule at the gateway"
+    )
+    watcher.wait_until(
+        lambda: (watcher.value("air.illuminance_lx") or 0) > 9000, "daylight in the fleet"
+    )
+    city.fleet.kill()
+    try:
+        watcher.tell(surroundings={"illuminance_lx": 20})
+        lamp.wait_until(
+            lambda: any(
+                "rule_fired" in line and "hil-dark-day" in line
+                for line in city.gateway.log.read_text(encoding="utf-8").splitlines()
+            ),
+            "rule fired by the gateway",
+        )
+    finally:
+        city.start_fleet_again()
+    wait_level(lamp, 80)
+    watcher.wait_until(
+        lambda: (watcher.value("air.illuminance_lx") or 100) < 30, "dusk in the fleet"
+    )
+    lighting.remove("rule", "hil-dark-day")

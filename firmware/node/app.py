@@ -27,6 +27,7 @@ from node.lwm2m.objects.electrical import Electrical
 from node.lwm2m.objects.emergency_call import EmergencyCallObject
 from node.lwm2m.objects.firmware_update import FirmwareUpdate
 from node.lwm2m.objects.humidity import Humidity
+from node.lwm2m.objects.illuminance import Illuminance
 from node.lwm2m.objects.lamp import Lamp
 from node.lwm2m.objects.lighting_program import LightingProgram
 from node.lwm2m.objects.push_button import PushButton
@@ -96,6 +97,7 @@ class App:
         self.temperature = Temperature()
         self.humidity = Humidity()
         self.air_quality = AirQuality()
+        self.illuminance = Illuminance()
         self.dispatcher = Dispatcher(
             [
                 Server(
@@ -122,6 +124,7 @@ class App:
                 self.temperature,
                 self.humidity,
                 self.air_quality,
+                self.illuminance,
                 self.report,
                 Release(SEQUENCE, self.slots),
                 command_guard,
@@ -191,9 +194,11 @@ class App:
             air = board.read_air()
         except OSError as error:
             answers = False
-            air = (None, None, None)
+            air = (None, None, None, None)
             print("air sensors:", repr(error))
-        self.temperature.value, self.humidity.value, self.air_quality.value = air
+        sensed = (self.temperature, self.humidity, self.air_quality, self.illuminance)
+        for thing, value in zip(sensed, air):
+            thing.value = value
         self._sensors_answer = answers
 
     async def _judge_trial(self) -> None:

@@ -82,6 +82,7 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             5: ("OSCORE Master Salt", OPAQUE, "", "", None),
         },
     ),
+    3301: ("Illuminance", {5700: ("Sensor Value", FLOAT, "R", "", "air.illuminance_lx")}),
     3303: ("Temperature", {5700: ("Sensor Value", FLOAT, "R", "", "air.temperature_c")}),
     3304: ("Humidity", {5700: ("Sensor Value", FLOAT, "R", "", "air.humidity_percent")}),
     3347: (

@@ -16,7 +16,8 @@ The contract (class `Board` in `node.board.sim` and `node.board.esp32`):
 - `await button_press()` returns at the next press of the emergency call button.
 - `set_beacon(is_on)` switches the light at that button, at once.
 - `read_meter()` gives `(voltage_mv, current_ma, active_power_mw, power_factor_permille)`.
-- `read_air()` gives `(temperature_mc, humidity_mpercent, pm25_mug_m3)`, thousandths each.
+- `read_air()` gives `(temperature_mc, humidity_mpercent, pm25_mug_m3, illuminance_mlx)`,
+  thousandths each.
   A value that no sensor gives is None; a sensor that fails raises OSError.
 - `energy_mwh()` is the energy drawn since power came on.
 - `start_watchdog(timeout_ms)` then `feed_watchdog()`; the watchdog cannot be stopped again.

@@ -125,18 +125,18 @@ class Board:
         meter = self._parts.meter
         return meter.energy_mwh() if meter else None
 
-    def read_air(self) -> "tuple[Any, Any, Any]":
-        """Measure temperature, humidity and PM2.5 in thousandths, as far as there are sensors.
+    def read_air(self) -> "tuple[Any, Any, Any, Any]":
+        """Measure temperature, humidity, PM2.5 and light in thousandths, as far as sensors can.
 
         Raises:
             OSError: A sensor does not answer; check its wiring.
         """
-        found: list[Any] = [None, None, None]
+        found: list[Any] = [None, None, None, None]
         for sensor in self._parts.air:
             for number, value in enumerate(sensor.read()):
                 if value is not None:
                     found[number] = value
-        return found[0], found[1], found[2]
+        return found[0], found[1], found[2], found[3]
 
     def start_watchdog(self, timeout_ms: int) -> None:
         """Start the chip's watchdog; it cannot be stopped."""

@@ -133,8 +133,10 @@ class Board:
         self._meter()
         return self._energy_muj // 3600
 
-    def read_air(self) -> "tuple[Any, Any, Any]":
-        """Measure temperature, humidity and PM2.5 in thousandths; the real series between hours.
+    def read_air(self) -> "tuple[Any, Any, Any, Any]":
+        """Measure temperature, humidity, PM2.5 and light in thousandths; the first three are real.
+
+        They are the series' values between its hours.
 
         Raises:
             OSError: There is no series around this board.
@@ -159,6 +161,7 @@ class Board:
             temperature * 10 + random.randint(-50, 50),
             min(100000, max(0, humidity * 10 + random.randint(-200, 200))),
             max(0, pm25 * 100 + random.randint(-500, 500)),
+            surroundings.setting("illuminance_lx") * random.randint(990, 1010),
         )
 
     def start_watchdog(self, timeout_ms: int) -> None:

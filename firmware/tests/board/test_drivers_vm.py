@@ -6,6 +6,7 @@ from vm.fake_buses import FakeI2c, FakePin, FakePwm, FakeUart
 from vm.raises import raised
 
 from node.board.drivers import dlt645, pms
+from node.board.drivers.bh1750 import Bh1750
 from node.board.drivers.dimmer import Dimmer
 from node.board.drivers.lan import Lan
 from node.board.drivers.modem import Modem
@@ -90,6 +91,16 @@ def test_sht3x_gives_thousandths_and_refuses_what_is_garbled():
     i2c.answer = b"\xbe\xee\x92\x66\x66\x93"
     raised(OSError, Sht3x(i2c).read)
     raised(OSError, Sht3x(FakeI2c(0x45, b"")).read)
+
+
+def test_bh1750_gives_thousandths_of_a_lux_from_the_second_time_on():
+    # Data sheet, measurement procedure: 0x8390 is 28067 lx.
+    i2c = FakeI2c(0x23, b"\x83\x90")
+    sensor = Bh1750(i2c)
+    assert sensor.read() == (None, None, None, None)
+    assert sensor.read() == (None, None, None, 28_066_666)
+    assert i2c.written == [b"\x10", b"\x10"]
+    raised(OSError, Bh1750(FakeI2c(0x24, b"")).read)
 
 
 def test_meter_request_is_that_of_the_standard():

@@ -37,7 +37,7 @@ class Objects:
 
     def __init__(self):
         floats = {1: "Rf", 2: "Rf", 3: "Rf", 4: "Rf", 5: "Rf", 6: "Rf", 5700: "Rf"}
-        self.things = {number: Thing(floats, 230125) for number in (3418, 3303, 3304, 3428)}
+        self.things = {number: Thing(floats, 230125) for number in (3418, 3301, 3303, 3304, 3428)}
         self.things[3416] = Thing({3: "Ri"}, 70)
 
     def thing(self, object_id):
@@ -120,7 +120,7 @@ def test_reading_that_there_is_not_is_null():
     reporter, objects, key = make()
     objects.things[3303].value = None
     values = cbor.loads(unpack(reporter.take(0))[2][1])
-    assert len(values) == 10
+    assert len(values) == 11
     assert values[1 + key.layout.split(" ").index("/3303/0/5700")] is None
 
 

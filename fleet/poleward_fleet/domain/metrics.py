@@ -32,6 +32,7 @@ METRICS: dict[str, Metric] = {
         Metric("supply.energy_wh", "Wh", "Energy", "电能", 0),
         Metric("air.temperature_c", "°C", "Temperature", "温度", 1),
         Metric("air.humidity_percent", "%", "Humidity", "湿度", 0),
+        Metric("air.illuminance_lx", "lx", "Illuminance", "照度", 0),
         Metric("air.pm10_ug_m3", "µg/m³", "PM10", "PM10", 0),
         Metric("air.pm25_ug_m3", "µg/m³", "PM2.5", "PM2.5", 0),
         Metric("node.memory_free_kib", "KiB", "Free memory", "空闲内存", 0),

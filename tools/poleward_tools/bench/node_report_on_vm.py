@@ -78,6 +78,8 @@ class Dispatcher:
         temperature.value, humidity.value, air.value = -1_250, 67_100, 35_300
         lamp = Lamp(Controller(), Storage())
         self._things = {each.ID: each for each in (lamp, electrical, temperature, humidity, air)}
+        # Illuminance: as long as any other float.
+        self._things[3301] = humidity
 
     def thing(self, object_id):
         """Give an object."""

@@ -27,6 +27,7 @@ class Surroundings:
         longitude_deg: WGS84.
         lamp_nominal_w: nominal wattage of the lamp.
         lamp_is_broken: whether the lamp stays dark whatever it is told.
+        illuminance_lx: light that falls on the pole from above.
         air_seconds_per_hour: how fast the air series is replayed.
         utc_offset_s: local time minus UTC.
     """
@@ -36,6 +37,7 @@ class Surroundings:
     longitude_deg: float = 0.0
     lamp_nominal_w: int = 60
     lamp_is_broken: bool = False
+    illuminance_lx: int = 10_000
     air_seconds_per_hour: int = _AIR_SECONDS_PER_HOUR
     utc_offset_s: int = 0
     air: bytes = b""
