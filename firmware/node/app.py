@@ -85,7 +85,9 @@ class App:
         self.updates = Updates(
             self.slots,
             self._fetch,
-            Trust(read_blob(identity, "relkeys"), read_integer(identity, "threshold", 1)),
+            Trust(read_blob(identity, "relkeys"), read_integer(identity, "threshold", 1)).load(
+                identity, board.unix_s
+            ),
             profile,
             SEQUENCE,
             self._update_changed,
@@ -126,7 +128,7 @@ class App:
                 self.air_quality,
                 self.illuminance,
                 self.report,
-                Release(SEQUENCE, self.slots),
+                Release(SEQUENCE, self.slots, self.updates),
                 command_guard,
             ],
             board.unix_s,

@@ -53,7 +53,7 @@ class Updates:
     ) -> None:
         self._slots = slots
         self._fetch = fetch
-        self._trust = trust
+        self.trust = trust
         self._profile = profile
         self._sequence = sequence
         self._on_change = on_change
@@ -81,7 +81,7 @@ class Updates:
             self._updater = Updater(
                 self._slots,
                 self._fetch,
-                trust=self._trust,
+                trust=self.trust,
                 class_id=CLASS_IDS[self._profile],
                 sequence=self._sequence,
                 on_change=self._follow,
@@ -108,14 +108,16 @@ class Updates:
         self._is_install_wanted = True
         self._wake.set()
 
+    def follow_trust(self) -> None:
+        """Take newer trust documents over, soon."""
+        self._wake.set()
+
     async def run(self) -> None:
         """Download and install what was asked for, until cancelled or the node resets."""
         while True:
             await self._wake.wait()
             self._wake.clear()
             updater = self._updater
-            if updater is None:
-                continue
             if self._is_install_wanted:
                 self._is_install_wanted = False
                 await asyncio.sleep_ms(_ANSWER_MS)
@@ -124,9 +126,12 @@ class Updates:
                     self._reset()
                 except UpdateError as error:
                     print("update not installed:", error.reason)
-            elif updater.state == firmware_update.STATE_DOWNLOADING:
-                await updater.download()
-            if updater.state == firmware_update.STATE_IDLE and not self._wake.is_set():
+            else:
+                # Before every release: the key that signed it may have been revoked.
+                await self._walk_trust_chain()
+                if updater and updater.state == firmware_update.STATE_DOWNLOADING:
+                    await updater.download()
+            if updater and updater.state == firmware_update.STATE_IDLE and not self._wake.is_set():
                 self._drop()
 
     async def run_trial(self, is_healthy: "Callable[[], str]", ticks_ms: "Any") -> None:
@@ -156,6 +161,16 @@ class Updates:
         print("release given up:", missing)
         self._slots.reject(missing)
         self._reset()
+
+    async def _walk_trust_chain(self) -> None:
+        from node.ota import trust_chain
+
+        try:
+            await trust_chain.walk(self.trust, self._fetch)
+        except Exception as error:
+            # Whatever it was: what counted so far goes on counting.
+            print("trust document refused:", repr(error))
+        drop("node.ota", ("trust_chain", "suit", "ed25519", "hss"))
 
     def _follow(self) -> None:
         updater = self._updater

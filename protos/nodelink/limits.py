@@ -13,4 +13,5 @@ REPLAY_WINDOW = 32  # RFC 8613, 3.2.2
 COMMAND_DEADLINE_S = 30  # an actuator command without a deadline of its own is dropped after this
 URGENT_TOKEN_BYTES = 8  # token length of an event: the gateway's kernel lets it past reports
 ENVELOPE_MAX_BYTES = 4096  # signed manifest without payloads
+TRUST_MAX_BYTES = 1024  # what a trust document says, without its signatures; a blob in NVS
 BUNDLE_MAX_BYTES = 384 * 1024  # unpacked; two slots and the report log share a 960 KiB file system

@@ -12,19 +12,13 @@ from dataclasses import dataclass, replace
 
 import cbor2
 
-from nodelink.limits import ENVELOPE_MAX_BYTES
+from nodelink.limits import ENVELOPE_MAX_BYTES, TRUST_MAX_BYTES
 from poleward_manifest import cose, signatures
 from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock
 from poleward_manifest.errors import MalformedError, StaleError, TooBigError, UntrustedKeyError
 from poleward_manifest.signatures import SigningKey
 
-# Labels of the signed map, in this order.
-_VERSION = 1
-_EXPIRES_AT_S = 2
-_ROOT = 3
-_RELEASE = 4
-_DIRECTIVE = 5
-_LABELS = (_VERSION, _EXPIRES_AT_S, _ROOT, _RELEASE, _DIRECTIVE)
+_PARTS = 5  # number, expiry, root, release and directive role
 _NUMBER_MAX = 2**31 - 1  # a node keeps it in a small integer
 NEVER_S = _NUMBER_MAX
 """Expiry of what a factory wrote."""
@@ -78,6 +72,7 @@ def encode(document: TrustDocument) -> bytes:
 
     Raises:
         MalformedError: a number, a key or a threshold is not possible; says which.
+        TooBigError: more than a node keeps.
     """
     if not 0 < document.version < _NUMBER_MAX or not 0 < document.expires_at_s <= _NUMBER_MAX:
         raise MalformedError("version and expiry of a trust document are between 1 and 2^31 - 1")
@@ -94,15 +89,19 @@ def encode(document: TrustDocument) -> bytes:
                 f"{role.threshold} of {len(role.keys)} {name} keys cannot sign; "
                 "choose another threshold"
             )
-    return cbor2.dumps(
-        {
-            _VERSION: document.version,
-            _EXPIRES_AT_S: document.expires_at_s,
-            _ROOT: [document.root.threshold, *document.root.keys],
-            _RELEASE: [document.release.threshold, *document.release.keys],
-            _DIRECTIVE: [document.directive.threshold, *document.directive.keys],
-        }
+    encoded = cbor2.dumps(
+        [
+            document.version,
+            document.expires_at_s,
+            *([role.threshold, *role.keys] for _, role in _roles(document)),
+        ]
     )
+    if len(encoded) > TRUST_MAX_BYTES:
+        raise TooBigError(
+            f"the trust document says {len(encoded)} bytes, a node keeps {TRUST_MAX_BYTES}; "
+            "name fewer keys"
+        )
+    return encoded
 
 
 def sign(document: TrustDocument, keys: Sequence[SigningKey]) -> bytes:
@@ -137,14 +136,13 @@ def read(signed: bytes) -> TrustDocument:
         TooBigError: more than a node takes.
     """
     payload, _ = _parse(signed)
-    parts = cose.members(cose.load(payload, "the trust document"), _LABELS, "the trust document")
-    if not all(isinstance(parts[label], int) for label in (_VERSION, _EXPIRES_AT_S)):
+    parts = cose.load(payload, "the trust document")
+    if not isinstance(parts, list) or len(parts) != _PARTS:
+        raise MalformedError("the trust document does not have the parts that a node understands")
+    version, expires_at_s, *roles = parts
+    if not isinstance(version, int) or not isinstance(expires_at_s, int):
         raise MalformedError("version and expiry of a trust document are numbers")
-    document = TrustDocument(
-        parts[_VERSION],
-        parts[_EXPIRES_AT_S],
-        *(_read_role(parts[label]) for label in (_ROOT, _RELEASE, _DIRECTIVE)),
-    )
+    document = TrustDocument(version, expires_at_s, *map(_read_role, roles))
     # One form only: whatever reads the same must also be written the same.
     if encode(document) != payload:
         raise MalformedError("the trust document says something a node does not understand")

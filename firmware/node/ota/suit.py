@@ -51,17 +51,28 @@ async def verify(envelope: bytes, trust: "Trust", class_id: bytes, sequence: int
         # The digest covers the byte string with its head, draft-ietf-suit-manifest, 8.3.
         if digest != hashlib.sha256(_head(0x40, len(manifest)) + manifest).digest():
             raise UpdateError(RESULT_INTEGRITY, "manifest was altered")
-        await _check_signatures(authentication, trust)
+        if 0 < trust.expires_at_s <= trust.unix_s():
+            raise UpdateError(RESULT_INTEGRITY, "trust document has expired")
+        await check_signatures(authentication, trust.release)
         return _read(_load(manifest), class_id, sequence)
     except (CborError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         # Whatever is missing or of another type: the envelope is not of our form.
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "envelope is malformed")
 
 
-async def _check_signatures(authentication: "Any", trust: "Trust") -> None:
+async def check_signatures(authentication: "Any", role: "list[Any]") -> None:
+    """Check the COSE_Sign1 blocks behind a payload.
+
+    Args:
+        authentication: the payload, then the encoded blocks.
+        role: how many different keys have to have signed, and the keys.
+
+    Raises:
+        UpdateError: a signature is wrong, or too few are by these keys.
+    """
     payload = authentication[0]
     trusted = {}
-    for key in trust.keys:
+    for key in role[1:]:
         trusted[hashlib.sha256(key).digest()[:8]] = key
     valid = set()
     for block in authentication[1:]:
@@ -78,7 +89,7 @@ async def _check_signatures(authentication: "Any", trust: "Trust") -> None:
         if not await _is_valid(key, message, signature):
             raise UpdateError(RESULT_INTEGRITY, "signature is wrong")
         valid.add(kid)
-    if len(valid) < trust.threshold:
+    if len(valid) < max(1, role[0]):
         raise UpdateError(RESULT_INTEGRITY, "not signed by enough trusted keys")
 
 

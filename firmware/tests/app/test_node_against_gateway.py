@@ -278,6 +278,7 @@ async def test_reads_in_every_format(node: SimulatedNode, gateway: FakeGateway) 
     assert read_senml(composite.payload) == {
         "/3416/0/3": 100, "/26243/0/0": 1, "/26243/0/1": "a", "/26243/0/2": False,
         "/26243/0/3": "",
+        "/26243/0/4": 0,
     }  # fmt: skip
 
 

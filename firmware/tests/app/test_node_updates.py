@@ -62,6 +62,7 @@ async def test_node_updates_tries_and_confirms(
     }.items()  # fmt: skip
     assert (await gateway.read("/26243/0")) == {
         "/26243/0/0": 2, "/26243/0/1": "b", "/26243/0/2": False, "/26243/0/3": "",
+        "/26243/0/4": 0,
     }  # fmt: skip
     # Nothing was lost on the way, and the lamp kept its level.
     await gateway.until(lambda: gateway.reports[-1]["/26241/0/0"] == 2)

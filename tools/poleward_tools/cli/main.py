@@ -22,6 +22,7 @@ from poleward_tools.cli import (
     gateway,
     gateway_local,
     image,
+    keys,
     lamp,
     lighting,
     lighting_rules,
@@ -63,6 +64,7 @@ app.add_typer(lighting.scene_app, name="scene")
 app.add_typer(lighting_rules.app, name="rule")
 app.add_typer(sos.app, name="sos")
 app.add_typer(release.app, name="release")
+app.add_typer(keys.app, name="keys")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(audit.app, name="audit")
 app.add_typer(table.import_app, name="import")

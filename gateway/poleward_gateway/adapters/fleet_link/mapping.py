@@ -164,6 +164,8 @@ def _state_to_message(state: NodeState) -> pb.NodeState:
         message.device["manufacturer"] = state.device.manufacturer
         message.device["model"] = state.device.model
         message.device["hardware_version"] = state.device.hardware_version
+        if state.device.trust_version is not None:
+            message.device["trust_version"] = str(state.device.trust_version)
     if state.program_digest is not None:
         message.program_digest = state.program_digest
     if state.update is not None:

@@ -67,6 +67,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "device.hardware_version": ("Hardware", "硬件版本"),
     "device.on_trial": ("On trial", "试运行"),
     "device.last_failure": ("Last failure", "上次失败"),
+    "device.trust_version": ("Trust document", "信任文件"),
     "life.manufactured": ("manufactured", "已出厂"),
     "life.claimed": ("claimed", "已认领"),
     "life.commissioned": ("commissioned", "已调试"),
