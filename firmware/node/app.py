@@ -198,7 +198,7 @@ class App:
             answers = False
             air = (None, None, None, None)
             print("air sensors:", repr(error))
-        sensed = (self.temperature, self.humidity, self.air_quality, self.illuminance)
+        sensed: Any = (self.temperature, self.humidity, self.air_quality, self.illuminance)
         for thing, value in zip(sensed, air):
             thing.value = value
         self._sensors_answer = answers

@@ -62,7 +62,8 @@ class Trust:
         self.unix_s = unix_s
         buffer = bytearray(TRUST_MAX_BYTES)
         try:
-            self._use(cbor.loads(bytes(buffer[: nvs.get_blob(_NVS_KEY, buffer)])))
+            said: Any = cbor.loads(bytes(buffer[: nvs.get_blob(_NVS_KEY, buffer)]))
+            self._use(said)
         except OSError:
             pass  # none yet
         return self
@@ -71,7 +72,8 @@ class Trust:
         """Follow the payload of a verified document from now on; one atomic write to flash."""
         self._nvs.set_blob(_NVS_KEY, payload)
         self._nvs.commit()
-        self._use(cbor.loads(payload))
+        said: Any = cbor.loads(payload)
+        self._use(said)
 
     def _use(self, said: "list[Any]") -> None:
         self.version, self.expires_at_s, self.root, self.release, self.directive = said

@@ -34,9 +34,10 @@ async def walk(trust: "Trust", fetch: "Any") -> None:
             await fetch((PATH_TRUST, str(trust.version + 1)), document, start_block=0)
         except FetchRefused:
             return
-        parts = cbor.loads(bytes(document.contents))
+        parts: Any = cbor.loads(bytes(document.contents))
         payload = parts[0]
-        version, _, root, release, _ = cbor.loads(payload)
+        said: Any = cbor.loads(payload)
+        version, _, root, release, _ = said
         if version != trust.version + 1 or len(payload) > TRUST_MAX_BYTES or len(release) < 2:
             raise ValueError
         await suit.check_signatures(parts, trust.root)
