@@ -2,9 +2,14 @@
 
 import asyncio
 import hashlib
+import os
 import random
+import select
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,6 +23,17 @@ from poleward_manifest import patch
 from poleward_manifest.bundle import deflate
 from poleward_manifest.envelope import Component, Manifest, sign
 
+DEADLINE_MS = 60_000
+KILLED_FLEET = """
+import asyncio
+from poleward_fleet.adapters.artifacts.patch_worker import PatchWorker
+async def make():
+    await PatchWorker().make(b"a" * 100, b"b" * 100)
+    print("made", flush=True)
+    await asyncio.Event().wait()
+if __name__ == "__main__":
+    asyncio.run(make())
+"""
 KEY = Ed25519PrivateKey.generate()
 OLD = random.Random(1).randbytes(30_000)
 NEW = OLD[:9000] + b"a line more" + OLD[9000:]
@@ -32,7 +48,7 @@ async def publish(fleet: Fleet, sequence: int, component: bytes) -> Release:
 
 
 async def made(fleet: Fleet, release: Release, source_sequence: int) -> Patch:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             answer = await fleet.patches.patch(release.digest, source_sequence)
             if answer.state is not PatchState.MAKING:
@@ -94,3 +110,18 @@ def test_patch_is_tried_before_it_is_given_out(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(patch, "make", lambda source, target: deflate(b"\x00\x01\x00x"))
     with pytest.raises(ValueError, match="does not build"):
         make_and_try(OLD, NEW)
+
+
+def test_worker_ends_with_a_fleet_that_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED_FLEET], stdout=subprocess.PIPE) as fleet:
+        assert fleet.stdout is not None
+        assert fleet.stdout.readline() == b"made\n"
+        children = Path(f"/proc/{fleet.pid}/task/{fleet.pid}/children").read_text().split()
+        ends = [os.pidfd_open(int(child)) for child in children]
+        fleet.kill()
+    assert len(ends) == 2, "the worker, and multiprocessing's tracker of resources"
+    for end in ends:
+        waiting = select.poll()
+        waiting.register(end)
+        assert waiting.poll(DEADLINE_MS), "it lives on"
+        os.close(end)

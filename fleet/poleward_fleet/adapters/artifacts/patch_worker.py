@@ -5,7 +5,9 @@ Not the choice of what is made (services/patches.py), nor the format (poleward_m
 
 import asyncio
 import multiprocessing
+import os
 import signal
+import threading
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 
 from poleward_fleet.domain.errors import UnavailableError
@@ -23,7 +25,7 @@ class PatchWorker:
         """Make a patch and try it; None when the whole component is smaller."""
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), initializer=_leave_interrupts
+                1, multiprocessing.get_context("spawn"), initializer=_follow_fleet
             )
         try:
             return await asyncio.get_running_loop().run_in_executor(
@@ -53,6 +55,15 @@ def make_and_try(source: bytes, target: bytes) -> bytes | None:
     return made if len(made) < len(bundle.deflate(target)) else None
 
 
-def _leave_interrupts() -> None:
-    """Let the fleet decide when the worker ends: Ctrl-C in a terminal goes to both."""
+def _follow_fleet() -> None:
+    """Let the fleet decide when the worker ends: not Ctrl-C in their terminal, but its own end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_fleet, daemon=True).start()
+
+
+def _end_with_fleet() -> None:
+    """End with a fleet that was killed; the pool's queue would be waited on for ever."""
+    fleet = multiprocessing.parent_process()
+    assert fleet is not None
+    fleet.join()
+    os._exit(1)
