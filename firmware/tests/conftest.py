@@ -61,7 +61,7 @@ class VmItem(pytest.Item):
         if done.returncode != 0 or "PASS" not in done.stdout:
             raise VmError(f"exit {done.returncode}\n{done.stdout}{done.stderr}")
 
-    def repr_failure(self, excinfo: "pytest.ExceptionInfo[BaseException]", style=None) -> str:  # type: ignore[no-untyped-def, override]
+    def repr_failure(self, excinfo: "pytest.ExceptionInfo[BaseException]", style=None) -> str:
         if isinstance(excinfo.value, VmError):
             return str(excinfo.value)
         return str(super().repr_failure(excinfo))

@@ -57,7 +57,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         name = await bootstrap.enroll(
             arguments.data_dir, arguments.fleet, arguments.token, arguments.key
         )
-        print(f"enrolled as {name}")  # noqa: T201 - this is the command's output
+        print(f"enrolled as {name}")
         return 0
     return await bootstrap.serve(
         GatewayConfig(
@@ -79,7 +79,7 @@ def main() -> int:
     try:
         return asyncio.run(_run(arguments))
     except GatewayError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - this is the command's output
+        print(error, file=sys.stderr)
         return exit_code_of(error)
 
 

@@ -17,6 +17,7 @@ from aiocoap import oscore, resource
 from aiocoap.credentials import CredentialsMap
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 
+_DEADLINE_S = 60
 SENML = 112
 LABELS = {"bn": -2, "bt": -3, "n": 0, "v": 2, "vs": 3, "vb": 4, "t": 6, "vd": 8}
 
@@ -26,7 +27,7 @@ READINGS = (
 )  # fmt: skip
 
 
-class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):  # type: ignore[misc]
+class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):
     """An OSCORE context without a file."""
 
     alg_aead = oscore.algorithms["AES-CCM-16-64-128"]
@@ -46,7 +47,7 @@ class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityConte
         """Nothing to keep."""
 
 
-class Root(resource.Resource):  # type: ignore[misc]
+class Root(resource.Resource):
     """Every path; calls `answer(request)`."""
 
     def __init__(self, answer: Callable[..., Any]) -> None:
@@ -149,9 +150,9 @@ class FakeGateway:
         self._credentials.pop(":op", None)
         self.context = None
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 30) -> None:
+    async def until(self, condition: Callable[[], object]) -> None:
         """Wait for something that the node does."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + _DEADLINE_S
         while not condition():
             self._changed.clear()
             left = deadline - time.monotonic()

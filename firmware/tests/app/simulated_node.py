@@ -21,7 +21,7 @@ from poleward_tools.virtual_board.line import PtyLine
 from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.surroundings import Surroundings
 
-_DEADLINE_S = 30
+_DEADLINE_S = 60
 
 
 class SimulatedNode:

@@ -14,7 +14,7 @@ MAIN = Path(__file__).parents[2] / "main.py"
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     package, module = types.ModuleType("node"), types.ModuleType("node.app")
-    package.app = module  # type: ignore[attr-defined]
+    package.app = module
     monkeypatch.setitem(sys.modules, "node", package)
     monkeypatch.setitem(sys.modules, "node.app", module)
     monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
@@ -27,13 +27,13 @@ def test_application_that_fails_resets_the_board(
 ) -> None:
     resets = []
     machine = types.ModuleType("machine")
-    machine.reset = lambda: resets.append(True)  # type: ignore[attr-defined]
+    machine.reset = lambda: resets.append(True)
     monkeypatch.setitem(sys.modules, "machine", machine)
 
     def fail() -> None:
         raise MemoryError("heap is full")
 
-    application.run = fail  # type: ignore[attr-defined]
+    application.run = fail
     runpy.run_path(str(MAIN))
     assert resets == [True]
 
@@ -42,6 +42,6 @@ def test_break_over_the_console_does_not_reset(application: types.ModuleType) ->
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    application.run = interrupt  # type: ignore[attr-defined]
+    application.run = interrupt
     with pytest.raises(KeyboardInterrupt):
         runpy.run_path(str(MAIN))

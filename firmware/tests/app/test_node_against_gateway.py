@@ -30,7 +30,7 @@ async def test_node_bootstraps_registers_and_reports(
     report = gateway.reports[2]
     assert report["/26241/0/0"] == 1
     assert "/26241/0/2" not in report
-    assert abs(report["bt"] - time.time()) < 5
+    assert abs(report["bt"] - time.time()) < 60
     for path in READINGS:
         assert path in report, node.console
     assert report["/3416/0/3"] == 100
@@ -168,7 +168,7 @@ async def test_rebooted_node_keeps_lamp_account_and_boot_count(
     first = next(report for report in gateway.reports if report["/26241/0/0"] == 2)
     assert first["/26241/0/1"] == 0
     assert first["/3416/0/3"] == 35
-    assert abs(first["bt"] - time.time()) < 10
+    assert abs(first["bt"] - time.time()) < 60
 
 
 async def test_reboot_by_the_gateway_answers_first(
@@ -200,7 +200,7 @@ async def test_node_bootstraps_again_when_its_keys_are_unknown(
 ) -> None:
     await gateway.until(lambda: gateway.reports)
     gateway.forget_context()
-    await gateway.until(lambda: gateway.bootstraps == 2, timeout_s=60)
+    await gateway.until(lambda: gateway.bootstraps == 2)
     await gateway.until(lambda: len(gateway.registrations) == 2)
     sequences = [report["/26241/0/1"] for report in gateway.reports]
     await gateway.until(lambda: len(gateway.reports) > len(sequences))

@@ -54,8 +54,8 @@ async def test_node_updates_tries_and_confirms(
     assert (await gateway.read("/5/0/7")) == {"/5/0/7": "1.1.0"}
     reports_before = len(gateway.reports)
     assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
-    await gateway.until(lambda: len(gateway.registrations) == 2, timeout_s=60)
-    await gateway.until(lambda: "release confirmed" in node.console, timeout_s=60)
+    await gateway.until(lambda: len(gateway.registrations) == 2)
+    await gateway.until(lambda: "release confirmed" in node.console)
     assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.1.0"}
     assert (await gateway.read("/5/0")).items() >= {
         "/5/0/3": states.STATE_IDLE, "/5/0/5": states.RESULT_SUCCESS,
@@ -91,7 +91,7 @@ async def test_release_that_does_not_run_returns_to_the_old_one(
     uri = offer(gateway, build_release("1.2.0", 3, firmware=broken), release_key)
     assert await download(gateway, uri) == states.RESULT_INITIAL
     assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
-    await gateway.until(lambda: len(gateway.registrations) == 2, timeout_s=60)
+    await gateway.until(lambda: len(gateway.registrations) == 2)
     assert node.resets == 2
     assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.0.0"}
     assert (await gateway.read("/5/0/5")) == {"/5/0/5": states.RESULT_FAILED}

@@ -15,7 +15,7 @@ from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
 from aiocoap_context import MemoryContext
 from compiled_tree import MICROPYTHON, TESTS, compiled_tree
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 ARTIFACT = bytes(range(256)) * 40  # 10 blocks of 1024
 
 

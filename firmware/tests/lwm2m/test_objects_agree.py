@@ -27,8 +27,8 @@ def holders() -> list[object]:
 
 @pytest.mark.parametrize("holder", holders(), ids=lambda holder: str(holder.ID))
 def test_ids_types_and_operations_agree(holder: object) -> None:
-    _, resources = OBJECTS[holder.ID]  # type: ignore[attr-defined]
-    for resource, entry in holder.TABLE.items():  # type: ignore[attr-defined]
+    _, resources = OBJECTS[holder.ID]
+    for resource, entry in holder.TABLE.items():
         _, kind, operations, _, _ = resources[resource]
         assert LETTERS[entry[-1]] == kind, resource
         assert entry[:-1] == operations, resource
@@ -36,4 +36,4 @@ def test_ids_types_and_operations_agree(holder: object) -> None:
 
 def test_node_has_every_object_of_the_link_but_the_event() -> None:
     # Object 26242 exists in messages only.
-    assert {holder.ID for holder in holders()} == set(OBJECTS) - {26242}  # type: ignore[attr-defined]
+    assert {holder.ID for holder in holders()} == set(OBJECTS) - {26242}

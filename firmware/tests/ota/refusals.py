@@ -6,7 +6,7 @@ Not an assertion by itself: the test looks at what comes back.
 from node.ota.errors import UpdateError
 
 
-def refusal_of(action, *arguments):  # type: ignore[no-untyped-def]
+def refusal_of(action, *arguments):
     """Call `action` and give the UpdateError it raises; AssertionError when it raises none."""
     try:
         action(*arguments)

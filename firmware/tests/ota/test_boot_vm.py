@@ -8,7 +8,7 @@ from fake_flash import Flash, PowerCut
 from node.ota.slots import Slots
 
 
-def _choose(flash, whole=(0, 1)) -> int:  # type: ignore[no-untyped-def]
+def _choose(flash, whole=(0, 1)) -> int:
     return boot.choose_slot(flash, lambda slot: slot in whole)
 
 
@@ -94,18 +94,18 @@ class _Module:
     """Stands for one of the chip's modules."""
 
 
-def _start(flash, whole):  # type: ignore[no-untyped-def]
+def _start(flash, whole):
     """Run boot.py on a chip; gives the first of sys.path and the watchdogs that were started."""
     watchdogs = []
     chip = {"esp32": _Module(), "machine": _Module()}
     if flash is not None:
-        chip["esp32"].NVS = lambda namespace: flash  # type: ignore[attr-defined]
-    chip["machine"].WDT = lambda timeout: watchdogs.append(timeout)  # type: ignore[attr-defined]
+        chip["esp32"].NVS = lambda namespace: flash
+    chip["machine"].WDT = lambda timeout: watchdogs.append(timeout)
     before = {name: sys.modules.get(name) for name in chip}
     path, is_whole, collector = sys.path[:], boot.is_whole, boot.gc
     boot.is_whole = lambda slot: slot in whole
     boot.gc = _Module()
-    boot.gc.threshold = lambda count: None  # type: ignore[attr-defined]
+    boot.gc.threshold = lambda count: None
     sys.modules.update(chip)
     try:
         boot.start()

@@ -39,7 +39,7 @@ def _verify(key: bytes, message: bytes, signature: bytes) -> bool:
     return asyncio.run(ed25519.verify(key, message, signature))
 
 
-def _vectors():  # type: ignore[no-untyped-def]
+def _vectors():
     return [tuple([bytes.fromhex(part) for part in vector]) for vector in _VECTORS]
 
 

@@ -9,7 +9,7 @@ from nodelink import firmware_update as numbers
 _OLD = VECTORS["old"]["bundle"]
 
 
-def _update(node) -> None:  # type: ignore[no-untyped-def]
+def _update(node) -> None:
     node.updater.start(NEW_URI)
     run(node.updater.download())
     if node.updater.state == numbers.STATE_DOWNLOADED:
@@ -92,10 +92,10 @@ def test_gateway_that_is_still_getting_it_is_waited_for():
 
 
 class _Stream:
-    def __init__(self, contents):  # type: ignore[no-untyped-def]
+    def __init__(self, contents):
         self._contents = contents
 
-    def readinto(self, view):  # type: ignore[no-untyped-def]
+    def readinto(self, view):
         count = min(len(view), len(self._contents))
         view[:count] = self._contents[:count]
         self._contents = self._contents[count:]
@@ -103,16 +103,16 @@ class _Stream:
 
 
 class _Source:
-    def __init__(self, contents):  # type: ignore[no-untyped-def]
+    def __init__(self, contents):
         self._contents = contents
 
-    def readinto(self, at, view):  # type: ignore[no-untyped-def]
+    def readinto(self, at, view):
         if at < 0 or at + len(view) > len(self._contents):
             raise OSError(22)
         view[:] = self._contents[at : at + len(view)]
 
 
-def _build(plain, source):  # type: ignore[no-untyped-def]
+def _build(plain, source):
     stream = patch.Patched(_Stream(plain), _Source(source))
     built = b""
     view = memoryview(bytearray(7))

@@ -11,7 +11,7 @@ _verify = ed25519.verify
 _verified = {}
 
 
-async def _verify_once(key, message, signature):  # type: ignore[no-untyped-def]
+async def _verify_once(key, message, signature):
     """Verify as ever, but the same signature only once: it is not what is cut here."""
     asked = (key, message, signature)
     if asked not in _verified:
@@ -19,7 +19,7 @@ async def _verify_once(key, message, signature):  # type: ignore[no-untyped-def]
     return _verified[asked]
 
 
-def _live(node, cut_at):  # type: ignore[no-untyped-def]
+def _live(node, cut_at):
     """Power up, boot, update when the old release runs, confirm when the new one does.
 
     Returns whether power failed.
@@ -41,7 +41,7 @@ def _live(node, cut_at):  # type: ignore[no-untyped-def]
     return False
 
 
-def _finish(node):  # type: ignore[no-untyped-def]
+def _finish(node):
     """Let power be good until the new release is confirmed."""
     for _ in range(4):
         assert not _live(node, None)
@@ -52,7 +52,7 @@ def _finish(node):  # type: ignore[no-untyped-def]
     assert node.release_in(0) == "old"
 
 
-def _cut_everywhere(is_torn, has_patch=False):  # type: ignore[no-untyped-def]
+def _cut_everywhere(is_torn, has_patch=False):
     for lives_before in (0, 1):  # a cut while updating, a cut while confirming
         cut_at = 0
         while True:
@@ -98,7 +98,7 @@ def test_worn_flash_that_drops_a_byte_is_noticed_before_the_trial():
     node = Node()
     write = node.flash.open
 
-    def open_worn(path, mode):  # type: ignore[no-untyped-def]
+    def open_worn(path, mode):
         if mode == "rb" and path.startswith("slot_b/node/app"):
             node.flash.files[path] = b"\x00" + node.flash.files[path][1:]
         return write(path, mode)

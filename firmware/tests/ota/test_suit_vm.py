@@ -11,7 +11,7 @@ from node.ota.release import Release
 from node.ota.trust import Trust
 
 
-def _verify(case, class_id: bytes) -> "Release":  # type: ignore[no-untyped-def]
+def _verify(case, class_id: bytes) -> "Release":
     return asyncio.run(
         suit.verify(
             bytes.fromhex(case["envelope"]),

@@ -11,11 +11,11 @@ from nodelink import firmware_update as numbers
 _ARCHIVE_PATH = ("a", "d")
 
 
-def _archive_key(node):  # type: ignore[no-untyped-def]
+def _archive_key(node):
     return next(path for path in node.gateway.resources if path[:2] == _ARCHIVE_PATH)
 
 
-def _download(node) -> None:  # type: ignore[no-untyped-def]
+def _download(node) -> None:
     node.updater.start(NEW_URI)
     run(node.updater.download())
 

@@ -24,7 +24,7 @@ def main() -> int:
         except Exception as error:
             failed += 1
             print("FAIL", test)
-            sys.print_exception(error)  # type: ignore[attr-defined]
+            sys.print_exception(error)
     return 1 if failed else 0
 
 

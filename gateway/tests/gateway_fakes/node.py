@@ -17,10 +17,10 @@ from aiocoap.numbers.types import ACK, CON, NON, Type
 
 from poleward_gateway.domain.nodes import OscoreKeys
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 60.0
 
 
-class FakeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):  # type: ignore[misc]
+class FakeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):
     """Node's side of a security context, in memory."""
 
     alg_aead = oscore.algorithms["AES-CCM-16-64-128"]
@@ -290,9 +290,9 @@ class FakeNode(asyncio.DatagramProtocol):
         await until(condition)
 
 
-async def until(condition: Callable[[], bool], *, timeout_s: float = TIMEOUT_S) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(TIMEOUT_S):
         while not condition():  # noqa: ASYNC110 - it watches the gateway, which signals nobody
             await asyncio.sleep(0.005)
 

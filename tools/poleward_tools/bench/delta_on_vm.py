@@ -14,10 +14,10 @@ import time
 modules, place, digest, size_bytes, runs, free_bytes = sys.argv[1:]
 sys.path[:] = [modules, ".frozen"]
 
-from node.ota import patch  # noqa: E402, F401 - loaded before anything is counted
-from node.ota.component import PIECE_BYTES, Component  # noqa: E402
-from node.ota.release import Release  # noqa: E402
-from node.ota.slot_bundle import SlotBundle  # noqa: E402
+from node.ota import patch  # noqa: F401 - loaded before anything is counted
+from node.ota.component import PIECE_BYTES, Component
+from node.ota.release import Release
+from node.ota.slot_bundle import SlotBundle
 
 _BALLAST_BYTES = 128
 

@@ -47,7 +47,7 @@ async def run(order: dict[str, Any]) -> dict[str, Any]:
     )
     async with LinkStream(credentials) as stream:
         await stream.hello("bench")
-        print("ready", flush=True)  # noqa: T201 - the coordinator reads it
+        print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         began_at = time.time()
         sent, latencies_ms = await _send_for(stream, maker, order["seconds"])
@@ -104,4 +104,4 @@ def plausible_values(chance: random.Random) -> list[float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(run(json.loads(sys.stdin.readline())))), flush=True)  # noqa: T201
+    print(json.dumps(asyncio.run(run(json.loads(sys.stdin.readline())))), flush=True)

@@ -87,7 +87,7 @@ async def _prepare(config: GatewayConfig, nodes: int) -> None:
     database.close()
 
 
-class _Reports(resource.Resource):  # type: ignore[misc]
+class _Reports(resource.Resource):
     """Says 2.04 to everything and keeps nothing."""
 
     async def render_post(self, request: Any) -> Any:

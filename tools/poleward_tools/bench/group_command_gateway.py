@@ -49,7 +49,7 @@ async def run(order: dict[str, Any]) -> dict[str, Any]:
     gateway.endpoint.open(open_lanes(config.coap_host, config.coap_port))
     parts = (gateway.jobs.run, gateway.command_jobs.run, gateway.upkeep.run)
     tasks = [asyncio.create_task(part()) for part in parts]
-    print("ready", flush=True)  # noqa: T201 - the coordinator reads it
+    print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
     try:
         await _until_settled(gateway, order["nodes"])
@@ -156,7 +156,7 @@ async def _measure(gateway: Gateway, order: dict[str, Any]) -> dict[str, Any]:
 def _tell_failures(results: list[CommandResult]) -> None:
     for result in results:
         if result.status is not CommandStatus.DONE:
-            print(result.status.value, result.detail, file=sys.stderr)  # noqa: T201 - for people
+            print(result.status.value, result.detail, file=sys.stderr)
 
 
 def _quantile(values: list[float], percent: int) -> float:
@@ -167,4 +167,4 @@ def _quantile(values: list[float], percent: int) -> float:
 
 if __name__ == "__main__":
     with quiet_log():
-        print(json.dumps(asyncio.run(run(json.loads(sys.stdin.readline())))), flush=True)  # noqa: T201
+        print(json.dumps(asyncio.run(run(json.loads(sys.stdin.readline())))), flush=True)

@@ -145,7 +145,7 @@ async def run(order: dict[str, Any]) -> None:
     nodes = [LampNode(number, gateway) for number in range(order["first"], order["last"] + 1)]
     for start in range(0, len(nodes), _AT_ONCE):
         await asyncio.gather(*(node.register() for node in nodes[start : start + _AT_ONCE]))
-    print("ready", flush=True)  # noqa: T201 - the coordinator reads it
+    print("ready", flush=True)
     await asyncio.Event().wait()
 
 

@@ -13,22 +13,22 @@ import time
 
 sys.path[:] = [sys.argv[1], ".frozen"]
 
-import micropython  # noqa: E402
+import micropython
 
-from node.coap import message  # noqa: E402
-from node.coap.clock import TickClock  # noqa: E402
-from node.coap.endpoint import Endpoint  # noqa: E402
-from node.codec import options as coap_options  # noqa: E402
-from node.lwm2m.objects.air_quality import AirQuality  # noqa: E402
-from node.lwm2m.objects.electrical import Electrical  # noqa: E402
-from node.lwm2m.objects.humidity import Humidity  # noqa: E402
-from node.lwm2m.objects.lamp import Lamp  # noqa: E402
-from node.lwm2m.objects.temperature import Temperature  # noqa: E402
-from node.lwm2m.reports import PROFILES, Reporter, stamp  # noqa: E402
-from node.lwm2m.values import FORMAT_SENML_CBOR  # noqa: E402
-from node.oscore import protect  # noqa: E402
-from node.oscore.context import SecurityContext  # noqa: E402
-from node.store.report_queue import HEADER_BYTES  # noqa: E402
+from node.coap import message
+from node.coap.clock import TickClock
+from node.coap.endpoint import Endpoint
+from node.codec import options as coap_options
+from node.lwm2m.objects.air_quality import AirQuality
+from node.lwm2m.objects.electrical import Electrical
+from node.lwm2m.objects.humidity import Humidity
+from node.lwm2m.objects.lamp import Lamp
+from node.lwm2m.objects.temperature import Temperature
+from node.lwm2m.reports import PROFILES, Reporter, stamp
+from node.lwm2m.values import FORMAT_SENML_CBOR
+from node.oscore import protect
+from node.oscore.context import SecurityContext
+from node.store.report_queue import HEADER_BYTES
 
 _PROFILE = "pole-basic"
 _UNIX_S = 1_760_000_000

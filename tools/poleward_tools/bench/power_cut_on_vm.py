@@ -21,13 +21,13 @@ import vfs
 modules, place, flash_path, cut_at = sys.argv[1:]
 sys.path[:] = [modules, ".frozen"]
 
-import boot  # noqa: E402
+import boot
 
-from node.ota.errors import FetchRefused  # noqa: E402
-from node.ota.slot_bundle import SlotBundle  # noqa: E402
-from node.ota.slots import NAMES, Slots  # noqa: E402
-from node.ota.trust import Trust  # noqa: E402
-from node.ota.updater import Updater  # noqa: E402
+from node.ota.errors import FetchRefused
+from node.ota.slot_bundle import SlotBundle
+from node.ota.slots import NAMES, Slots
+from node.ota.trust import Trust
+from node.ota.updater import Updater
 
 _SECTOR_BYTES = 4096
 _PAGE_BYTES = 256

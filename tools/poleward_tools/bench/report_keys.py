@@ -31,7 +31,7 @@ def node_id(number: int) -> bytes:
     return number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
-class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):  # type: ignore[misc]
+class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):
     """An OSCORE context of aiocoap's without a file."""
 
     alg_aead = oscore.algorithms["AES-CCM-16-64-128"]

@@ -13,8 +13,8 @@ import time
 place, public_key, class_id = sys.argv[1:]
 sys.path[:] = [place, ".frozen"]
 
-from node.ota import suit  # noqa: E402
-from node.ota.trust import Trust  # noqa: E402
+from node.ota import suit
+from node.ota.trust import Trust
 
 _RUNS = 11
 

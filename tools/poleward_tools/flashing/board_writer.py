@@ -43,7 +43,7 @@ _REPLY_HEAD_BYTES = 8
 _CHECKSUM_SEED = 0xEF
 
 
-class Quiet(TemplateLogger):  # type: ignore[misc]
+class Quiet(TemplateLogger):
     """Says nothing: what happened is in the answers."""
 
     def print(self, *args: object, **kwargs: object) -> None:

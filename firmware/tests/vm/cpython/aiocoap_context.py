@@ -28,6 +28,6 @@ class MemoryContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityConte
         """Answer under this context."""
         return self
 
-    def get_oscore_context_for(self, unprotected: dict) -> "MemoryContext | None":  # type: ignore[type-arg]
+    def get_oscore_context_for(self, unprotected: dict) -> "MemoryContext | None":
         """Accept requests that carry our peer's kid."""
         return self if unprotected.get(oscore.COSE_KID) == self.recipient_id else None

@@ -24,7 +24,7 @@ class DeflateIO(io.BytesIO):
         super().__init__(plain)
         self._is_cut = not decompressor.eof
 
-    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+    def readinto(self, buffer: "memoryview | bytearray") -> int:
         """Fill the buffer as far as there is something."""
         if self._is_broken:
             raise OSError(22)

@@ -25,7 +25,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         self._accounts = accounts
         self._administration = administration
 
-    async def ListRoles(  # noqa: N802
+    async def ListRoles(
         self, request: account_pb.ListRolesRequest, context: _Context
     ) -> account_pb.ListRolesResponse:
         """List the roles; the same for everybody."""
@@ -37,7 +37,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
             ]
         )
 
-    async def ListAccounts(  # noqa: N802
+    async def ListAccounts(
         self, request: account_pb.ListAccountsRequest, context: _Context
     ) -> account_pb.ListAccountsResponse:
         """List the accounts of the caller's area."""
@@ -56,7 +56,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
             ]
         )
 
-    async def PutAccount(  # noqa: N802
+    async def PutAccount(
         self, request: account_pb.PutAccountRequest, context: _Context
     ) -> account_pb.PutAccountResponse:
         """Add an account, or replace roles and area of one."""
@@ -71,7 +71,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         )
         return account_pb.PutAccountResponse(password=made)
 
-    async def DropAccount(  # noqa: N802
+    async def DropAccount(
         self, request: account_pb.DropAccountRequest, context: _Context
     ) -> account_pb.DropAccountResponse:
         """Remove an account."""
@@ -79,7 +79,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         await self._administration.drop(principal, request.name)
         return account_pb.DropAccountResponse()
 
-    async def CreateApiToken(  # noqa: N802
+    async def CreateApiToken(
         self, request: account_pb.CreateApiTokenRequest, context: _Context
     ) -> account_pb.CreateApiTokenResponse:
         """Make an API token."""
@@ -94,7 +94,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         )
         return account_pb.CreateApiTokenResponse(token=token)
 
-    async def ListApiTokens(  # noqa: N802
+    async def ListApiTokens(
         self, request: account_pb.ListApiTokensRequest, context: _Context
     ) -> account_pb.ListApiTokensResponse:
         """List API tokens."""
@@ -102,7 +102,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         found = await self._administration.api_tokens(principal, request.name)
         return account_pb.ListApiTokensResponse(tokens=[_token(token) for token in found])
 
-    async def RevokeApiTokens(  # noqa: N802
+    async def RevokeApiTokens(
         self, request: account_pb.RevokeApiTokensRequest, context: _Context
     ) -> account_pb.RevokeApiTokensResponse:
         """Make one API token, or all of an account, worthless."""
@@ -112,7 +112,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         )
         return account_pb.RevokeApiTokensResponse(tokens=[_token(token) for token in gone])
 
-    async def ListSessions(  # noqa: N802
+    async def ListSessions(
         self, request: account_pb.ListSessionsRequest, context: _Context
     ) -> account_pb.ListSessionsResponse:
         """List open sessions."""
@@ -120,7 +120,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         found = await self._administration.sessions(principal, request.name)
         return account_pb.ListSessionsResponse(sessions=[_session(one) for one in found])
 
-    async def EndSession(  # noqa: N802
+    async def EndSession(
         self, request: account_pb.EndSessionRequest, context: _Context
     ) -> account_pb.EndSessionResponse:
         """Sign somebody out of one browser."""

@@ -25,7 +25,7 @@ class AlarmServicer(alarm_service_pb2_grpc.AlarmServiceServicer):
         self._accounts = accounts
         self._alarms = alarms
 
-    async def ListAlarms(  # noqa: N802
+    async def ListAlarms(
         self, request: alarm_pb.ListAlarmsRequest, context: _Context
     ) -> alarm_pb.ListAlarmsResponse:
         """List alarms, those that stand first, then the newest."""
@@ -37,7 +37,7 @@ class AlarmServicer(alarm_service_pb2_grpc.AlarmServiceServicer):
         )
         return alarm_pb.ListAlarmsResponse(alarms=map(alarm_to_message, found))
 
-    async def AcknowledgeAlarm(  # noqa: N802
+    async def AcknowledgeAlarm(
         self, request: alarm_pb.AcknowledgeAlarmRequest, context: _Context
     ) -> alarm_pb.AcknowledgeAlarmResponse:
         """Note that the caller takes care."""
@@ -45,7 +45,7 @@ class AlarmServicer(alarm_service_pb2_grpc.AlarmServiceServicer):
         alarm = await self._alarms.acknowledge(principal, request.number)
         return alarm_pb.AcknowledgeAlarmResponse(alarm=alarm_to_message(alarm))
 
-    async def ClearAlarm(  # noqa: N802
+    async def ClearAlarm(
         self, request: alarm_pb.ClearAlarmRequest, context: _Context
     ) -> alarm_pb.ClearAlarmResponse:
         """End an emergency call."""

@@ -37,7 +37,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
         self._inventory = inventory
         self._commands = commands
 
-    async def CreateAreas(  # noqa: N802
+    async def CreateAreas(
         self, request: inventory_pb.CreateAreasRequest, context: _Context
     ) -> inventory_pb.CreateAreasResponse:
         """Add or update areas."""
@@ -45,7 +45,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
         await self._inventory.create_areas(principal, [mapping.area(a) for a in request.areas])
         return inventory_pb.CreateAreasResponse()
 
-    async def ListAreas(  # noqa: N802
+    async def ListAreas(
         self, request: inventory_pb.ListAreasRequest, context: _Context
     ) -> inventory_pb.ListAreasResponse:
         """List the areas the caller may see."""
@@ -53,7 +53,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
         areas = await self._inventory.areas(principal)
         return inventory_pb.ListAreasResponse(areas=[mapping.area_to_message(a) for a in areas])
 
-    async def ImportPoles(  # noqa: N802
+    async def ImportPoles(
         self, request: inventory_pb.ImportPolesRequest, context: _Context
     ) -> inventory_pb.ImportPolesResponse:
         """Add or update poles, all or none."""
@@ -63,7 +63,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
         )
         return inventory_pb.ImportPolesResponse(created=created, updated=updated)
 
-    async def ListPoles(  # noqa: N802
+    async def ListPoles(
         self, request: inventory_pb.ListPolesRequest, context: _Context
     ) -> inventory_pb.ListPolesResponse:
         """List poles page by page; the token is the last code of the page before."""
@@ -77,7 +77,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             next_page_token=views[-1].pole.code if len(views) == size else "",
         )
 
-    async def GetPole(  # noqa: N802
+    async def GetPole(
         self, request: inventory_pb.GetPoleRequest, context: _Context
     ) -> inventory_pb.GetPoleResponse:
         """Return one pole with the latest values of its node."""
@@ -96,7 +96,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             ],
         )
 
-    async def ListNodes(  # noqa: N802
+    async def ListNodes(
         self, request: inventory_pb.ListNodesRequest, context: _Context
     ) -> inventory_pb.ListNodesResponse:
         """List nodes page by page; the token is the last number of the page before."""
@@ -113,7 +113,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             next_page_token=str(nodes[-1].number) if len(nodes) == size else "",
         )
 
-    async def ListGateways(  # noqa: N802
+    async def ListGateways(
         self, request: inventory_pb.ListGatewaysRequest, context: _Context
     ) -> inventory_pb.ListGatewaysResponse:
         """List the gateways the caller may see."""
@@ -123,7 +123,7 @@ class InventoryServicer(inventory_service_pb2_grpc.InventoryServiceServicer):
             gateways=[mapping.gateway_to_message(gateway) for gateway in gateways]
         )
 
-    async def SetPoleLamp(  # noqa: N802
+    async def SetPoleLamp(
         self, request: inventory_pb.SetPoleLampRequest, context: _Context
     ) -> inventory_pb.SetPoleLampResponse:
         """Dim the lamp of a pole and wait for the outcome."""
@@ -150,7 +150,7 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
         self._accounts = accounts
         self._telemetry = telemetry
 
-    async def QueryReadings(  # noqa: N802
+    async def QueryReadings(
         self, request: telemetry_pb.QueryReadingsRequest, context: _Context
     ) -> AsyncIterator[telemetry_pb.QueryReadingsResponse]:
         """Stream the readings of one series of one pole."""
@@ -168,7 +168,7 @@ class TelemetryServicer(telemetry_service_pb2_grpc.TelemetryServiceServicer):
                 measured_at_ms=piece.measured_at_ms, value=piece.value
             )
 
-    async def GetStoredCounts(  # noqa: N802
+    async def GetStoredCounts(
         self, request: telemetry_pb.GetStoredCountsRequest, context: _Context
     ) -> telemetry_pb.GetStoredCountsResponse:
         """Count what is stored per node and boot."""

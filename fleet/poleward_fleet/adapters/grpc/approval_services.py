@@ -26,7 +26,7 @@ class ApprovalServicer(approval_service_pb2_grpc.ApprovalServiceServicer):
         self._accounts = accounts
         self._approvals = approvals
 
-    async def ListApprovals(  # noqa: N802
+    async def ListApprovals(
         self, request: approval_pb.ListApprovalsRequest, context: _Context
     ) -> approval_pb.ListApprovalsResponse:
         """List the requests that concern the caller."""
@@ -36,7 +36,7 @@ class ApprovalServicer(approval_service_pb2_grpc.ApprovalServiceServicer):
             approvals=[await self._message(principal, approval) for approval in found]
         )
 
-    async def DecideApproval(  # noqa: N802
+    async def DecideApproval(
         self, request: approval_pb.DecideApprovalRequest, context: _Context
     ) -> approval_pb.DecideApprovalResponse:
         """Approve, reject or withdraw a request."""

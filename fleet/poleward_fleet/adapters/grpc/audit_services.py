@@ -25,7 +25,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
         self._accounts = accounts
         self._audit = audit
 
-    async def VerifyAudit(  # noqa: N802
+    async def VerifyAudit(
         self, request: audit_pb.VerifyAuditRequest, context: _Context
     ) -> audit_pb.VerifyAuditResponse:
         """Walk the chain."""
@@ -41,7 +41,7 @@ class AuditServicer(audit_service_pb2_grpc.AuditServiceServicer):
             noted_holds=holds,
         )
 
-    async def ExportAudit(  # noqa: N802
+    async def ExportAudit(
         self, request: audit_pb.ExportAuditRequest, context: _Context
     ) -> AsyncIterator[audit_pb.ExportAuditResponse]:
         """Send records page by page."""

@@ -36,7 +36,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
         self._accounts = accounts
         self._bulk = bulk
 
-    async def ImportTable(  # type: ignore[override]  # noqa: N802 — writes with context.write
+    async def ImportTable(  # type: ignore[override]  # it writes with context.write
         self, requests: AsyncIterator[bulk_pb.ImportTableRequest], context: _Context
     ) -> None:
         """Receive a file, import it, answer with every bad row and the counts."""
@@ -72,7 +72,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
             )
         )
 
-    async def ExportTable(  # noqa: N802
+    async def ExportTable(
         self, request: bulk_pb.ExportTableRequest, context: _Context
     ) -> AsyncIterator[bulk_pb.ExportTableResponse]:
         """Send a table in pieces."""

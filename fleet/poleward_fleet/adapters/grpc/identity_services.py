@@ -41,7 +41,7 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
         self._provisioning = provisioning
         self._lives = lives
 
-    async def ImportNodes(  # noqa: N802
+    async def ImportNodes(
         self, request: provisioning_pb.ImportNodesRequest, context: _Context
     ) -> provisioning_pb.ImportNodesResponse:
         """Register flashed nodes, all or none."""
@@ -60,7 +60,7 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
         numbers = await self._provisioning.import_nodes(principal, nodes, permit)
         return provisioning_pb.ImportNodesResponse(node_numbers=numbers)
 
-    async def Commission(  # noqa: N802
+    async def Commission(
         self, request: provisioning_pb.CommissionRequest, context: _Context
     ) -> provisioning_pb.CommissionResponse:
         """Put a node into a pole behind a gateway, signed off unless the caller only claims it."""
@@ -77,7 +77,7 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
         )
         return provisioning_pb.CommissionResponse(node_number=number)
 
-    async def GetNode(  # noqa: N802
+    async def GetNode(
         self, request: provisioning_pb.GetNodeRequest, context: _Context
     ) -> provisioning_pb.GetNodeResponse:
         """Return where a node stands in its life."""
@@ -85,7 +85,7 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
         found = await self._lives.node(principal, request.name)
         return provisioning_pb.GetNodeResponse(node=_life(found))
 
-    async def TakeNodeStep(  # noqa: N802
+    async def TakeNodeStep(
         self, request: provisioning_pb.TakeNodeStepRequest, context: _Context
     ) -> provisioning_pb.TakeNodeStepResponse:
         """Move nodes on in their lives."""
@@ -145,7 +145,7 @@ class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
         self._ca_pem = ca_pem
         self._link_address = link_address
 
-    async def CreateEnrollmentToken(  # noqa: N802
+    async def CreateEnrollmentToken(
         self, request: enrollment_pb.CreateEnrollmentTokenRequest, context: _Context
     ) -> enrollment_pb.CreateEnrollmentTokenResponse:
         """Make a one-time token."""
@@ -158,7 +158,7 @@ class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
         )
         return enrollment_pb.CreateEnrollmentTokenResponse(token=token, expires_at_ms=expires_at_ms)
 
-    async def Enroll(  # noqa: N802
+    async def Enroll(
         self, request: enrollment_pb.EnrollRequest, context: _Context
     ) -> enrollment_pb.EnrollResponse:
         """Exchange a one-time token for a certificate; the token is the only credential."""
@@ -170,13 +170,13 @@ class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
             link_address=self._link_address,
         )
 
-    async def Renew(  # noqa: N802
+    async def Renew(
         self, request: enrollment_pb.RenewRequest, context: _Context
     ) -> enrollment_pb.RenewResponse:
         """Refuse: renewal needs the certificate."""
         raise ForbiddenError("renew on the link port, with the gateway's certificate")
 
-    async def RevokeGateway(  # noqa: N802
+    async def RevokeGateway(
         self, request: enrollment_pb.RevokeGatewayRequest, context: _Context
     ) -> enrollment_pb.RevokeGatewayResponse:
         """Make a gateway's certificates worthless."""
@@ -184,7 +184,7 @@ class EnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServicer):
         await self._enrollment.revoke(principal, request.gateway_name, reason=request.reason)
         return enrollment_pb.RevokeGatewayResponse()
 
-    async def ReplaceGateway(  # noqa: N802
+    async def ReplaceGateway(
         self, request: enrollment_pb.ReplaceGatewayRequest, context: _Context
     ) -> enrollment_pb.ReplaceGatewayResponse:
         """Have another gateway serve the nodes of one that is gone."""

@@ -23,7 +23,7 @@ class LabelServicer(label_service_pb2_grpc.LabelServiceServicer):
         self._accounts = accounts
         self._labels = labels
 
-    async def ChangeLabels(  # noqa: N802
+    async def ChangeLabels(
         self, request: label_pb.ChangeLabelsRequest, context: _Context
     ) -> label_pb.ChangeLabelsResponse:
         """Give labels to poles and take labels away."""
@@ -33,7 +33,7 @@ class LabelServicer(label_service_pb2_grpc.LabelServiceServicer):
         )
         return label_pb.ChangeLabelsResponse()
 
-    async def ListLabels(  # noqa: N802
+    async def ListLabels(
         self, request: label_pb.ListLabelsRequest, context: _Context
     ) -> label_pb.ListLabelsResponse:
         """List the labels in the caller's area."""

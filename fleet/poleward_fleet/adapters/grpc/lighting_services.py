@@ -30,7 +30,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         self._lighting = lighting
         self._orders = orders
 
-    async def PutProgram(  # noqa: N802
+    async def PutProgram(
         self, request: pb.PutProgramRequest, context: _Context
     ) -> pb.PutProgramResponse:
         """Add or change a program."""
@@ -38,7 +38,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         await self._lighting.put(principal, mapping.program(request.program))
         return pb.PutProgramResponse()
 
-    async def AssignProgram(  # noqa: N802
+    async def AssignProgram(
         self, request: pb.AssignProgramRequest, context: _Context
     ) -> pb.AssignProgramResponse:
         """Give poles a program, or take theirs away."""
@@ -52,7 +52,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         )
         return pb.AssignProgramResponse(poles=poles)
 
-    async def PreviewProgram(  # noqa: N802
+    async def PreviewProgram(
         self, request: pb.PreviewProgramRequest, context: _Context
     ) -> pb.PreviewProgramResponse:
         """Compute one night of a program at a pole."""
@@ -69,31 +69,25 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
             sunrise_s=int(night.sunrise.timestamp()),
         )
 
-    async def PutGroup(  # noqa: N802
-        self, request: pb.PutGroupRequest, context: _Context
-    ) -> pb.PutGroupResponse:
+    async def PutGroup(self, request: pb.PutGroupRequest, context: _Context) -> pb.PutGroupResponse:
         """Add or change a group."""
         principal = await principal_of(self._accounts, context)
         await self._lighting.put_group(principal, mapping.group(request.group), add=request.add)
         return pb.PutGroupResponse()
 
-    async def PutScene(  # noqa: N802
-        self, request: pb.PutSceneRequest, context: _Context
-    ) -> pb.PutSceneResponse:
+    async def PutScene(self, request: pb.PutSceneRequest, context: _Context) -> pb.PutSceneResponse:
         """Add or change a scene."""
         principal = await principal_of(self._accounts, context)
         await self._lighting.put(principal, mapping.scene(request.scene))
         return pb.PutSceneResponse()
 
-    async def PutRule(  # noqa: N802
-        self, request: pb.PutRuleRequest, context: _Context
-    ) -> pb.PutRuleResponse:
+    async def PutRule(self, request: pb.PutRuleRequest, context: _Context) -> pb.PutRuleResponse:
         """Add or change a local rule."""
         principal = await principal_of(self._accounts, context)
         await self._lighting.put(principal, mapping.rule(request.rule))
         return pb.PutRuleResponse()
 
-    async def ListLighting(  # noqa: N802
+    async def ListLighting(
         self, request: pb.ListLightingRequest, context: _Context
     ) -> pb.ListLightingResponse:
         """Return programs, groups, scenes and rules."""
@@ -106,7 +100,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
             rules=[mapping.rule_to_message(rule) for rule in found.rules],
         )
 
-    async def RemoveLighting(  # noqa: N802
+    async def RemoveLighting(
         self, request: pb.RemoveLightingRequest, context: _Context
     ) -> pb.RemoveLightingResponse:
         """Remove a program, group, scene or rule."""
@@ -114,9 +108,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         await self._lighting.remove(principal, mapping.kind(request.kind), request.name)
         return pb.RemoveLightingResponse()
 
-    async def DimGroup(  # noqa: N802
-        self, request: pb.DimGroupRequest, context: _Context
-    ) -> pb.DimGroupResponse:
+    async def DimGroup(self, request: pb.DimGroupRequest, context: _Context) -> pb.DimGroupResponse:
         """Dim every lamp of a group and wait for the outcomes."""
         principal = await principal_of(self._accounts, context)
         wish = SetLamp(
@@ -130,9 +122,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         )
         return pb.DimGroupResponse(outcomes=map(mapping.outcome_to_message, outcomes))
 
-    async def RunScene(  # noqa: N802
-        self, request: pb.RunSceneRequest, context: _Context
-    ) -> pb.RunSceneResponse:
+    async def RunScene(self, request: pb.RunSceneRequest, context: _Context) -> pb.RunSceneResponse:
         """Set the groups of a scene and wait for the outcomes."""
         principal = await principal_of(self._accounts, context)
         outcomes = await self._orders.run_scene(
@@ -144,7 +134,7 @@ class LightingServicer(lighting_service_pb2_grpc.LightingServiceServicer):
         )
         return pb.RunSceneResponse(outcomes=map(mapping.outcome_to_message, outcomes))
 
-    async def AnswerCall(  # noqa: N802
+    async def AnswerCall(
         self, request: pb.AnswerCallRequest, context: _Context
     ) -> pb.AnswerCallResponse:
         """Accept or end the emergency call of a pole."""

@@ -46,7 +46,7 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
         self._ingest = ingest
         self._commands = commands
 
-    async def Connect(  # type: ignore[override]  # noqa: N802 — writes with context.write
+    async def Connect(  # type: ignore[override]  # it writes with context.write
         self, request_iterator: AsyncIterator[link_pb.ConnectRequest], context: _Context
     ) -> None:
         """Serve one stream until either side ends it."""
@@ -162,7 +162,7 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self._artifacts = artifacts
         self._patches = patches
 
-    async def Download(  # noqa: N802
+    async def Download(
         self, request: artifact_pb.DownloadRequest, context: _Context
     ) -> AsyncIterator[artifact_pb.DownloadResponse]:
         """Stream an artifact from an offset."""
@@ -170,7 +170,7 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         async for response in download(self._artifacts, request):
             yield response
 
-    async def GetPatch(  # noqa: N802
+    async def GetPatch(
         self, request: artifact_pb.GetPatchRequest, context: _Context
     ) -> artifact_pb.GetPatchResponse:
         """Tell whether there is a patch, and have it made."""
@@ -181,13 +181,13 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
             )
         )
 
-    async def Upload(  # noqa: N802
+    async def Upload(
         self, request_iterator: AsyncIterator[artifact_pb.UploadRequest], context: _Context
     ) -> artifact_pb.UploadResponse:
         """Refuse: gateways only download."""
         raise ForbiddenError("gateways cannot upload")
 
-    async def GetUpload(  # noqa: N802
+    async def GetUpload(
         self, request: artifact_pb.GetUploadRequest, context: _Context
     ) -> artifact_pb.GetUploadResponse:
         """Refuse: gateways only download."""
@@ -213,32 +213,32 @@ class LinkEnrollmentServicer(enrollment_service_pb2_grpc.EnrollmentServiceServic
     def __init__(self, enrollment: EnrollmentService) -> None:
         self._enrollment = enrollment
 
-    async def Renew(  # noqa: N802
+    async def Renew(
         self, request: enrollment_pb.RenewRequest, context: _Context
     ) -> enrollment_pb.RenewResponse:
         """Exchange a valid certificate for a newer one."""
         certificate = await self._enrollment.renew(gateway_of(context), request.csr_pem)
         return enrollment_pb.RenewResponse(certificate_pem=certificate.pem)
 
-    async def Enroll(  # noqa: N802
+    async def Enroll(
         self, request: enrollment_pb.EnrollRequest, context: _Context
     ) -> enrollment_pb.EnrollResponse:
         """Refuse: this port is for gateways that have a certificate."""
         raise ForbiddenError("enrol on the API port")
 
-    async def CreateEnrollmentToken(  # noqa: N802
+    async def CreateEnrollmentToken(
         self, request: enrollment_pb.CreateEnrollmentTokenRequest, context: _Context
     ) -> enrollment_pb.CreateEnrollmentTokenResponse:
         """Refuse: gateways cannot invite gateways."""
         raise ForbiddenError("enrolment tokens are made on the API port")
 
-    async def RevokeGateway(  # noqa: N802
+    async def RevokeGateway(
         self, request: enrollment_pb.RevokeGatewayRequest, context: _Context
     ) -> enrollment_pb.RevokeGatewayResponse:
         """Refuse: gateways cannot revoke gateways."""
         raise ForbiddenError("gateways are revoked on the API port")
 
-    async def ReplaceGateway(  # noqa: N802
+    async def ReplaceGateway(
         self, request: enrollment_pb.ReplaceGatewayRequest, context: _Context
     ) -> enrollment_pb.ReplaceGatewayResponse:
         """Refuse: gateways cannot replace gateways."""

@@ -28,7 +28,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         self._rollouts = rollouts
         self._clock = clock
 
-    async def CreateRollout(  # noqa: N802
+    async def CreateRollout(
         self, request: rollout_pb.CreateRolloutRequest, context: _Context
     ) -> rollout_pb.CreateRolloutResponse:
         """Create a rollout."""
@@ -42,7 +42,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         )
         return rollout_pb.CreateRolloutResponse(rollout=self._message(rollout))
 
-    async def TryRollout(  # noqa: N802
+    async def TryRollout(
         self, request: rollout_pb.TryRolloutRequest, context: _Context
     ) -> rollout_pb.TryRolloutResponse:
         """Tell what a rollout would do."""
@@ -55,7 +55,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         )
         return mapping.dry_run_to_message(would)
 
-    async def GetRollout(  # noqa: N802
+    async def GetRollout(
         self, request: rollout_pb.GetRolloutRequest, context: _Context
     ) -> rollout_pb.GetRolloutResponse:
         """Return one rollout with its counts and the nodes that tell most."""
@@ -67,7 +67,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             nodes=[mapping.rollout_node_to_message(node) for node in nodes],
         )
 
-    async def ListRollouts(  # noqa: N802
+    async def ListRollouts(
         self, request: rollout_pb.ListRolloutsRequest, context: _Context
     ) -> rollout_pb.ListRolloutsResponse:
         """List rollouts, newest first."""
@@ -77,7 +77,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             rollouts=[self._message(rollout) for rollout in rollouts]
         )
 
-    async def ListRolloutNodes(  # noqa: N802
+    async def ListRolloutNodes(
         self, request: rollout_pb.ListRolloutNodesRequest, context: _Context
     ) -> rollout_pb.ListRolloutNodesResponse:
         """List the nodes of a rollout, failures first."""
@@ -95,7 +95,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             next_page_token="" if is_last else str(skip + len(nodes)),
         )
 
-    async def ApproveRollout(  # noqa: N802
+    async def ApproveRollout(
         self, request: rollout_pb.ApproveRolloutRequest, context: _Context
     ) -> rollout_pb.ApproveRolloutResponse:
         """Let a proposed rollout or its next wave begin."""
@@ -103,7 +103,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         rollout = await self._rollouts.approve(principal, _number(request.number))
         return rollout_pb.ApproveRolloutResponse(rollout=self._message(rollout))
 
-    async def PauseRollout(  # noqa: N802
+    async def PauseRollout(
         self, request: rollout_pb.PauseRolloutRequest, context: _Context
     ) -> rollout_pb.PauseRolloutResponse:
         """Stop offering the release to further nodes."""
@@ -111,7 +111,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         rollout = await self._rollouts.pause(principal, _number(request.number))
         return rollout_pb.PauseRolloutResponse(rollout=self._message(rollout))
 
-    async def ResumeRollout(  # noqa: N802
+    async def ResumeRollout(
         self, request: rollout_pb.ResumeRolloutRequest, context: _Context
     ) -> rollout_pb.ResumeRolloutResponse:
         """Go on with a paused rollout."""
@@ -119,7 +119,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
         rollout = await self._rollouts.resume(principal, _number(request.number))
         return rollout_pb.ResumeRolloutResponse(rollout=self._message(rollout))
 
-    async def AbortRollout(  # noqa: N802
+    async def AbortRollout(
         self, request: rollout_pb.AbortRolloutRequest, context: _Context
     ) -> rollout_pb.AbortRolloutResponse:
         """End a rollout."""

@@ -35,7 +35,7 @@ _PKTINFO_IPV4 = struct.Struct("I4s4s")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_PKTINFO_IPV6.size)
 
 
-class NodeAddress(interfaces.EndpointAddress):  # type: ignore[misc]
+class NodeAddress(interfaces.EndpointAddress):
     """Address and port of a peer, hashable, for aiocoap's tables.
 
     Args:
@@ -122,7 +122,7 @@ class DirectPath(Protocol):
         """Go on with what was taken; no more has arrived for the moment."""
 
 
-class DatagramInterface(interfaces.MessageInterface):  # type: ignore[misc]
+class DatagramInterface(interfaces.MessageInterface):
     """Moves datagrams between the port's lanes and aiocoap's message layer, the urgent lane first.
 
     While the direct path is behind, the bulk lane is not read: what is too much overflows in the

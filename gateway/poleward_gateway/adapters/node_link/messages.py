@@ -19,7 +19,7 @@ REMEMBERED_MAX = 32_768
 stops a duplicate that was forgotten here."""
 
 
-class BoundedMessages(MessageManager):  # type: ignore[misc]
+class BoundedMessages(MessageManager):
     """Message layer that remembers answers as bytes, at most REMEMBERED_MAX of them.
 
     aiocoap keeps message objects and a timer each: 2.7 KB for 247 s, which is what fills its
@@ -71,7 +71,7 @@ class BoundedMessages(MessageManager):  # type: ignore[misc]
         backlog[:] = [waiting for waiting in backlog if waiting[0] is not message]
 
 
-class NodeTokens(TokenManager):  # type: ignore[misc]
+class NodeTokens(TokenManager):
     """Token layer that matches an answer by its token alone.
 
     The tokens of one gateway are unique, and what an answer is worth is decided by its security

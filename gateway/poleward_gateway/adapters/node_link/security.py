@@ -54,9 +54,9 @@ class Purpose(Enum):
 
 
 class NodeContext(
-    oscore.CanProtect,  # type: ignore[misc]
-    oscore.CanUnprotect,  # type: ignore[misc]
-    oscore.SecurityContextUtils,  # type: ignore[misc]
+    oscore.CanProtect,
+    oscore.CanUnprotect,
+    oscore.SecurityContextUtils,
 ):
     """Security context with one node for one purpose.
 

@@ -7,7 +7,7 @@ is set; esptool sets one twice for each request.
 from serial import rfc2217
 
 
-class Serial(rfc2217.Serial):  # type: ignore[misc]
+class Serial(rfc2217.Serial):
     """The port; pyserial opens `rfc2217://host:port` with the class of this name."""
 
     def open(self) -> None:

@@ -3,7 +3,7 @@
 Reads come from the flash file, changes go over the bus. Runs on MicroPython.
 """
 
-import bus  # type: ignore[import-not-found]
+import bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ chip. Runs on MicroPython.
 
 import struct
 
-import block_device  # type: ignore[import-not-found]
-import bus  # type: ignore[import-not-found]
+import block_device
+import bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

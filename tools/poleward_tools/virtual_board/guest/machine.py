@@ -6,7 +6,7 @@ Pins and buses are models of their own. Runs on MicroPython.
 import struct
 import sys
 
-import bus  # type: ignore[import-not-found]
+import bus
 
 PWRON_RESET = 1
 HARD_RESET = 2

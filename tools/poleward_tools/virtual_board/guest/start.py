@@ -7,15 +7,15 @@ reset cause, `raw` or `friendly` for the console's mode. Runs on MicroPython.
 import os
 import sys
 
-import vfs  # type: ignore[import-not-found]
+import vfs
 
 sys.path[:] = [__file__.rsplit("/", 1)[0], ".frozen"]
 
-import block_device  # type: ignore[import-not-found]  # noqa: E402
-import bus  # type: ignore[import-not-found]  # noqa: E402
-import esp32  # type: ignore[import-not-found]  # noqa: E402
-import machine  # type: ignore[import-not-found]  # noqa: E402
-import surroundings  # type: ignore[import-not-found]  # noqa: E402,F401
+import block_device
+import bus
+import esp32
+import machine
+import surroundings  # noqa: F401
 
 _EXIT_FOR_RESET = 3
 _CAUSES = {machine.HARD_RESET: "reset", machine.WDT_RESET: "watchdog"}
@@ -31,7 +31,7 @@ class Keyboard:
 
 def extend_micropython() -> None:
     """Put `Keyboard` in front of the built-in module, which cannot be extended."""
-    import micropython  # type: ignore[import-not-found]
+    import micropython
 
     keyboard = Keyboard()
     for name in dir(micropython):
@@ -50,7 +50,7 @@ def mount_root(blocks: "block_device.FlashBlocks") -> bool:
         head = bytearray(64)
         blocks.readblocks(0, head)
         if head != b"\xff" * 64:
-            print("The file system is damaged; it is left as it is.")  # noqa: T201
+            print("The file system is damaged; it is left as it is.")
             return False
     vfs.VfsLfs2.mkfs(blocks)
     vfs.mount(blocks, "/")

@@ -7,7 +7,7 @@ because a lamp can break while the node runs.
 import json
 import struct
 
-import bus  # type: ignore[import-not-found]
+import bus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
