@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hil_tests.conftest import MakeNode, Relay, RigNode
+from hil_tests.conftest import DEADLINE_S, MakeNode, Relay, RigNode
 from hil_tests.instruments.second_gateway import OtherGateway, other_gateway
 from poleward_fleet.adapters.certificates import FileCertificateAuthority
 from poleward_tools.client import ClientError, FleetClient, FleetProfile
@@ -169,9 +169,9 @@ def test_a_revoked_gateway_is_cut_off_although_it_has_its_key(
             g.connected for g in city.client.list_gateways() if g.name == foreign_gateway.name
         )
 
-    city.wait_until(is_connected, what="connected", timeout_s=20)
+    city.wait_until(is_connected, what="connected", timeout_s=DEADLINE_S)
     city.client.revoke_gateway(foreign_gateway.name, "stolen")
-    city.wait_until(lambda: not is_connected(), what="cut off", timeout_s=5)
+    city.wait_until(lambda: not is_connected(), what="cut off", timeout_s=DEADLINE_S)
     assert "revoked or replaced" in asyncio.run(speak_of(foreign_gateway.credentials, 1))
 
 

@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
-from hil_tests.conftest import MakeNode, RigNode
+from hil_tests.conftest import DEADLINE_S, MakeNode, RigNode
 from hil_tests.test_main_path import new_release, roll_out
 from poleward_tools.demo.city import City
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
-
-LIGHT_S = 0.2
 
 
 def level_is(node: RigNode, level: int) -> bool:
@@ -33,7 +31,7 @@ def local(city: City, *arguments: str) -> dict[str, Any]:
             sys.executable, "-m", "poleward_tools", "gateway", "local", *arguments,
             "--data", str(city.gateway_dir), "--json",
         ],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stderr
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -121,13 +119,11 @@ def test_a_call_lights_the_street_with_the_fleet_away_and_only_an_operator_ends_
     caller.wait_until(lambda: "hil-call" in local(city, "status")["rules"], "rule at the gateway")
     city.fleet.kill()
     try:
-        pressed_at = time.monotonic()
         caller.tell(press_button=True)
-        while "emergency call, light after" not in caller.console():
-            assert time.monotonic() < pressed_at + 10
-            time.sleep(0.005)
-        node_ms = int(caller.console().rpartition("light after ")[2].split()[0])
-        assert node_ms <= LIGHT_S * 1000
+        # How fast is a benchmark's business; here nobody but the node has to be there for it.
+        caller.wait_until(
+            lambda: "emergency call, light after" in caller.console(), "light with the fleet away"
+        )
     finally:
         city.start_fleet_again()
     wait_level(caller, 100)

@@ -60,7 +60,7 @@ def start_demo(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 def test_the_scripted_story_holds_and_prints_its_figures(open_folder: Path) -> None:
     folder = open_folder / "city"
     demo = start_demo(folder, "--once", "--json")
-    out, err = demo.communicate(timeout=160)
+    out, err = demo.communicate(timeout=300)
     assert demo.returncode == 0, err
     figures = json.loads(out)
     assert list(figures) == [

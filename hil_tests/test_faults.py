@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hil_tests.conftest import RigNode
+from hil_tests.conftest import DEADLINE_S, RigNode
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
 def poleward(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "poleward_tools", *arguments],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False,
         env={key: value for key, value in os.environ.items() if not key.startswith("POLEWARD")},
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hil_tests.conftest import MakeNode, Relay, RigNode
+from hil_tests.conftest import DEADLINE_S, MakeNode, Relay, RigNode
 from poleward_tools.demo.city import City
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
@@ -108,7 +108,7 @@ def test_a_gateway_with_a_certificate_of_a_stranger_is_refused(
 def speak_http2(context: ssl.SSLContext, address: tuple[str, int]) -> None:
     """Open HTTP/2 over TLS and read until the peer closes, which is an error too."""
     with (
-        socket.create_connection(address, timeout=10) as plain,
+        socket.create_connection(address, timeout=DEADLINE_S) as plain,
         context.wrap_socket(plain) as secure,
     ):
         # TLS 1.3: the refusal of a client's certificate arrives with the first read.

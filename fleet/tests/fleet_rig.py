@@ -40,7 +40,7 @@ LAYOUT = (
     SeriesKey("supply.active_power_w"),
     SeriesKey("air.temperature_c"),
 )
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 _EOF: Any = vars(grpc.aio)["EOF"]  # the stubs do not know it
 
 

@@ -316,7 +316,7 @@ async def test_reported_state_puts_a_node_in_service(rig: Rig) -> None:
         await gateway.send(
             link_pb.ConnectRequest(reported_state=link_pb.ReportedState(nodes=[state]))
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for changed in changes:
                 if "P-1" in changed.pole_codes:
                     break

@@ -16,7 +16,7 @@ from poleward_fleet.domain.telemetry import NodeEvent, Severity
 
 
 def shown(port: int) -> list[str]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         return str(answer.read().decode()).splitlines()
 
 

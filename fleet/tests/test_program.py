@@ -77,7 +77,7 @@ async def test_fleet_starts_serves_stops_and_starts_again(data: Path) -> None:
             assert (found["api"], found["link"]) == (where["api"], where["link"])
             postgres = postgres_pid(data)
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(DEADLINE_S):
                 assert await process.wait() == 0
         assert not runs(postgres)
         assert not (data / "run" / "fleet.json").exists()

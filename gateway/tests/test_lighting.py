@@ -160,7 +160,7 @@ async def test_a_call_lights_the_neighbours_with_the_fleet_away(
     assert "/3416/0/1" not in street[0].resources, "its own lamp is the node's business"
     await fleet.start(fleet.link_port)
     kinds = {"sos.pressed", "rule.fired", "camera.preset"}
-    await until(lambda: kinds <= {e.kind for e in fleet.events}, timeout_s=30)
+    await until(lambda: kinds <= {e.kind for e in fleet.events})
 
 
 async def test_a_reading_fires_a_rule_once_until_it_went_back(

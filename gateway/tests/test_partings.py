@@ -69,7 +69,7 @@ async def test_node_that_left_is_wiped_and_gets_nothing_else(
         assert refused.code == codes.UNAUTHORIZED
     refused = await node.request(node.bootstrap_context, codes.POST, ("bs",))
     assert refused.code == codes.UNAUTHORIZED
-    await until(lambda: "/3/0/5" in node.executed, timeout_s=40)
+    await until(lambda: "/3/0/5" in node.executed)
     await until(lambda: any(event.kind == "node.wiped" for event in fleet.events))
 
 

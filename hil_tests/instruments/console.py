@@ -25,7 +25,7 @@ from hil_tests.instruments.errors import (
 )
 
 _POLL_S = 0.1
-_OPEN_S = 10.0
+_OPEN_S = 60.0
 _TAIL_LINES = 15
 _MAX_PARTIAL_BYTES = 4096
 

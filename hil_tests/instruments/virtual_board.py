@@ -22,7 +22,7 @@ from hil_tests.instruments.protocols import FaultProtocol
 from poleward_tools.demo.program import Program, ProgramError
 from poleward_tools.virtual_board.control import ControlError, tell
 
-_START_S = 30.0
+_START_S = 60.0
 _POLL_S = 0.05
 _OFF_S = 0.2
 

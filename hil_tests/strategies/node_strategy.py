@@ -18,7 +18,7 @@ from hil_tests.instruments.errors import InfrastructureError
 from hil_tests.instruments.flash_parts import nvs_place, rerouted
 from hil_tests.instruments.protocols import FlashProtocol, LinkProtocol
 
-BOOT_S = 30.0
+BOOT_S = 60.0
 BOOTSTRAP_S = 60.0
 REGISTER_S = 60.0
 # Printed by firmware/node/app.py and firmware/node/lwm2m/client.py.

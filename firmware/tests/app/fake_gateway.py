@@ -150,9 +150,9 @@ class FakeGateway:
         self._credentials.pop(":op", None)
         self.context = None
 
-    async def until(self, condition: Callable[[], object]) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = _DEADLINE_S) -> None:
         """Wait for something that the node does."""
-        deadline = time.monotonic() + _DEADLINE_S
+        deadline = time.monotonic() + timeout_s
         while not condition():
             self._changed.clear()
             left = deadline - time.monotonic()

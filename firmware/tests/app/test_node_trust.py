@@ -24,7 +24,7 @@ def role(*keys: Ed25519PrivateKey) -> Role:
 
 async def announce(gateway: FakeGateway, node: SimulatedNode, number: int) -> None:
     assert await gateway.write({"/26243/0/4": number}) == aiocoap.CHANGED
-    await gateway.until(lambda: f"trust document {number}" in node.console, timeout_s=60)
+    await gateway.until(lambda: f"trust document {number}" in node.console)
 
 
 async def test_node_follows_the_chain_and_drops_a_revoked_key(
@@ -40,7 +40,7 @@ async def test_node_follows_the_chain_and_drops_a_revoked_key(
     # Survives a power cut, and a forged successor.
     node.kill()
     node.start()
-    await gateway.until(lambda: len(gateway.registrations) == 2, timeout_s=60)
+    await gateway.until(lambda: len(gateway.registrations) == 2)
     assert await gateway.read("/26243/0/4") == {"/26243/0/4": 2}
     third = trust.following(second, expires_at_s=EXPIRES_AT_S, release=role(release_key))
     gateway.files["t", "3"] = trust.sign(third, [NEXT_KEY])

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 import httpx
 import uvicorn
 from fastapi import FastAPI
-from playwright.async_api import BrowserContext, Page
+from playwright.async_api import BrowserContext, Page, expect
 from web_city import FakeFleet
 
 from poleward_fleet.adapters.web.app import close_streams, create_app
 from poleward_fleet.adapters.web.live_streams import LiveStreams
+
+DEADLINE_MS = 60_000
+expect.set_options(timeout=DEADLINE_MS)
 
 
 async def sign_in(
@@ -77,7 +80,7 @@ class Visit:
 async def open_site(context: BrowserContext, site: Site) -> Visit:
     """Sign in with a browser."""
     page = await context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(DEADLINE_MS)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(

@@ -290,9 +290,9 @@ class FakeNode(asyncio.DatagramProtocol):
         await until(condition)
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, timeout_s: float = TIMEOUT_S) -> None:
     """Wait for a condition, with a deadline."""
-    async with asyncio.timeout(TIMEOUT_S):
+    async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - it watches the gateway, which signals nobody
             await asyncio.sleep(0.005)
 

@@ -22,7 +22,6 @@ def tool(*arguments: object) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(600)
 def test_board_is_locked_in_order_and_an_interruption_goes_on(tmp_path: Path) -> None:
     chip, work, key = "esp32s3", tmp_path / "board", tmp_path / "boot.pem"
     tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", "rsa3072", key)
@@ -76,7 +75,6 @@ def test_no_fuse_is_burnt_before_everything_is_written_and_download_mode_is_last
 
 
 @pytest.mark.system
-@pytest.mark.timeout(600)
 def test_original_esp32_is_locked_from_revision_3_on(tmp_path: Path) -> None:
     chip, work, key = "esp32", tmp_path / "board", tmp_path / "boot.pem"
     tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", "rsa3072", key)

@@ -50,7 +50,7 @@ def test_version_and_sequence_are_in_the_application(tmp_path: Path) -> None:
     done = subprocess.run(
         [Path(sys.executable).with_name("micropython"), "-c",
          "import version; print(version.VERSION, version.SEQUENCE)"],
-        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=30,
+        cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.stdout.strip() == "1.2.3 7"
 

@@ -53,7 +53,7 @@ def test_wrong_use_ends_with_code_2_and_a_reason(
     make_flash: MakeFlash, arguments: list[str], message: str
 ) -> None:
     board = start("--flash", str(make_flash({})), *arguments)
-    _, errors = board.communicate(timeout=30)
+    _, errors = board.communicate(timeout=60)
     assert board.returncode == 2
     assert message in " ".join(errors.replace("│", " ").split())
 
@@ -71,7 +71,7 @@ def test_faults_are_told_to_a_running_board(make_flash: MakeFlash, tmp_path: Pat
         assert "'explode' is none of power" in wrong.stderr
     finally:
         board.terminate()
-        board.communicate(timeout=20)
+        board.communicate(timeout=60)
     gone = tell_board(control, "state=true")
     assert gone.returncode == 3
     assert "no board answers" in gone.stderr
@@ -81,5 +81,5 @@ def tell_board(control: Path, command: str) -> subprocess.CompletedProcess[str]:
     program = "from poleward_tools.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, "board", "tell", str(control), command, "--json"],
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from poleward_tools.virtual_board.link import Link, LinkFaults, arrivals_s
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from poleward_tools.virtual_board.surroundings import Surroundings
 
 pytestmark = pytest.mark.system
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 SLEEP_FOREVER = "import time\nprint('up')\ntime.sleep(1000)\n"
 
 
