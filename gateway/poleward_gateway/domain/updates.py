@@ -135,6 +135,10 @@ def _step_of_transfer(
         return Step.WAIT, NodeUpdate(digest, UpdateState.DOWNLOADED)
     if target.state is UpdateState.IDLE:
         return Step.OFFER, NodeUpdate(digest, UpdateState.OFFERED)
+    if target.state is UpdateState.DOWNLOADED and readout.package_result is PackageResult.SUCCESS:
+        # Offered again, it would install the same for ever.
+        reason = f"the node took the release but says that it runs {readout.sequence}"
+        return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, reason)
     words = readout.explanation or f"the node's updater reports: {readout.package_result.value}"
     if readout.package_result is PackageResult.REFUSED:
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, words)

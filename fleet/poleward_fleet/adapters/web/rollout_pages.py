@@ -20,7 +20,7 @@ from poleward_fleet.domain.rollout_policy import OnFailure, Policy
 from poleward_fleet.domain.rollout_views import Rollout, WaitsFor
 
 # Of a large rollout the page lists the nodes that tell most and counts the rest.
-NODES_SHOWN = 200
+NODES_SHOWN = 50
 # The bar reads from what is finished to what is still to come.
 BAR_ORDER = (
     NodeStage.CONFIRMED,
