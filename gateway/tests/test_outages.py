@@ -1,5 +1,6 @@
 """Restarts, cuts and moves: nothing acknowledged is lost, nothing is done twice."""
 
+import array
 import asyncio
 import contextlib
 import dataclasses
@@ -15,6 +16,7 @@ from aiocoap.numbers import codes
 from gateway_fakes.desired import desired_node
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, MakeNode, until
+from test_report_path import event_pack
 
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
@@ -22,7 +24,9 @@ from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import NodeUnreachableError
 from poleward_gateway.domain.nodes import LinkState, NodeNumber
+from poleward_gateway.domain.telemetry import Report, Series
 from poleward_gateway.services import registry
+from poleward_gateway.services.uplink import BATCHES_UNDER_WAY
 
 
 async def test_a_node_behind_a_nat_that_forgot_is_reached_where_it_was_heard_last(
@@ -57,6 +61,39 @@ async def test_unacknowledged_batches_are_sent_again_with_the_same_content(
     # The fake fleet asserts that a batch number always has the same content.
     await until(lambda: len(fleet.reports) == 8)
     await until(lambda: gateway.spool.waiting_reports() == 0)
+
+
+async def test_days_of_backlog_hold_up_neither_reports_nor_events(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    port = fleet.link_port
+    await fleet.stop()
+    # Three days of 50 nodes, a report every quarter of an hour.
+    layout, values = (Series("supply.active_power_w", 0),), array.array("d", (1.0,))
+    for day in range(3):
+        sequences = range(96 * day, 96 * (day + 1))
+        await gateway.spool.add_reports(
+            [
+                Report(NodeNumber(number), 1, sequence, sequence * 900_000, layout, values)
+                for sequence in sequences
+                for number in range(101, 151)
+            ]
+        )
+    backlog = gateway.spool.waiting_reports()
+    assert backlog == 3 * 96 * 50
+    fleet.acknowledging = False
+    await fleet.start(port)
+    # The fleet takes no more for now, and the backlog still stands.
+    await until(lambda: len(fleet.batches) == BATCHES_UNDER_WAY, timeout_s=60)
+    assert (await node.report(1, 0, {"/3418/0/4": 1.0})).code == codes.CHANGED
+    assert (await node.send(event_pack(3))).code == codes.CHANGED
+    await until(lambda: [e.kind for e in fleet.events] == ["sos.pressed"], timeout_s=60)
+    assert gateway.spool.waiting_reports() == backlog + 1
+    fleet.acknowledging = True
+    fleet.send(report_ack=pb.BatchAck(batch_number=BATCHES_UNDER_WAY))
+    await until(lambda: gateway.spool.waiting_reports() == 0, timeout_s=120)
+    assert len(fleet.reports) == backlog + 1
+    assert (1, 1, 0) in fleet.reports
 
 
 async def test_a_fleet_that_lost_batches_gets_a_new_spool_id(
