@@ -1,7 +1,8 @@
 """Envelopes by taylor-suit, which shares no code with ours.
 
-What it writes, it writes as we do, with two differences of its version 0.2.2 that are tested below:
-it sorts parameters by their names instead of their numbers, and it leaves out suit-validate.
+It writes as we do, byte for byte, with two differences of its version 0.2.2: it sorts
+the parameters of one directive by their names instead of their numbers, and of the command
+sequences it knows the shared one only, so it leaves out suit-validate.
 """
 
 import hashlib
@@ -50,25 +51,50 @@ def members(encoded: bytes) -> tuple[dict[int, Any], dict[int, Any], list[Any]]:
     return manifest, common, cbor2.loads(common[4])
 
 
-def test_the_same_content_has_the_same_bytes() -> None:
-    theirs, their_common, _ = members(
-        cbor2.loads(taylor.encode_manifest(described(*PARAMETERS.values())))
+def sequence_by_taylor(*commands: dict[str, Any]) -> bytes:
+    """Have it encode a command sequence; it knows one place for them."""
+    common = described()["suit-common"] | {"suit-shared-sequence": list(commands)}
+    _, encoded, _ = members(
+        cbor2.loads(taylor.encode_manifest(described() | {"suit-common": common}))
     )
+    return bytes(encoded[4])
+
+
+def test_the_same_content_has_the_same_bytes() -> None:
+    theirs = cbor2.loads(taylor.encode_manifest(described(*PARAMETERS.values())))
     ours, our_common, our_sequence = members(envelope.encode_manifest(MANIFEST))
-    assert {key: cbor2.dumps(theirs[key]) for key in (1, 2)} == {
-        key: cbor2.dumps(ours[key]) for key in (1, 2)
-    }
-    assert cbor2.dumps(their_common[2]) == cbor2.dumps(our_common[2])
-    # One directive for each parameter, in the order of our one directive.
+    # One directive for each parameter, in the order of our one directive, and no suit-validate.
     split = [item for key in PARAMETERS for item in (20, {key: our_sequence[1][key]})]
-    assert their_common[4] == cbor2.dumps(split + our_sequence[2:])
+    common = our_common | {4: cbor2.dumps(split + our_sequence[2:])}
+    comparable = ours | {3: cbor2.dumps(common)}
+    del comparable[7]
+    assert theirs == cbor2.dumps(comparable)
+    assert sequence_by_taylor({"suit-condition-image-match": 15}) == ours[7]
+
+
+def test_ours_is_the_deterministic_encoding() -> None:
+    """RFC 8949, 4.2.1: shortest heads, keys in ascending order."""
+    whole, common, sequence = members(envelope.encode_manifest(MANIFEST))
+    assert list(whole) == [1, 2, 3, 6, 7]
+    assert list(common) == [2, 4]
+    assert list(sequence[1]) == [1, 2, 3, 14]
+    assert cbor2.dumps(whole, canonical=True) == envelope.encode_manifest(MANIFEST)
+    assert cbor2.dumps(common, canonical=True) == whole[3]
+    assert cbor2.dumps(sequence, canonical=True) == common[4]
 
 
 def test_what_it_does_otherwise() -> None:
     every = {name: value for one in PARAMETERS.values() for name, value in one.items()}
-    theirs, _, sequence = members(cbor2.loads(taylor.encode_manifest(described(every))))
-    assert list(sequence[1]) == [2, 3, 14, 1]
+    theirs, common, sequence = members(cbor2.loads(taylor.encode_manifest(described(every))))
     assert 7 not in theirs
+    # In ascending order, as RFC 8949, 4.2.1 has it, the same map has the same bytes as ours.
+    assert list(sequence[1]) == [2, 3, 14, 1]
+    ours, our_common, _ = members(envelope.encode_manifest(MANIFEST))
+    sequence[1] = {key: sequence[1][key] for key in sorted(sequence[1])}
+    assert cbor2.dumps(sequence) == our_common[4]
+    assert cbor2.dumps(theirs | {3: cbor2.dumps(common | {4: our_common[4]}), 7: ours[7]}) == (
+        envelope.encode_manifest(MANIFEST)
+    )
 
 
 @pytest.mark.parametrize("overrides", [1, 4])
