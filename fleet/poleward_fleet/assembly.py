@@ -21,6 +21,7 @@ from poleward_fleet.adapters.sql.alarm_store import SqlAlarmStore
 from poleward_fleet.adapters.sql.approval_store import SqlApprovalStore
 from poleward_fleet.adapters.sql.audit_store import SqlAuditStore
 from poleward_fleet.adapters.sql.command_store import SqlCommandStore
+from poleward_fleet.adapters.sql.component_store import SqlComponentStore
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.gateway_store import SqlGatewayStore
 from poleward_fleet.adapters.sql.history_store import SqlHistoryStore
@@ -210,7 +211,14 @@ def assemble(
         own_account=OwnAccount(account_store, accounts, hasher, clock),
         provisioning=provisioning,
         releases=ReleaseService(
-            release_store, trust_store, artifacts, SuitEnvelopeReader(), audit_store, clock
+            release_store,
+            SqlComponentStore(database),
+            trust_store,
+            artifacts,
+            SuitEnvelopeReader(),
+            audit_store,
+            areas,
+            clock,
         ),
         trust=TrustService(trust_store, artifacts, SignedDocumentReader(), approvals, links, clock),
         rollouts=RolloutService(

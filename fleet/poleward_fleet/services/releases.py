@@ -10,10 +10,16 @@ from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import NotFoundError, ReleaseRefusedError
 from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.sbom import Affected, read_sbom, version_order
 from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
+from poleward_fleet.ports.components import ComponentStore
 from poleward_fleet.ports.releases import ArtifactStore, EnvelopeReader, ReleaseStore
 from poleward_fleet.ports.trust import TrustStore
+from poleward_fleet.services.permissions import AreaTree
+
+LISTED_MAX = 1000
+"""Affected nodes that are named; the others are counted."""
 
 
 class ReleaseService:
@@ -21,34 +27,43 @@ class ReleaseService:
 
     Args:
         store: Where releases are listed.
+        components: What releases are made of.
         trust: Who may sign.
         artifacts: Envelopes and bundles by digest.
         reader: Verifies envelopes.
         audit: Where refused releases are recorded.
+        areas: Tree for rights.
         clock: Wall time.
     """
 
     def __init__(
         self,
         store: ReleaseStore,
+        components: ComponentStore,
         trust: TrustStore,
         artifacts: ArtifactStore,
         reader: EnvelopeReader,
         audit: AuditStore,
+        areas: AreaTree,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._components = components
         self._trust = trust
         self._artifacts = artifacts
         self._reader = reader
         self._audit = audit
+        self._areas = areas
         self._clock = clock
 
-    async def publish(self, principal: Principal, envelope: bytes, notes: str) -> Release:
+    async def publish(
+        self, principal: Principal, envelope: bytes, notes: str, sbom: bytes = b""
+    ) -> Release:
         """Verify an envelope whose bundle is uploaded, and list it.
 
         Raises:
             ReleaseRefusedError: The signature or the content does not verify; says which.
+            InvalidError: The bill of materials is not that of its bundle.
             ConflictError: Another release has its sequence number.
         """
         principal.require(Permission.PUBLISH)
@@ -61,6 +76,7 @@ class ReleaseService:
                 AuditEntry(principal.name, "release.refused", digest.hex(), reason)
             )
             raise
+        components = read_sbom(sbom, release.bundle_digest) if sbom else ()
         await self._artifacts.put(envelope)
         await self._store.put(
             release,
@@ -71,7 +87,17 @@ class ReleaseService:
                 (("sequence", str(release.sequence)), ("version", release.version)),
             ),
         )
+        await self._components.put(digest, components)
         return await self._store.get(digest) or release
+
+    async def affected(self, principal: Principal, component: str, below: str) -> Affected:
+        """Find the nodes that run a component in a version below another one.
+
+        Raises:
+            InvalidError: That is no version.
+        """
+        areas = await self._areas.allowed(principal, Permission.SEE)
+        return await self._components.affected(component, version_order(below), areas, LISTED_MAX)
 
     async def _verified(self, digest: bytes, envelope: bytes, notes: str) -> Release:
         trust = await self._trust.trust()

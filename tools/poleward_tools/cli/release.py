@@ -235,7 +235,9 @@ def publish(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Upload a signed release; the fleet refuses one that its keys did not sign (exit code 4).
+    """Upload a signed release and its bill of materials.
+
+    The fleet refuses one that its keys did not sign (exit code 4).
 
     Example: `poleward release publish release-1.4.0 --notes "Longer lamp life"`
     """
@@ -243,13 +245,43 @@ def publish(
         stored = folders.load(folder)
     with open_client(fleet, token) as client:
         client.upload_artifact(stored.bundle)
-        digest = client.publish_release(stored.envelope, notes)
+        digest = client.publish_release(stored.envelope, notes, folders.load_sbom(folder))
     version = envelopes.read(stored.envelope).version
     if json:
         print_json({"published": True, "digest": digest, "version": version})
     else:
         results.print(f"Release {version} is published as {digest.hex()[:12]}.")
         results.print(f"Bring it there: poleward rollout create {version}")
+
+
+@app.command("affected")
+def affected(
+    *,
+    component: Annotated[str, typer.Option(help="Name as in the bills of materials.")],
+    below: Annotated[str, typer.Option(help="Versions below this one, for example 1.2.3.")],
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the nodes that run a component below a version.
+
+    Example: `poleward release affected --component mpy-cross --below 1.27`
+    """
+    with open_client(fleet, token) as client:
+        total, nodes = client.list_affected(component, below)
+    if json:
+        print_json({"total": total, "nodes": nodes})
+        return
+    print_table(
+        ("node #", "pole", "release", component, "endpoint"),
+        (
+            (node.number, node.pole_code or "–", node.release_version, node.component_version,
+             node.endpoint_name)
+            for node in nodes
+        ),
+    )  # fmt: skip
+    more = f", of which these are the first {len(nodes)}" if len(nodes) < total else ""
+    results.print(f"{total} nodes run {component} below {below}{more}.")
 
 
 def _show_envelope(path: Path, json: bool) -> None:

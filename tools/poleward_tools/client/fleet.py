@@ -287,9 +287,9 @@ class FleetClient:
             )
         return digest
 
-    def publish_release(self, envelope: bytes, notes: str = "") -> bytes:
+    def publish_release(self, envelope: bytes, notes: str = "", sbom: bytes = b"") -> bytes:
         """List a signed release whose components are uploaded; returns the envelope's SHA-256."""
-        request = releases.PublishReleaseRequest(envelope=envelope, notes=notes)
+        request = releases.PublishReleaseRequest(envelope=envelope, notes=notes, sbom=sbom)
         with translated("publish the release", self._address):
             return self._releases.PublishRelease(request, timeout=_TIMEOUT_S).digest
 
@@ -298,6 +298,13 @@ class FleetClient:
         with translated("list releases", self._address):
             answer = self._releases.ListReleases(releases.ListReleasesRequest(), timeout=_TIMEOUT_S)
         return [mapping.release_view(release) for release in answer.releases]
+
+    def list_affected(self, component: str, below: str) -> tuple[int, list[views.AffectedNode]]:
+        """Count the nodes that run a component below a version, and name the first of them."""
+        request = releases.ListAffectedRequest(component=component, below=below)
+        with translated(f"find the nodes that run {component}", self._address):
+            answer = self._releases.ListAffected(request, timeout=_TIMEOUT_S)
+        return answer.total, [mapping.affected_view(node) for node in answer.nodes]
 
     # Telemetry
 

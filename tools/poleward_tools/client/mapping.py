@@ -137,6 +137,17 @@ def release_view(release: releases.Release) -> views.Release:
     )
 
 
+def affected_view(node: releases.AffectedNode) -> views.AffectedNode:
+    """Convert a node that runs an affected component."""
+    return views.AffectedNode(
+        number=node.node_number,
+        endpoint_name=node.endpoint_name,
+        pole_code=node.pole_code,
+        release_version=node.release_version,
+        component_version=node.component_version,
+    )
+
+
 def stored_count_view(count: telemetry.StoredCount) -> views.StoredCount:
     """Convert a stored count."""
     return views.StoredCount(

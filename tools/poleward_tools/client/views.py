@@ -174,3 +174,14 @@ class StoredCount:
     readings: int
     first_sequence: int
     last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedNode:
+    """A node that runs an affected version of a component."""
+
+    number: int
+    endpoint_name: str
+    pole_code: str
+    release_version: str
+    component_version: str

@@ -51,6 +51,14 @@ def save_sbom(folder: Path, sbom: bytes) -> None:
         raise ReleaseFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
 
+def load_sbom(folder: Path) -> bytes:
+    """Read a release's bill of materials; empty where there is none."""
+    try:
+        return (folder / _SBOM).read_bytes()
+    except OSError:
+        return b""
+
+
 def load(folder: Path) -> StoredRelease:
     """Read a release and check that its bundle is the one its envelope names.
 

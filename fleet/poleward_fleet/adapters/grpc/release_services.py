@@ -98,7 +98,9 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
     ) -> release_pb.PublishReleaseResponse:
         """Verify an envelope and list it."""
         principal = await principal_of(self._accounts, context)
-        release = await self._releases.publish(principal, request.envelope, request.notes)
+        release = await self._releases.publish(
+            principal, request.envelope, request.notes, request.sbom
+        )
         return release_pb.PublishReleaseResponse(digest=release.digest)
 
     async def ListReleases(
@@ -109,4 +111,24 @@ class ReleaseServicer(release_service_pb2_grpc.ReleaseServiceServicer):
         releases = await self._releases.releases(principal)
         return release_pb.ListReleasesResponse(
             releases=[mapping.release_to_message(release) for release in releases]
+        )
+
+    async def ListAffected(
+        self, request: release_pb.ListAffectedRequest, context: _Context
+    ) -> release_pb.ListAffectedResponse:
+        """List the nodes that run a component below a version."""
+        principal = await principal_of(self._accounts, context)
+        found = await self._releases.affected(principal, request.component, request.below)
+        return release_pb.ListAffectedResponse(
+            total=found.total,
+            nodes=[
+                release_pb.AffectedNode(
+                    node_number=node.number,
+                    endpoint_name=node.endpoint_name,
+                    pole_code=node.pole_code,
+                    release_version=node.release_version,
+                    component_version=node.component_version,
+                )
+                for node in found.nodes
+            ],
         )

@@ -70,6 +70,7 @@ CREATE TABLE node (
     device jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX node_gateway_idx ON node (gateway_name);
+CREATE INDEX node_release_idx ON node (release_sequence, board_profile);
 
 CREATE TABLE past_stay (
     pole_code text NOT NULL CONSTRAINT past_stay_pole_fkey REFERENCES pole (code),

@@ -38,6 +38,15 @@ CREATE TABLE release (
     CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence)
 );
 
+CREATE TABLE release_component (
+    release_digest bytea NOT NULL
+        CONSTRAINT release_component_release_fkey REFERENCES release (digest),
+    name text NOT NULL,
+    version text NOT NULL,
+    version_order integer[] NOT NULL,
+    CONSTRAINT release_component_pkey PRIMARY KEY (name, release_digest, version)
+);
+
 CREATE TABLE patch (
     source_digest bytea NOT NULL,
     target_digest bytea NOT NULL,
@@ -162,5 +171,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("rollout_tally rollout_node rollout_wave rollout patch release trust_document release_key")
+    drop(
+        "rollout_tally rollout_node rollout_wave rollout patch release_component release "
+        "trust_document release_key"
+    )
     execute("DROP FUNCTION count_rollout_nodes;\nDROP FUNCTION recount_rollout_nodes;\n")

@@ -26,19 +26,23 @@ class PublishReleaseRequest(_message.Message):
 
     ENVELOPE_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    SBOM_FIELD_NUMBER: _builtins.int
     envelope: _builtins.bytes
     """SUIT envelope (tag 107) as CBOR."""
     notes: _builtins.str
     """Notes for people."""
+    sbom: _builtins.bytes
+    """Bill of materials of the bundle, CycloneDX in JSON; may be empty."""
     def __init__(
         self,
         *,
         envelope: _builtins.bytes = ...,
         notes: _builtins.str = ...,
+        sbom: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "notes", b"notes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "notes", b"notes", "sbom", b"sbom"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,3 +156,95 @@ class ListReleasesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListReleasesResponse: _TypeAlias = ListReleasesResponse  # noqa: Y015
+
+@_typing.final
+class ListAffectedRequest(_message.Message):
+    """ListAffectedRequest names a component."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    BELOW_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """Name as in bills of materials, e.g. "mpy-cross"."""
+    below: _builtins.str
+    """Versions below this one count, e.g. "1.2.3"."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        below: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["below", b"below", "component", b"component"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAffectedRequest: _TypeAlias = ListAffectedRequest  # noqa: Y015
+
+@_typing.final
+class ListAffectedResponse(_message.Message):
+    """ListAffectedResponse carries the nodes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are."""
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___AffectedNode]:
+        """The first 1,000, by number."""
+
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        nodes: _abc.Iterable[Global___AffectedNode] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAffectedResponse: _TypeAlias = ListAffectedResponse  # noqa: Y015
+
+@_typing.final
+class AffectedNode(_message.Message):
+    """AffectedNode is a node that runs an affected component."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_NUMBER_FIELD_NUMBER: _builtins.int
+    ENDPOINT_NAME_FIELD_NUMBER: _builtins.int
+    POLE_CODE_FIELD_NUMBER: _builtins.int
+    RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    COMPONENT_VERSION_FIELD_NUMBER: _builtins.int
+    node_number: _builtins.int
+    """Number of the node."""
+    endpoint_name: _builtins.str
+    """Endpoint name."""
+    pole_code: _builtins.str
+    """Code of its pole; empty for none."""
+    release_version: _builtins.str
+    """Version of the release that it runs."""
+    component_version: _builtins.str
+    """Version of the component in it."""
+    def __init__(
+        self,
+        *,
+        node_number: _builtins.int = ...,
+        endpoint_name: _builtins.str = ...,
+        pole_code: _builtins.str = ...,
+        release_version: _builtins.str = ...,
+        component_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component_version", b"component_version", "endpoint_name", b"endpoint_name", "node_number", b"node_number", "pole_code", b"pole_code", "release_version", b"release_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AffectedNode: _TypeAlias = AffectedNode  # noqa: Y015

@@ -45,6 +45,11 @@ class ReleaseServiceStub:
                 request_serializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.FromString,
                 _registered_method=True)
+        self.ListAffected = channel.unary_unary(
+                '/poleward.v1.ReleaseService/ListAffected',
+                request_serializer=poleward_dot_v1_dot_release__service__pb2.ListAffectedRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_release__service__pb2.ListAffectedResponse.FromString,
+                _registered_method=True)
 
 
 class ReleaseServiceServicer:
@@ -65,6 +70,13 @@ class ReleaseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAffected(self, request, context):
+        """ListAffected lists the nodes that run a component below a version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReleaseServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_ReleaseServiceServicer_to_server(servicer, server):
                     servicer.ListReleases,
                     request_deserializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.SerializeToString,
+            ),
+            'ListAffected': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAffected,
+                    request_deserializer=poleward_dot_v1_dot_release__service__pb2.ListAffectedRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_release__service__pb2.ListAffectedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class ReleaseService:
             '/poleward.v1.ReleaseService/ListReleases',
             poleward_dot_v1_dot_release__service__pb2.ListReleasesRequest.SerializeToString,
             poleward_dot_v1_dot_release__service__pb2.ListReleasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAffected(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.ReleaseService/ListAffected',
+            poleward_dot_v1_dot_release__service__pb2.ListAffectedRequest.SerializeToString,
+            poleward_dot_v1_dot_release__service__pb2.ListAffectedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class ReleaseServiceStub:
     """PublishRelease verifies an envelope whose components are uploaded, and lists it."""
     ListReleases: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]
     """ListReleases lists releases, newest first."""
+    ListAffected: _grpc.UnaryUnaryMultiCallable[_release_service_pb2.ListAffectedRequest, _release_service_pb2.ListAffectedResponse]
+    """ListAffected lists the nodes that run a component below a version."""
 
 @_typing.type_check_only
 class ReleaseServiceAsyncStub(ReleaseServiceStub):
@@ -47,6 +49,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     """PublishRelease verifies an envelope whose components are uploaded, and lists it."""
     ListReleases: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListReleasesRequest, _release_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
     """ListReleases lists releases, newest first."""
+    ListAffected: _aio.UnaryUnaryMultiCallable[_release_service_pb2.ListAffectedRequest, _release_service_pb2.ListAffectedResponse]  # type: ignore[assignment]
+    """ListAffected lists the nodes that run a component below a version."""
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
     """ReleaseService keeps signed releases."""
@@ -66,5 +70,13 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_release_service_pb2.ListReleasesResponse, _abc.Awaitable[_release_service_pb2.ListReleasesResponse]]:
         """ListReleases lists releases, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListAffected(
+        self,
+        request: _release_service_pb2.ListAffectedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_release_service_pb2.ListAffectedResponse, _abc.Awaitable[_release_service_pb2.ListAffectedResponse]]:
+        """ListAffected lists the nodes that run a component below a version."""
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
