@@ -1,5 +1,6 @@
 """What the database guarantees: exactly once, sealed secrets, one-time tokens, the audit chain."""
 
+import asyncio
 import itertools
 
 import pytest
@@ -175,6 +176,23 @@ async def test_series_is_read_back_and_thinned(fleet: Fleet) -> None:
     assert [len(piece.value) async for piece in pieces] == [7]
     nothing = await fleet.telemetry.series(ADMIN, str(node), SeriesKey("x"), from_ms=0, to_ms=9)
     assert nothing.value == ()
+
+
+async def test_connections_that_the_server_ended_are_replaced(
+    fleet: Fleet, engine: AsyncEngine
+) -> None:
+    await asyncio.gather(*(fleet.readiness.is_ready() for _ in range(5)))
+    async with engine.connect() as connection:
+        ended = await connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+        assert len(ended.all()) >= 1
+        for _ in range(3):  # the loop hears of it
+            await connection.execute(text("SELECT 1"))
+        assert await asyncio.gather(*(fleet.readiness.is_ready() for _ in range(5))) == [True] * 5
 
 
 async def test_secrets_are_sealed_in_the_database(fleet: Fleet, engine: AsyncEngine) -> None:

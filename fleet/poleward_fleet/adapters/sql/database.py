@@ -6,7 +6,7 @@ Not the statements of the stores; each store module has its own.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Row, TextClause, event, text
@@ -99,19 +99,24 @@ class Database:
 
     def __init__(self, engine: AsyncEngine, box: SecretBox, clock: Clock) -> None:
         self._engine = engine
+        # One statement is a transaction anyway: no BEGIN and COMMIT on the wire.
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self.box = box
         self.clock = clock
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
+    def begin(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Open a transaction; it commits at the end of the block.
 
         Raises:
             UnavailableError: The database is away or too busy.
             InvalidError: A value is none that PostgreSQL can hold, e.g. a text with a NUL.
         """
+        return self._begin(self._engine)
+
+    @asynccontextmanager
+    async def _begin(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.begin() as connection:
+            async with engine.begin() as connection:
                 yield connection
         except (OSError, TimeoutError) as error:
             raise UnavailableError(f"the database does not answer: {error!r}") from error
@@ -137,12 +142,12 @@ class Database:
         self, statement: TextClause, parameters: Mapping[str, Any] | None = None
     ) -> list[Row[Any]]:
         """Run one statement in a transaction of its own."""
-        async with self.begin() as connection:
+        async with self._begin(self._single) as connection:
             return list((await connection.execute(statement, parameters)).all())
 
     async def run(self, statement: TextClause, parameters: Mapping[str, Any] | None = None) -> int:
         """Run one statement in a transaction of its own; return how many rows it touched."""
-        async with self.begin() as connection:
+        async with self._begin(self._single) as connection:
             return int((await connection.execute(statement, parameters)).rowcount)
 
     async def audit(self, connection: AsyncConnection, entry: AuditEntry) -> None:
