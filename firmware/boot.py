@@ -19,15 +19,16 @@ _TRIES = 1  # boots a slot on trial gets to have itself confirmed
 _GC_THRESHOLD_BYTES = 16384
 # A release on trial starts its own, shorter watchdog within this time or is reset.
 _TRIAL_WATCHDOG_MS = 120000
-_RESULT_FAILED = 8  # 5/0/5, OMA LwM2M TS Core 1.1, E.6
+_RESULT_SUCCESS, _RESULT_FAILED = 1, 8  # 5/0/5, OMA LwM2M TS Core 1.1, E.6
 
 
-def choose_slot(nvs: "Any", is_whole: "Callable[[int], bool]") -> int:
+def choose_slot(nvs: "Any", is_whole: "Callable[[int], bool]", image: int = 0) -> int:
     """Choose 0 or 1, counting boots and ending a trial that was not confirmed.
 
     Args:
         nvs: namespace "boot".
         is_whole: tells of a slot whether everything is written.
+        image: offset of the partition that runs.
     """
 
     def get(key: str) -> int:
@@ -43,11 +44,17 @@ def choose_slot(nvs: "Any", is_whole: "Callable[[int], bool]") -> int:
     if trial and (trial - 1 == slot or trial not in (1, 2)):
         put("trial", 0)  # power failed between the two writes of a confirmation, or nonsense
     elif trial:
-        tries = get("tries")
-        if tries < _TRIES and is_whole(trial - 1):
+        tries, wanted = get("tries"), get("image")
+        # Another image runs when the bootloader took the new one back, or never got to it.
+        if wanted in (0, image) and tries < _TRIES and is_whole(trial - 1):
             put("tries", tries + 1)
             return trial - 1
-        put("result", _RESULT_FAILED)
+        if wanted and wanted == image and get("result") == _RESULT_SUCCESS:
+            # Power failed after the image was confirmed, before the slot was.
+            slot = trial - 1
+            put("slot", slot)
+        else:
+            put("result", _RESULT_FAILED)
         put("trial", 0)
     return slot if is_whole(slot) or not is_whole(1 - slot) else 1 - slot
 
@@ -82,10 +89,10 @@ def start() -> None:
     """Put the chosen slot first on the path; without NVS that is the one that is whole."""
     gc.threshold(_GC_THRESHOLD_BYTES)
     try:
-        from esp32 import NVS
+        from esp32 import NVS, Partition
 
         nvs = NVS("boot")
-        slot = choose_slot(nvs, is_whole)
+        slot = choose_slot(nvs, is_whole, Partition(Partition.RUNNING).info()[2])
         if read_integer(nvs, "trial"):
             start_watchdog()
     except Exception as error:

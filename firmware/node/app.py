@@ -79,7 +79,7 @@ class App:
             board, program, lambda: self._changed(Lamp.ID), self._wake_sampling.set
         )
         self.call = EmergencyCall(board, self.lamp, self._put_call, self._call_changed)
-        self.slots = Slots(boot)
+        self.slots = Slots(boot, partition=board.Partition)
         self.queue = ReportQueue(_DATA)
         self.account = Account(board.open_nvs("account"))
         self.updates = Updates(

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_rig import ADMIN
 from poleward_fleet.adapters.artifacts.patch_worker import make_and_try
 from poleward_fleet.assembly import Fleet
-from poleward_fleet.domain.errors import NotFoundError
+from poleward_fleet.domain.errors import NotFoundError, ReleaseRefusedError
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_manifest import patch
 from poleward_manifest.bundle import deflate
@@ -40,17 +41,30 @@ NEW = OLD[:9000] + b"a line more" + OLD[9000:]
 OTHER = random.Random(2).randbytes(20_000)
 
 
-async def publish(fleet: Fleet, sequence: int, component: bytes) -> Release:
+async def publish(
+    fleet: Fleet, sequence: int, component: bytes, image: bytes | None = None
+) -> Release:
     await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     await fleet.artifacts.put(component)
-    manifest = Manifest(sequence, f"1.{sequence}.0", "pole-basic", Component.of_bundle(component))
+    if image is not None:
+        await fleet.artifacts.put(image)
+    manifest = Manifest(
+        sequence,
+        f"1.{sequence}.0",
+        "pole-basic",
+        Component.of_bundle(component),
+        None if image is None else Component.of_image(image),
+    )
     return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
 
 
-async def made(fleet: Fleet, release: Release, source_sequence: int) -> Patch:
+async def made(
+    fleet: Fleet, release: Release, source_sequence: int, component: bytes | None = None
+) -> Patch:
+    component = component or release.bundle_digest
     async with asyncio.timeout(60):
         while True:
-            answer = await fleet.patches.patch(release.digest, source_sequence)
+            answer = await fleet.patches.patch(release.digest, component, source_sequence)
             if answer.state is not PatchState.MAKING:
                 return answer
             await asyncio.sleep(0.02)
@@ -70,7 +84,7 @@ async def making(fleet: Fleet) -> AsyncIterator[None]:
 async def test_patch_is_made_once_and_builds_the_new_component(fleet: Fleet) -> None:
     await publish(fleet, 1, OLD)
     release = await publish(fleet, 2, NEW)
-    first = await fleet.patches.patch(release.digest, 1)
+    first = await fleet.patches.patch(release.digest, release.bundle_digest, 1)
     assert first == Patch(PatchState.MAKING)
     async with making(fleet):
         answer = await made(fleet, release, 1)
@@ -80,7 +94,7 @@ async def test_patch_is_made_once_and_builds_the_new_component(fleet: Fleet) -> 
     assert answer.size_bytes < 200
     assert patch.apply(OLD, content) == NEW
     # Nobody makes it again: no loop runs any more.
-    assert await fleet.patches.patch(release.digest, 1) == answer
+    assert await fleet.patches.patch(release.digest, release.bundle_digest, 1) == answer
 
 
 async def test_there_is_no_patch_where_the_whole_is_smaller(fleet: Fleet) -> None:
@@ -88,14 +102,18 @@ async def test_there_is_no_patch_where_the_whole_is_smaller(fleet: Fleet) -> Non
     release = await publish(fleet, 2, b"the same again and again " * 400)
     async with making(fleet):
         assert await made(fleet, release, 1) == Patch(PatchState.NONE)
-    assert await fleet.patches.patch(release.digest, 1) == Patch(PatchState.NONE)
+    assert await fleet.patches.patch(release.digest, release.bundle_digest, 1) == Patch(
+        PatchState.NONE
+    )
 
 
 async def test_unknown_releases_have_no_patch(fleet: Fleet) -> None:
     release = await publish(fleet, 2, NEW)
-    assert await fleet.patches.patch(release.digest, 1) == Patch(PatchState.NONE)
+    assert await fleet.patches.patch(release.digest, release.bundle_digest, 1) == Patch(
+        PatchState.NONE
+    )
     with pytest.raises(NotFoundError):
-        await fleet.patches.patch(bytes(32), 1)
+        await fleet.patches.patch(bytes(32), bytes(32), 1)
 
 
 async def test_component_that_is_lost_ends_in_the_whole(fleet: Fleet) -> None:
@@ -125,3 +143,30 @@ def test_worker_ends_with_a_fleet_that_is_killed() -> None:
         waiting.register(end)
         assert waiting.poll(DEADLINE_MS), "it lives on"
         os.close(end)
+
+
+async def test_image_is_patched_from_the_newest_that_a_node_can_have(fleet: Fleet) -> None:
+    await publish(fleet, 1, OTHER)
+    await publish(fleet, 2, OTHER, OLD)
+    await publish(fleet, 3, OTHER)
+    release = await publish(fleet, 4, OTHER, NEW)
+    assert (release.image_bytes, release.size_bytes) == (len(NEW), len(OTHER) + len(NEW))
+    assert release.image_digest
+    ask = partial(fleet.patches.patch, release.digest, release.image_digest)
+    assert await ask(1) == Patch(PatchState.NONE)
+    async with making(fleet):
+        answer = await made(fleet, release, 3, release.image_digest)
+    content = b"".join([piece async for piece in fleet.artifacts.read(answer.digest, 0)])
+    assert patch.apply(OLD, content) == NEW
+    assert await ask(2) == answer
+    with pytest.raises(NotFoundError, match="has no component"):
+        await fleet.patches.patch(release.digest, bytes(32), 1)
+
+
+async def test_release_whose_image_is_missing_is_refused(fleet: Fleet) -> None:
+    await publish(fleet, 1, OTHER)
+    manifest = Manifest(
+        2, "1.2.0", "pole-basic", Component.of_bundle(OTHER), Component.of_image(NEW)
+    )
+    with pytest.raises(ReleaseRefusedError, match=r"image .* is not uploaded"):
+        await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")

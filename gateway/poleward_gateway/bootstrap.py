@@ -361,8 +361,10 @@ class _LateSource:
     def download(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
         return self._link().download(digest, offset)
 
-    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
-        return await self._link().find_patch(release_digest, source_sequence)
+    async def find_patch(
+        self, release_digest: bytes, component_digest: bytes, source_sequence: int
+    ) -> FoundPatch:
+        return await self._link().find_patch(release_digest, component_digest, source_sequence)
 
 
 def _make_private(folder: Path) -> None:

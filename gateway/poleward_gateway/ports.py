@@ -205,13 +205,21 @@ class VerifiedRelease:
         digest: SHA-256 of the envelope.
         sequence: Monotonic sequence number.
         version: For people.
-        component_digest: SHA-256 of the bundle.
+        bundle_digest: SHA-256 of the bundle.
+        image_digest: SHA-256 of the image; None for a release without one.
     """
 
     digest: bytes
     sequence: int
     version: str
-    component_digest: bytes
+    bundle_digest: bytes
+    image_digest: bytes | None = None
+
+    @property
+    def components(self) -> tuple[bytes, ...]:
+        """Digests of all that nodes download."""
+        bundle = self.bundle_digest
+        return (bundle,) if self.image_digest is None else (bundle, self.image_digest)
 
 
 class PatchState(Enum):
@@ -240,8 +248,14 @@ class ReleaseVerifier(Protocol):
             ArtifactRejectedError: The signature or the content is not acceptable; never serve it.
         """
 
-    def encode_for_transfer(self, component: bytes) -> bytes:
-        """Compress a component the way nodes expect it."""
+    def encode_bundle(self, plain: bytes) -> bytes:
+        """Compress a bundle the way nodes expect it."""
+
+    def encode_image(self, plain: bytes) -> bytes:
+        """Compress an image the way nodes expect it, all pieces together."""
+
+    def piece_of_image(self, encoded: bytes, number: int) -> bytes | None:
+        """Return one piece of an encoded image; None when there are not so many."""
 
 
 class DocumentVerifier(Protocol):
@@ -297,8 +311,10 @@ class ArtifactSource(Protocol):
             ArtifactUnavailableError: It cannot be had now; try again later.
         """
 
-    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
-        """Ask for the patch to a release from the one with a sequence number.
+    async def find_patch(
+        self, release_digest: bytes, component_digest: bytes, source_sequence: int
+    ) -> FoundPatch:
+        """Ask for the patch to a component from that of the release with a sequence number.
 
         Raises:
             ArtifactUnavailableError: The fleet does not answer; try again later.

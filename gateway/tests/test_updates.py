@@ -28,10 +28,11 @@ from poleward_gateway.domain.updates import (
     next_step,
 )
 from poleward_gateway.services.pace import Pace
-from poleward_manifest import bundle
+from poleward_manifest import bundle, image
 from poleward_manifest.envelope import Component, Manifest, sign
 
 BUNDLE = bundle.pack({"node/app.mpy": bytes(range(256)) * 40})
+PIECES = (65536, 65536, 256 * 600 - 2 * 65536)
 KEY = Ed25519PrivateKey.generate()
 PUBLIC_KEY = KEY.public_key().public_bytes_raw()
 
@@ -73,6 +74,38 @@ def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2) -> None:
 
 def reported(fleet: FakeFleet, state: int) -> Callable[[], bool]:
     return lambda: 1 in fleet.states and fleet.states[1].update.state == state
+
+
+async def test_an_image_is_fetched_once_and_served_in_pieces(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    content = bytes(range(256)) * 600
+    manifest = Manifest(
+        2, "1.2.0", "pole-basic", Component.of_bundle(BUNDLE), Component.of_image(content)
+    )
+    envelope = sign(manifest, [KEY])
+    digest = hashlib.sha256(envelope).digest()
+    name = hashlib.sha256(content).hexdigest()
+    for part in (envelope, BUNDLE, content):
+        fleet.artifacts[hashlib.sha256(part).digest()] = part
+    desire(fleet, digest)
+    await until(lambda: offers(node) == 1)
+    pieces = [await node.fetch("a", "d", name, str(number)) for number in range(3)]
+    plain = [bundle.inflate(piece, size) for piece, size in zip(pieces, PIECES, strict=True)]
+    assert b"".join(plain) == content
+    for path in ((name,), (name, "3"), (name, "x"), (name, "0", "0")):
+        assert (await get(node, "a", "d", *path)).code == codes.NOT_FOUND
+    component = hashlib.sha256(BUNDLE).hexdigest()
+    assert (await get(node, "a", "d", component, "0")).code == codes.NOT_FOUND
+    assert await node.fetch("a", "d", component) == bundle.deflate(BUNDLE)
+
+
+def test_pieces_of_an_image_are_found_by_their_number() -> None:
+    content = os.urandom(70_000)
+    encoded = image.encode(content)
+    assert image.piece(encoded, 0) == bundle.deflate(content[:65536])
+    assert image.piece(encoded, 1) == bundle.deflate(content[65536:])
+    assert image.piece(encoded, 2) is None
 
 
 async def test_a_node_is_brought_to_a_release_and_confirms_it(

@@ -19,3 +19,4 @@ PATH_ARTIFACTS = "a"  # a/<encoding>/<component digest, hex>
 ENCODING_PATCH = "p"  # a/p/<component digest>/<sequence of the release to patch>, as in docs/ota.md
 ENCODING_DEFLATE = "d"  # raw DEFLATE (RFC 1951), window of 2 ** DEFLATE_WBITS
 DEFLATE_WBITS = 12
+IMAGE_PIECE_BYTES = 64 * 1024  # an image travels in such pieces, a/d/<digest>/<number from 0>

@@ -9,13 +9,14 @@ node understands is refused where it is published, not in the street.
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cbor2
 
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
-from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, VENDOR_ID
+from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, COMPONENT_IMAGE, VENDOR_ID
 from poleward_manifest import cose, signatures, wheel_set
 from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock, load, members, read_block
 from poleward_manifest.errors import (
@@ -24,6 +25,7 @@ from poleward_manifest.errors import (
     TooBigError,
     WrongClassError,
 )
+from poleward_manifest.image import IMAGE_MAX_BYTES
 from poleward_manifest.signatures import SigningKey
 
 # SUIT_Envelope_Tagged of the draft.
@@ -42,6 +44,8 @@ _SHARED_SEQUENCE = 4
 _CONDITION_VENDOR = 1
 _CONDITION_CLASS = 2
 _CONDITION_IMAGE_MATCH = 3
+_DIRECTIVE_SET_COMPONENT_INDEX = 12
+_EVERY_COMPONENT = True
 _DIRECTIVE_OVERRIDE_PARAMETERS = 20
 _PARAMETER_VENDOR = 1
 _PARAMETER_CLASS = 2
@@ -49,6 +53,11 @@ _PARAMETER_DIGEST = 3
 _PARAMETER_SIZE = 14
 _REPORT_ALL = 15  # SUIT_Rep_Policy: record success and failure, with system information
 
+_MAX_BYTES = {
+    COMPONENT_BUNDLE.decode(): BUNDLE_MAX_BYTES,
+    COMPONENT_IMAGE.decode(): IMAGE_MAX_BYTES,
+    wheel_set.COMPONENT: wheel_set.MAX_BYTES,
+}
 _MANIFEST_VERSION = 1
 _MAX_SEQUENCE = 2**31 - 1  # the node keeps it in an NVS i32
 # What a release is for and what it installs there: nodes by kind of board, and gateways.
@@ -75,6 +84,11 @@ class Component:
         return cls(COMPONENT_BUNDLE.decode(), hashlib.sha256(bundle).digest(), len(bundle))
 
     @classmethod
+    def of_image(cls, image: bytes) -> "Component":
+        """Describe the bytes of an image."""
+        return cls(COMPONENT_IMAGE.decode(), hashlib.sha256(image).digest(), len(image))
+
+    @classmethod
     def of_wheels(cls, wheels: bytes) -> "Component":
         """Describe the bytes of a gateway's set of wheels."""
         return cls(wheel_set.COMPONENT, hashlib.sha256(wheels).digest(), len(wheels))
@@ -90,12 +104,19 @@ class Manifest:
         board_profile: kind of board, a key of `nodelink.release_format.CLASS_IDS`, or
             `wheel_set.PROFILE` for gateways.
         bundle: the node application, or the gateway's wheels.
+        image: the MicroPython that a bundle is made for; None when any that nodes have will do.
     """
 
     sequence: int
     version: str
     board_profile: str
     bundle: Component
+    image: Component | None = None
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """All that there is to install, the bundle first."""
+        return (self.bundle, self.image) if self.image else (self.bundle,)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -104,7 +125,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     Raises:
         MalformedError: version or sequence is not of the allowed form.
         WrongClassError: the board profile is unknown.
-        TooBigError: the bundle is bigger than a node takes.
+        TooBigError: a component is bigger than a node takes.
     """
     if not _VERSION_TEXT.fullmatch(manifest.version):
         raise MalformedError(f"version {manifest.version!r} is not of the form 1.2.3")
@@ -114,37 +135,52 @@ def encode_manifest(manifest: Manifest) -> bytes:
         raise WrongClassError(
             f"board profile {manifest.board_profile!r} is unknown; known: {', '.join(_CLASSES)}"
         )
-    kind, limit_bytes = _component_of(manifest.board_profile)
-    if manifest.bundle.name != kind or not 0 < manifest.bundle.size_bytes <= limit_bytes:
-        raise TooBigError(
-            f"a {manifest.bundle.name} of {manifest.bundle.size_bytes} bytes; what "
-            f"{manifest.board_profile} takes is a {kind} of 1 to {limit_bytes}"
-        )
-    digest = cbor2.dumps([_ALG_SHA256, manifest.bundle.digest])
-    shared_sequence = [
-        _DIRECTIVE_OVERRIDE_PARAMETERS,
-        {
-            _PARAMETER_VENDOR: VENDOR_ID,
-            _PARAMETER_CLASS: _CLASSES[manifest.board_profile],
-            _PARAMETER_DIGEST: digest,
-            _PARAMETER_SIZE: manifest.bundle.size_bytes,
-        },
-        _CONDITION_VENDOR, _REPORT_ALL,
-        _CONDITION_CLASS, _REPORT_ALL,
-    ]  # fmt: skip
+    for component in manifest.components:
+        most_bytes = _MAX_BYTES[component.name]
+        if not 0 < component.size_bytes <= most_bytes:
+            raise TooBigError(
+                f"{component.name} of {component.size_bytes} bytes; 1 to {most_bytes} are taken"
+            )
+    if manifest.bundle.name != _main_component(manifest.board_profile) or (
+        manifest.image and manifest.board_profile == wheel_set.PROFILE
+    ):
+        names = " and ".join(component.name for component in manifest.components)
+        raise WrongClassError(f"{manifest.board_profile} takes no {names}; build it again")
     common = {
-        _COMPONENTS: [[manifest.bundle.name.encode()]],
-        _SHARED_SEQUENCE: cbor2.dumps(shared_sequence),
+        _COMPONENTS: [[component.name.encode()] for component in manifest.components],
+        _SHARED_SEQUENCE: cbor2.dumps(_shared_sequence(manifest)),
     }
+    every = [] if manifest.image is None else [_DIRECTIVE_SET_COMPONENT_INDEX, _EVERY_COMPONENT]
     return cbor2.dumps(
         {
             _VERSION: _MANIFEST_VERSION,
             _SEQUENCE_NUMBER: manifest.sequence,
             _COMMON: cbor2.dumps(common),
             _SET_VERSION: cbor2.dumps([int(number) for number in manifest.version.split(".")]),
-            _VALIDATE: cbor2.dumps([_CONDITION_IMAGE_MATCH, _REPORT_ALL]),
+            _VALIDATE: cbor2.dumps([*every, _CONDITION_IMAGE_MATCH, _REPORT_ALL]),
         }
     )
+
+
+def _shared_sequence(manifest: Manifest) -> list[Any]:
+    """Say what every component is for and what it consists of, then ask whether we are that."""
+    identity = {_PARAMETER_VENDOR: VENDOR_ID, _PARAMETER_CLASS: _CLASSES[manifest.board_profile]}
+    conditions = [_CONDITION_VENDOR, _REPORT_ALL, _CONDITION_CLASS, _REPORT_ALL]
+    contents = [
+        {
+            _PARAMETER_DIGEST: cbor2.dumps([_ALG_SHA256, component.digest]),
+            _PARAMETER_SIZE: component.size_bytes,
+        }
+        for component in manifest.components
+    ]
+    if manifest.image is None:
+        return [_DIRECTIVE_OVERRIDE_PARAMETERS, identity | contents[0], *conditions]
+    every = [_DIRECTIVE_SET_COMPONENT_INDEX, _EVERY_COMPONENT]
+    sequence = [*every, _DIRECTIVE_OVERRIDE_PARAMETERS, identity]
+    for index, content in enumerate(contents):
+        sequence += [_DIRECTIVE_SET_COMPONENT_INDEX, index]
+        sequence += [_DIRECTIVE_OVERRIDE_PARAMETERS, content]
+    return [*sequence, *every, *conditions]
 
 
 def sign(manifest: Manifest, keys: Sequence[SigningKey]) -> bytes:
@@ -211,18 +247,22 @@ def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -
     return _read_manifest(parsed.manifest)
 
 
-def check_bundle(manifest: Manifest, bundle: bytes) -> None:
-    """Check that a bundle is the one the manifest names.
+def check_contents(manifest: Manifest, bundle: bytes, image: bytes | None) -> None:
+    """Check that bundle and image are the ones the manifest names.
 
     Raises:
-        DigestMismatchError: it is another; build or fetch it again.
+        DigestMismatchError: one is another, or missing; build or fetch it again.
     """
-    found = Component(manifest.bundle.name, hashlib.sha256(bundle).digest(), len(bundle))
-    if found != manifest.bundle:
+    found = [Component(manifest.bundle.name, hashlib.sha256(bundle).digest(), len(bundle))]
+    if image is not None:
+        found.append(Component.of_image(image))
+    if tuple(found) != manifest.components:
+        shown, named = (
+            ", ".join(f"{one.name} of {one.size_bytes} bytes {one.digest.hex()}" for one in some)
+            for some in (found, manifest.components)
+        )
         raise DigestMismatchError(
-            f"the bundle has {found.size_bytes} bytes and SHA-256 {found.digest.hex()}, release "
-            f"{manifest.version} names {manifest.bundle.size_bytes} bytes and "
-            f"{manifest.bundle.digest.hex()}; fetch it again"
+            f"here is {shown}, release {manifest.version} names {named}; fetch it again"
         )
 
 
@@ -310,23 +350,25 @@ def _read_manifest(encoded: bytes) -> Manifest:
     version = load(manifest[_SET_VERSION], "the version")
     if not isinstance(version, list):
         raise MalformedError("the version is not a list of numbers")
-    if not isinstance(sequence, list) or len(sequence) != 6:
-        raise MalformedError("the shared sequence is not one override and two conditions")
-    parameters = members(
-        sequence[1],
-        (_PARAMETER_VENDOR, _PARAMETER_CLASS, _PARAMETER_DIGEST, _PARAMETER_SIZE),
-        "the parameters",
-    )
-    profile = _board_profile(parameters[_PARAMETER_VENDOR], parameters[_PARAMETER_CLASS])
+    identity, *contents = _overrides(sequence)
+    profile = _board_profile(identity.get(_PARAMETER_VENDOR), identity.get(_PARAMETER_CLASS))
+    components = [
+        Component(
+            name,
+            _read_digest(content.get(_PARAMETER_DIGEST), f"the digest of the {name}"),
+            _integer(content.get(_PARAMETER_SIZE), f"the size of the {name}"),
+        )
+        for name, content in zip(
+            (_main_component(profile), COMPONENT_IMAGE.decode()),
+            contents or [identity],
+            strict=False,
+        )
+    ]
     read_back = Manifest(
-        sequence=_integer(manifest[_SEQUENCE_NUMBER], "the sequence number"),
-        version=".".join(str(_integer(number, "the version")) for number in version),
-        board_profile=profile,
-        bundle=Component(
-            _component_of(profile)[0],
-            _read_digest(parameters[_PARAMETER_DIGEST], "the bundle's digest"),
-            _integer(parameters[_PARAMETER_SIZE], "the bundle's size"),
-        ),
+        _integer(manifest[_SEQUENCE_NUMBER], "the sequence number"),
+        ".".join(str(_integer(number, "the version")) for number in version),
+        profile,
+        *components,
     )
     # One form only: whatever reads the same must also be written the same.
     if encode_manifest(read_back) != encoded:
@@ -336,11 +378,21 @@ def _read_manifest(encoded: bytes) -> Manifest:
     return read_back
 
 
-def _component_of(profile: str) -> tuple[str, int]:
-    """Tell what is installed where: the component's name and its limit in bytes."""
-    if profile == wheel_set.PROFILE:
-        return wheel_set.COMPONENT, wheel_set.MAX_BYTES
-    return COMPONENT_BUNDLE.decode(), BUNDLE_MAX_BYTES
+def _main_component(profile: str) -> str:
+    """Tell what is always installed where."""
+    return wheel_set.COMPONENT if profile == wheel_set.PROFILE else COMPONENT_BUNDLE.decode()
+
+
+def _overrides(sequence: object) -> list[Mapping[int, Any]]:
+    """List the parameters that a command sequence sets; at least one set."""
+    found = []
+    if isinstance(sequence, list):
+        for command, argument in zip(sequence[::2], sequence[1::2], strict=False):
+            if command == _DIRECTIVE_OVERRIDE_PARAMETERS and isinstance(argument, Mapping):
+                found.append(argument)
+    if not found:
+        raise MalformedError("the shared sequence sets no parameters")
+    return found
 
 
 def _integer(item: object, what: str) -> int:

@@ -67,7 +67,8 @@ def overview(envelope: bytes) -> Overview:
         common = cbor2.loads(manifest[_COMMON])
         parameters: dict[int, Any] = {}
         for one in _overrides(cbor2.loads(common.get(_SHARED_SEQUENCE, b"\x80"))):
-            parameters.update(one)
+            # The first that says it: of several components the bundle.
+            parameters = {**one, **parameters}
         version = manifest.get(_SET_VERSION, b"\x80")
         # Some write the version as it is, the draft as a byte string.
         version = cbor2.loads(version) if isinstance(version, bytes) else version

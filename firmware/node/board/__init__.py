@@ -5,7 +5,7 @@ public names and signatures with each other.
 
 The contract (class `Board` in `node.board.sim` and `node.board.esp32`):
 
-- `NAME` is the hardware version that Device shows.
+- `NAME` is the hardware version that Device shows. `Partition` is `esp32.Partition`.
 - `open_nvs(namespace)` gives the namespace of non-volatile storage, with esp32.NVS's own methods.
 - `ticks_ms()` wraps; compare with `ticks_diff(later, earlier)`. `monotonic_s()` counts from boot
   and never goes back. `unix_s()` is 0 until `set_unix_s(now)` was called once since power came on.

@@ -31,6 +31,7 @@ class Board:
     """A pole's node on an ESP32; see `node.board` for the contract."""
 
     NAME = "esp32"
+    Partition = esp32.Partition
 
     def __init__(self) -> None:
         self._started_ms = time.ticks_ms()

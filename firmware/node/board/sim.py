@@ -37,6 +37,7 @@ class Board:
     """A pole's node in a process; see `node.board` for the contract."""
 
     NAME = "sim"
+    Partition = esp32.Partition
 
     def __init__(self) -> None:
         self._started_ms = time.ticks_ms()

@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from node.ota.release import Release
+    from node.ota.release import Part
 
 PIECE_BYTES = 512
 
@@ -25,11 +25,11 @@ class Component:
 
     Args:
         archive: path of what was downloaded.
-        release: what the envelope says, a `node.ota.release.Release`.
+        part: what the envelope says of it.
         source: the component that runs when the archive is a patch of it, else None.
     """
 
-    def __init__(self, archive: str, release: "Release", source: "Any") -> None:
+    def __init__(self, archive: str, part: "Part", source: "Any") -> None:
         self._file: Any = open(archive, "rb")
         self._stream: Any = deflate.DeflateIO(self._file, deflate.RAW, DEFLATE_WBITS)
         self._source = source
@@ -37,10 +37,10 @@ class Component:
             from node.ota.patch import Patched
 
             self._stream = Patched(self._stream, source)
-        self._expected = release.digest
+        self._expected = part.digest
         self._digest = hashlib.sha256()
         self._buffer = bytearray(PIECE_BYTES)
-        self.left_bytes = release.size_bytes
+        self.left_bytes = part.size_bytes
 
     def __enter__(self) -> "Component":
         return self
@@ -57,7 +57,7 @@ class Component:
             UpdateError: there are not so many, or the archive is damaged.
         """
         if count > self.left_bytes:
-            raise UpdateError(RESULT_INTEGRITY, "bundle is malformed")
+            raise UpdateError(RESULT_INTEGRITY, "component is malformed")
         view = memoryview(self._buffer)[:count]
         filled = 0
         while filled < count:
@@ -76,7 +76,7 @@ class Component:
             UpdateError: it was something else.
         """
         if self._read_into(memoryview(bytearray(1))) or self._digest.digest() != self._expected:
-            raise UpdateError(RESULT_INTEGRITY, "bundle does not have the signed digest")
+            raise UpdateError(RESULT_INTEGRITY, "component does not have the signed digest")
 
     def _read_into(self, view: memoryview) -> int:
         try:

@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from node.ota.release import Release
+    from node.ota.release import Part
 
 MARK = "release.cbor"
 _PATH_MAX_BYTES = const(64)
@@ -31,28 +31,28 @@ _TEXT = const(3)
 _OVERHEAD_BYTES = const(4096 + 256)
 
 
-async def check(archive: str, release: "Release", source: "Any" = None) -> None:
-    """Inflate an archive and compare size, digest and paths with the release; writes nothing.
+async def check(archive: str, part: "Part", source: "Any" = None) -> None:
+    """Inflate an archive and compare size, digest and paths with the signed ones; writes nothing.
 
     Args:
         archive: path of the compressed bundle, or patch of one.
-        release: what the envelope says, a `node.ota.release.Release`.
+        part: what the envelope says of it.
         source: the bundle that the archive is a patch of, a `node.ota.slot_bundle.SlotBundle`.
 
     Raises:
-        UpdateError: the archive is not the release's bundle.
+        UpdateError: the archive is not the bundle.
     """
-    await _walk(archive, release, _Reader(), source)
+    await _walk(archive, part, _Reader(), source)
 
 
 async def install(
-    archive: str, release: "Release", envelope: bytes, slot: str, source: "Any" = None
+    archive: str, part: "Part", envelope: bytes, slot: str, source: "Any" = None
 ) -> None:
     """Write the bundle in an archive into a slot and prove that it is there.
 
     Args:
         archive: path of the compressed bundle, or patch of one.
-        release: what the envelope says, a `node.ota.release.Release`.
+        part: what the envelope says of it.
         envelope: kept in the slot as its mark.
         slot: directory of the slot; everything in it is removed first.
         source: as for `check`; it is of another slot.
@@ -63,8 +63,8 @@ async def install(
     try:
         invalidate(slot)
         _remove_tree(slot)
-        await _walk(archive, release, _Writer(slot), source)
-        await _walk(archive, release, _Comparer(slot), source)
+        await _walk(archive, part, _Writer(slot), source)
+        await _walk(archive, part, _Comparer(slot), source)
         unmarked = slot + "/release.new"
         with open(unmarked, "wb") as file:
             file.write(envelope)
@@ -173,9 +173,9 @@ def _head(bundle: Component, major: int) -> int:
     return int.from_bytes(bytes(bundle.read(1 << (info - 24))), "big")
 
 
-async def _walk(archive: str, release: "Release", visitor: "_Reader", source: "Any") -> None:
+async def _walk(archive: str, part: "Part", visitor: "_Reader", source: "Any") -> None:
     """Show every file of an archive to a visitor, then check the whole."""
-    with Component(archive, release, source) as bundle:
+    with Component(archive, part, source) as bundle:
         while bundle.left_bytes:
             path = bytes(bundle.read(_bounded(_head(bundle, _TEXT))))
             _check_path(path)

@@ -5,18 +5,26 @@ dropped while what they name is still needed.
 """
 
 
+class Part:
+    """One component of a release: SHA-256 and size of what it is when it is plain."""
+
+    def __init__(self, digest: bytes, size_bytes: int) -> None:
+        self.digest = digest
+        self.size_bytes = size_bytes
+
+
 class Release:
     """A release that may be installed.
 
     Attributes:
         sequence: what decides which release is newer.
         version: for people.
-        digest: SHA-256 of the plain component.
-        size_bytes: of the plain component.
+        bundle: the application.
+        image: the MicroPython it is made for; None when the one that runs will do.
     """
 
-    def __init__(self, sequence: int, version: str, digest: bytes, size_bytes: int) -> None:
+    def __init__(self, sequence: int, version: str, bundle: Part, image: "Part | None") -> None:
         self.sequence = sequence
         self.version = version
-        self.digest = digest
-        self.size_bytes = size_bytes
+        self.bundle = bundle
+        self.image = image

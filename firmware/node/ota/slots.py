@@ -6,6 +6,7 @@ Kept in NVS namespace "boot", one key per fact so that every transition is one a
 - `slot` i32: the confirmed slot, 0 = a, 1 = b.
 - `trial` i32: 0 = none, 1 + slot = the slot on trial.
 - `tries` i32: boots of the slot on trial so far; boot.py counts them.
+- `image` i32: offset of the partition that must run with the slot on trial, 0 = any.
 - `count` i32: boots since the node was made; boot.py counts them.
 - `result` i32: 5/0/5 of the last update, kept until the next one starts.
 - `failure` blob: why the last update failed, UTF-8; means something only when `result` says failed.
@@ -32,10 +33,12 @@ class Slots:
     Args:
         nvs: the NVS namespace "boot", as `esp32.NVS` gives it.
         running: 0 or 1; None takes it from where boot.py put the application on `sys.path`.
+        partition: `esp32.Partition`, for releases with an image.
     """
 
-    def __init__(self, nvs: "Any", running: "int | None" = None) -> None:
+    def __init__(self, nvs: "Any", running: "int | None" = None, partition: "Any" = None) -> None:
         self._nvs = nvs
+        self._partition = partition
         if running is None:
             running = 1 if NAMES[1] in sys.path else 0
         self.running = running
@@ -63,20 +66,44 @@ class Slots:
             return ""
         return bytes(buffer[:count]).decode()
 
-    def begin_trial(self) -> None:
-        """Have the other slot booted next, once; the last write of an installation."""
+    def image_partitions(self) -> "tuple[Any, Any]":
+        """Give the partition for the next image, and the one that runs."""
+        running = self._partition(self._partition.RUNNING)
+        return running.get_next_update(), running
+
+    def begin_trial(self, image: "Any" = None) -> None:
+        """Have the other slot booted next, once; the last writes of an installation.
+
+        Args:
+            image: the partition to be started with it, None for the one that runs. It is selected
+                last: boot.py ends a trial whose image does not run.
+
+        Raises:
+            OSError: the image cannot be started; nothing is on trial.
+        """
         if self._integer("slot") != self.running:
             # boot.py fell back to this slot; from now on it is the one to return to.
             self._nvs.set_i32("slot", self.running)
         self._nvs.set_i32("tries", 0)
         # The reason in case nobody lives to give one.
         self._nvs.set_blob("failure", _NEVER_CONFIRMED)
+        self._nvs.set_i32("image", image.info()[2] if image else 0)
         self._nvs.set_i32("trial", 1 + self.other)
         self._nvs.commit()
+        if image:
+            try:
+                image.set_boot()
+            except OSError:
+                self._nvs.set_i32("trial", 0)
+                self._nvs.commit()
+                raise
 
     def confirm(self) -> None:
         """Keep the running slot; to be called once its health is proven."""
         self._nvs.set_i32("result", firmware_update.RESULT_SUCCESS)
+        if self._integer("image"):
+            # Decides for the slot, too: boot.py finds the image still running and goes on here.
+            self._partition.mark_app_valid_cancel_rollback()
         # From this write on boot.py stays with the running slot.
         self._nvs.set_i32("slot", self.running)
         self._nvs.set_i32("trial", 0)

@@ -10,10 +10,10 @@ from micropython import const
 from node.codec import cbor
 from node.codec.cbor import CborError, Tagged
 from node.ota.errors import UpdateError
-from node.ota.release import Release
+from node.ota.release import Part, Release
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH, RESULT_UNSUPPORTED_PACKAGE
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
-from nodelink.release_format import COMPONENT_BUNDLE, VENDOR_ID
+from nodelink.release_format import COMPONENT_BUNDLE, COMPONENT_IMAGE, VENDOR_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,30 +108,40 @@ def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:
     """Read the signed part; from here on everything is what the signer said."""
     common = _load(manifest[3])
     commands = _load(common[4])
-    parameters = commands[1]
-    if (
-        manifest[1] != 1
-        or len(manifest) != 5
-        or common[2] != [[COMPONENT_BUNDLE]]
-        or commands != [20, parameters, 1, 15, 2, 15]
-        or len(parameters) != 4
-        or _load(manifest[7]) != [3, 15]
-    ):
+    validate = _load(manifest[7])
+    has_image = common[2] != [[COMPONENT_BUNDLE]]
+    if not has_image:
+        identity = bundle = image = commands[1]
+        form = [20, bundle, 1, 15, 2, 15]
+        is_ours = len(bundle) == 4 and validate == [3, 15]
+    else:
+        identity, bundle, image = commands[3], commands[7], commands[11]
+        form = [12, True, 20, identity, 12, 0, 20, bundle, 12, 1, 20, image, 12, True, 1, 15, 2, 15]
+        is_ours = (
+            common[2] == [[COMPONENT_BUNDLE], [COMPONENT_IMAGE]]
+            and len(identity) == len(bundle) == len(image) == 2
+            and validate == [12, True, 3, 15]
+        )
+    if manifest[1] != 1 or len(manifest) != 5 or commands != form or not is_ours:
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "manifest asks for what this node cannot do")
-    if parameters[1] != VENDOR_ID:
+    if identity[1] != VENDOR_ID:
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "release is of another vendor")
-    if parameters[2] != class_id:
+    if identity[2] != class_id:
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "release is for another board class")
     sequence = manifest[2]
     if sequence <= own_sequence:
         raise UpdateError(
             RESULT_UNSUPPORTED_PACKAGE, "sequence %d is not above %d" % (sequence, own_sequence)
         )
-    size_bytes = parameters[14]
+    size_bytes = bundle[14]
     if not 0 < size_bytes <= BUNDLE_MAX_BYTES:
         raise UpdateError(RESULT_NO_FLASH, "bundle of %d bytes is too big" % size_bytes)
     version = ".".join([str(number) for number in _load(manifest[6])])
-    return Release(sequence, version, _digest(_load(parameters[3])), size_bytes)
+    return Release(sequence, version, _part(bundle), _part(image) if has_image else None)
+
+
+def _part(parameters: "Any") -> Part:
+    return Part(_digest(_load(parameters[3])), int(parameters[14]))
 
 
 def _load(encoded: bytes) -> "Any":

@@ -19,24 +19,31 @@ from nodelink.limits import BLOCK_SZX_LAN, ENVELOPE_MAX_BYTES
 from nodelink.release_format import (
     ENCODING_DEFLATE,
     ENCODING_PATCH,
+    IMAGE_PIECE_BYTES,
     PATH_ARTIFACTS,
     PATH_RELEASES,
 )
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
+
+    from node.ota.release import Part
 
 _URI_START = "coap:///" + PATH_RELEASES + "/"
 _DATA = "data"
 _ARCHIVE_START = "update-"
+_NAME_BYTES = const(23)  # and 8 bytes of the component's digest in hex
 _BLOCK_BYTES = 16 << BLOCK_SZX_LAN
 _BLOCKS_PER_FLUSH = const(8)
 _PATCH_END = "-patch"
 # While the gateway fetches what it serves, it says 5.03.
 _TRY_AGAIN_S = const(5)
 _TRIES_MAX = const(24)
-_PASSING_MODULES = ("suit", "ed25519", "hss", "installer", "component", "patch", "slot_bundle")
+_NO_SPACE = const(28)  # ENOSPC
+_PASSING_MODULES = (
+    "suit", "ed25519", "hss", "installer", "image", "component", "patch", "slot_bundle",
+)  # fmt: skip
 
 
 class Updater:
@@ -79,9 +86,11 @@ class Updater:
         self._on_change = on_change
         self._root = root
         self._digest = b""
+        self._downloading = b""
         self._envelope = b""
         self._release: Any = None
         self._archive_end = ""
+        self._image_target: Any = None
         self.state = firmware_update.STATE_IDLE
         if slots.is_on_trial:
             self.state = firmware_update.STATE_UPDATING
@@ -123,7 +132,7 @@ class Updater:
         What has arrived of a bundle is kept: the next try goes on where this one ended.
         """
         while self.state == firmware_update.STATE_DOWNLOADING:
-            digest = self._digest
+            digest = self._downloading = self._digest
             result = firmware_update.RESULT_INITIAL
             reason = ""
             try:
@@ -153,15 +162,8 @@ class Updater:
         if self.state != firmware_update.STATE_DOWNLOADED:
             raise UpdateError(firmware_update.RESULT_FAILED, "nothing is downloaded")
         self._set(firmware_update.STATE_UPDATING, firmware_update.RESULT_INITIAL)
-        from node.ota import installer
-
-        slot = self._root + NAMES[self._slots.other]
-        archive = self._archive(self._archive_end)
         try:
-            await installer.install(
-                archive, self._release, self._envelope, slot, self._source(archive)
-            )
-            self._slots.begin_trial()
+            await self._install()
         except UpdateError as error:
             self._end(error.result, error.reason)
             raise
@@ -171,9 +173,25 @@ class Updater:
         finally:
             drop("node.ota", _PASSING_MODULES)
         try:
-            self._remove_archives(())
+            self._remove_archives([])
         except OSError:
             pass  # the next download removes it; nothing may keep the caller from the reset now
+
+    async def _install(self) -> None:
+        release = self._release
+        if self._image_target:
+            from node.ota import image
+
+            await image.check(release.image, self._image_target)
+            drop("node.ota", _PASSING_MODULES)
+        from node.ota import installer
+
+        slot = self._root + NAMES[self._slots.other]
+        archive = self._archive(release.bundle, self._archive_end)
+        await installer.install(
+            archive, release.bundle, self._envelope, slot, self._source(archive)
+        )
+        self._slots.begin_trial(self._image_target)
 
     async def _download(self, digest: bytes) -> None:
         envelope, release = await self._fetch_release(digest)
@@ -184,16 +202,81 @@ class Updater:
         self.package_version = release.version
         self._check_room()
         _make_data(self._root + _DATA)
-        whole = self._archive("")
-        patch = self._archive(_PATCH_END)
-        self._remove_archives((whole, patch))
-        component = release.digest.hex()
+        kept = [_name(part) for part in (release.bundle, release.image) if part]
+        self._remove_archives(kept)
+        self._image_target = None
+        if release.image:
+            await self._fetch_image(release.image)
+            drop("node.ota", _PASSING_MODULES)
+        await self._fetch_bundle(release.bundle)
+
+    async def _fetch_bundle(self, part: "Part") -> None:
+        """Fetch the bundle into a file, as a patch or whole."""
+        from node.ota import installer
+
+        whole, patch = self._archive(part, ""), self._archive(part, _PATCH_END)
         # A whole that was begun is finished: why the patch was no use has not changed.
-        if not _size_bytes(whole) and await self._fetch_patch(digest, patch, component):
+        if not _size_bytes(whole) and await self._fetch_patch(
+            part, patch, lambda: installer.check(patch, part, self._source(patch))
+        ):
             self._archive_end = _PATCH_END
             return
         self._archive_end = ""
-        await self._fetch_archive(digest, whole, (PATH_ARTIFACTS, ENCODING_DEFLATE, component))
+        await self._fetch_checked(
+            (PATH_ARTIFACTS, ENCODING_DEFLATE, part.digest.hex()),
+            whole,
+            part.size_bytes,
+            lambda: installer.check(whole, part),
+        )
+
+    async def _fetch_image(self, part: "Part") -> None:
+        """Have the image in the partition for the next one, unless it runs already."""
+        from node.ota import image
+
+        target, running = self._slots.image_partitions()
+        image.check_room(part, target)
+        if await image.holds(running, part):
+            return
+        self._image_target = target
+        if await image.holds(target, part):
+            return
+        patch = self._archive(part, _PATCH_END)
+        number = self._begun_piece(part)
+        # As for a bundle: what was begun is finished.
+        if number < 0 and await self._fetch_patch(
+            part, patch, lambda: image.build(patch, part, target, running)
+        ):
+            os.remove(patch)
+            return
+        number = max(0, number)
+        while number * IMAGE_PIECE_BYTES < part.size_bytes:
+            await self._fetch_piece(part, number, target)
+            number += 1
+        os.remove(self._archive(part, str(number)))
+        await image.check(part, target)
+
+    async def _fetch_piece(self, part: "Part", number: int, target: "Any") -> None:
+        """Fetch one piece of an image and write it."""
+        from node.ota import image
+
+        archive = self._archive(part, str(number))
+        await self._fetch_checked(
+            (PATH_ARTIFACTS, ENCODING_DEFLATE, part.digest.hex(), str(number)),
+            archive,
+            IMAGE_PIECE_BYTES,
+            lambda: image.write_piece(archive, part, number, target),
+        )
+        # The highest number tells how far it is: the next is there before this one goes.
+        open(self._archive(part, str(number + 1)), "wb").close()
+        os.remove(archive)
+
+    def _begun_piece(self, part: "Part") -> int:
+        """Tell which piece of an image was begun last, -1 for none."""
+        number = -1
+        for name in os.listdir(self._root + _DATA):
+            if name[:_NAME_BYTES] == _name(part) and name[_NAME_BYTES:].isdigit():
+                number = max(number, int(name[_NAME_BYTES:]))
+        return number
 
     async def _fetch_release(self, digest: bytes) -> "tuple[bytes, Any]":
         """Fetch the envelope and verify it."""
@@ -211,49 +294,56 @@ class Updater:
         from node.ota import installer
 
         slot = self._root + NAMES[self._slots.other]
-        installer.check_room(self._root, self._release.size_bytes, slot)
+        installer.check_room(self._root, self._release.bundle.size_bytes, slot)
 
-    async def _fetch_patch(self, digest: bytes, patch: str, component: str) -> bool:
-        """Fetch the component as a patch of the running one; tell whether that is what it is."""
-        path = (PATH_ARTIFACTS, ENCODING_PATCH, component, str(self._sequence))
+    async def _fetch_patch(self, part: "Part", patch: str, check: "Callable[[], Any]") -> bool:
+        """Fetch a component as a patch of the running one; tell whether that is what it is."""
+        path = (PATH_ARTIFACTS, ENCODING_PATCH, part.digest.hex(), str(self._sequence))
         try:
-            await self._fetch_archive(digest, patch, path)
+            await self._fetch_checked(path, patch, part.size_bytes, check)
             return True
         except FetchRefused:
-            os.remove(patch)  # empty: there is none
+            pass  # there is none
         except UpdateError as error:
-            if error.result != firmware_update.RESULT_INTEGRITY:
+            if error.result not in (
+                firmware_update.RESULT_INTEGRITY,
+                firmware_update.RESULT_NO_FLASH,
+            ):
                 raise
             print("the patch is no use:", error.reason)
+        if _exists(patch):
+            os.remove(patch)
         return False
 
-    async def _fetch_archive(self, digest: bytes, archive: str, path: "tuple[str, ...]") -> None:
-        """Fetch an archive, going on where an earlier try ended, and check it."""
-        from node.ota import installer
-
-        release = self._release
-        # The last block again: it may be half there.
-        start_block = max(0, _size_bytes(archive) - 1) // _BLOCK_BYTES
+    async def _fetch_checked(
+        self,
+        path: "tuple[str, ...]",
+        archive: str,
+        size_bytes: int,
+        check: "Callable[[], Any]",
+    ) -> None:
+        """Fetch something, going on where an earlier try ended, and check it."""
         while True:
-            with open(archive, "r+b" if start_block else "wb") as file:
-                file.seek(start_block * _BLOCK_BYTES)
-                sink = _Archive(self, digest, file, start_block, release.size_bytes)
-                await self._fetch_patiently(path, sink, start_block)
             try:
-                return await installer.check(archive, release, self._source(archive))
+                with _Archive(archive, size_bytes, self._is_wanted) as sink:
+                    await self._fetch_patiently(path, sink)
+            except OSError as error:
+                if error.args and error.args[0] == _NO_SPACE:
+                    raise UpdateError(firmware_update.RESULT_NO_FLASH, "flash is full")
+                raise
+            try:
+                return await check()
             except UpdateError:
                 os.remove(archive)
-                if not start_block:
+                if not sink.start_block:
                     raise
-                start_block = 0  # what was there from before was bad: once more from the start
+                # What was there from before was bad: once more from the start.
 
-    async def _fetch_patiently(
-        self, path: "tuple[str, ...]", sink: "Any", start_block: int
-    ) -> None:
+    async def _fetch_patiently(self, path: "tuple[str, ...]", sink: "Any") -> None:
         """Fetch, and wait while the gateway is still getting it itself."""
         for _ in range(_TRIES_MAX):
             try:
-                await self._fetch(path, sink, start_block=start_block)
+                await self._fetch(path, sink, start_block=sink.start_block)
                 return
             except FetchRefused as refusal:
                 if not refusal.args[0]:
@@ -269,20 +359,19 @@ class Updater:
 
         return SlotBundle(self._root + NAMES[self._slots.running])
 
-    def is_wanted(self, digest: bytes) -> bool:
-        """Tell whether a download under way is still the one that was asked for."""
-        return digest == self._digest
+    def _is_wanted(self) -> bool:
+        """Tell whether the download under way is still the one that was asked for."""
+        return self._downloading == self._digest
 
-    def _archive(self, end: str) -> str:
-        digest = self._release.digest[:8].hex()
-        return "%s%s/%s%s%s" % (self._root, _DATA, _ARCHIVE_START, digest, end)
+    def _archive(self, part: "Part", end: str) -> str:
+        return self._root + _DATA + "/" + _name(part) + end
 
-    def _remove_archives(self, kept: "tuple[str, ...]") -> None:
+    def _remove_archives(self, kept: "list[str]") -> None:
+        """Remove what is left of other components than those with the names given."""
         directory = self._root + _DATA
         for name in os.listdir(directory):
-            path = directory + "/" + name
-            if name.startswith(_ARCHIVE_START) and path not in kept:
-                os.remove(path)
+            if name.startswith(_ARCHIVE_START) and name[:_NAME_BYTES] not in kept:
+                os.remove(directory + "/" + name)
 
     def _end(self, result: int, reason: str) -> None:
         self._slots.record(result, reason)
@@ -309,25 +398,31 @@ class _Envelope:
 
 
 class _Archive:
-    """Takes a compressed bundle into a file and sees that enough of it is durable."""
+    """Takes an archive into a file, behind what an earlier try left; a context manager."""
 
-    def __init__(
-        self, updater: Updater, digest: bytes, file: "Any", start_block: int, size_bytes: int
-    ) -> None:
-        self._updater = updater
-        self._digest = digest
-        self._file = file
+    def __init__(self, path: str, size_bytes: int, is_wanted: "Callable[[], bool]") -> None:
+        # The last block again: it may be half there.
+        self.start_block = max(0, _size_bytes(path) - 1) // _BLOCK_BYTES
+        self._is_wanted = is_wanted
+        self._file: Any = open(path, "r+b" if self.start_block else "wb")
+        self._file.seek(self.start_block * _BLOCK_BYTES)
         self._blocks = 0
         # DEFLATE adds at most 5 bytes per stored block of 64 KiB, RFC 1951, 3.2.4.
-        self._left_bytes = size_bytes + size_bytes // 1024 + 64 - start_block * _BLOCK_BYTES
+        self._left_bytes = size_bytes + size_bytes // 1024 + 64 - self.start_block * _BLOCK_BYTES
+
+    def __enter__(self) -> "_Archive":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def write(self, view: memoryview) -> None:
-        """Append a block."""
-        if not self._updater.is_wanted(self._digest):
+        """Append a block, and see that enough of them are durable."""
+        if not self._is_wanted():
             raise UpdateError(firmware_update.RESULT_CANCELLED, "replaced")
         self._left_bytes -= len(view)
         if self._left_bytes < 0:
-            raise UpdateError(firmware_update.RESULT_NO_FLASH, "archive is bigger than its bundle")
+            raise UpdateError(firmware_update.RESULT_NO_FLASH, "archive is bigger than it may be")
         if self._file.write(view) != len(view):
             raise UpdateError(firmware_update.RESULT_NO_FLASH, "flash is full")
         self._blocks += 1
@@ -335,15 +430,22 @@ class _Archive:
             self._file.flush()
 
 
+def _name(part: "Part") -> str:
+    return _ARCHIVE_START + part.digest[:8].hex()
+
+
 def _make_data(path: str) -> None:
-    try:
-        os.stat(path)
-    except OSError:
+    if not _exists(path):
         os.mkdir(path)
 
 
 def _size_bytes(path: str) -> int:
+    return os.stat(path)[6] if _exists(path) else 0
+
+
+def _exists(path: str) -> bool:
     try:
-        return os.stat(path)[6]
+        os.stat(path)
     except OSError:
-        return 0
+        return False
+    return True

@@ -1,6 +1,7 @@
 """A real node takes a release from the gateway, tries it, and keeps it or returns."""
 
 import hashlib
+import re
 import shutil
 from pathlib import Path
 
@@ -14,8 +15,17 @@ from nodelink import firmware_update as states
 from poleward_manifest.bundle import deflate
 from poleward_manifest.envelope import sign
 from poleward_tools.releases.build import BuiltRelease, build_release, find_firmware
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 
 pytestmark = [pytest.mark.xdist_group("node_app")]
+
+# Another MicroPython than the board left the factory with.
+NEW_IMAGE = stand_in_firmware("esp32", "1.30.0").application
+
+
+def started_images(node: SimulatedNode) -> list[str]:
+    """List the offsets of the images that the bootloader started, in order."""
+    return re.findall(r"Loaded app from partition at offset (0x[0-9a-f]+)", node.console)
 
 
 def offer(gateway: FakeGateway, release: BuiltRelease, key: Ed25519PrivateKey) -> str:
@@ -24,6 +34,8 @@ def offer(gateway: FakeGateway, release: BuiltRelease, key: Ed25519PrivateKey) -
     digest = hashlib.sha256(envelope).hexdigest()
     gateway.files["r", digest] = envelope
     gateway.files["a", "d", release.manifest.bundle.digest.hex()] = deflate(release.bundle)
+    if release.manifest.image:
+        gateway.files["a", "d", release.manifest.image.digest.hex(), "0"] = deflate(NEW_IMAGE)
     return f"coap:///r/{digest}"
 
 
@@ -78,6 +90,48 @@ async def test_node_updates_tries_and_confirms(
     node.start()
     await gateway.until(lambda: len(gateway.registrations) == 3)
     assert (await gateway.read("/26243/0/0")) == {"/26243/0/0": 2}
+
+
+async def test_node_updates_its_image_and_its_bundle_together(
+    node: SimulatedNode, gateway: FakeGateway, release_key: Ed25519PrivateKey
+) -> None:
+    await gateway.until(lambda: gateway.reports)
+    uri = offer(gateway, build_release("1.1.0", 2, image=NEW_IMAGE), release_key)
+    assert await download(gateway, uri) == states.RESULT_INITIAL
+    assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
+    await gateway.until(lambda: "release confirmed" in node.console, timeout_s=60)
+    assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.1.0"}
+    assert (await gateway.read("/5/0/5")) == {"/5/0/5": states.RESULT_SUCCESS}
+    assert (await gateway.read("/26243/0/0")) == {"/26243/0/0": 2}
+    registrations = len(gateway.registrations)
+    node.kill()
+    node.start()
+    await gateway.until(lambda: len(gateway.registrations) > registrations, timeout_s=60)
+    assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.1.0"}
+    assert started_images(node) == ["0x10000", "0x190000", "0x190000"]
+
+
+async def test_node_whose_power_fails_in_the_trial_returns_to_image_and_bundle(
+    node: SimulatedNode, gateway: FakeGateway, release_key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    stuck = tmp_path / "firmware"
+    shutil.copytree(find_firmware(), stuck, ignore=shutil.ignore_patterns("tests"))
+    app = stuck / "node" / "app.py"
+    app.write_text(
+        app.read_text()
+        + "\n\ndef run() -> None:\n    print('stuck')\n    while True:\n        pass\n"
+    )
+    await gateway.until(lambda: gateway.reports)
+    release = build_release("1.2.0", 3, firmware=stuck, image=NEW_IMAGE)
+    assert await download(gateway, offer(gateway, release, release_key)) == states.RESULT_INITIAL
+    assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
+    await gateway.until(lambda: "stuck" in node.console, timeout_s=60)
+    node.kill()
+    node.start()
+    await gateway.until(lambda: len(gateway.registrations) == 2, timeout_s=60)
+    assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.0.0"}
+    assert (await gateway.read("/5/0/5")) == {"/5/0/5": states.RESULT_FAILED}
+    assert started_images(node) == ["0x10000", "0x190000", "0x10000"]
 
 
 async def test_release_that_does_not_run_returns_to_the_old_one(

@@ -11,9 +11,9 @@ sys.path.append(str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def _real_flash_afterwards() -> Iterator[None]:
-    from node.ota import component, ed25519, installer, slot_bundle, updater
+    from node.ota import component, ed25519, image, installer, slot_bundle, updater
 
-    changed = (component, ed25519, installer, slot_bundle, updater)
+    changed = (component, ed25519, image, installer, slot_bundle, updater)
     before = [dict(vars(module)) for module in changed]
     yield
     for module, names in zip(changed, before, strict=True):

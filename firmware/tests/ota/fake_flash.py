@@ -27,6 +27,7 @@ class Flash:
         self.cut_at: int | None = None
         self._is_torn = is_torn
         self._room_bytes = room_bytes
+        self.full_for = ""  # files whose names end so find no room
 
     def power_up(self, cut_at=None):
         """Start counting operations anew."""
@@ -52,6 +53,8 @@ class Flash:
         if mode == "r+b":
             return _Written(self, path, self.files[path], self._is_torn)
         self._need_parent(path)
+        if self.full_for and path.endswith(self.full_for):
+            raise OSError(28)
         self.before_write()
         if self._is_torn:
             self.files[path] = b""

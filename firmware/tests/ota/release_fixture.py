@@ -3,13 +3,14 @@
 Not the real flash and link: both are in RAM.
 """
 
+import gc
 import hashlib
 
 from fake_flash import Flash
 from vm import vectors
 
 from node.codec import cbor
-from node.ota import component, ed25519, installer, slot_bundle, slots, updater
+from node.ota import component, ed25519, image, installer, slot_bundle, slots, updater
 from node.ota.errors import FetchRefused
 from node.ota.trust import Trust
 
@@ -74,6 +75,7 @@ class Gateway:
             self.resources[PATCH_PATH] = VECTORS["patch"]
         self.lose_at = None
         self.served_blocks = []
+        self.served = []
 
     async def fetch(self, path, sink, *, start_block):
         if path not in self.resources:
@@ -89,6 +91,7 @@ class Gateway:
             if self.lose_at:
                 self.lose_at -= 1
             self.served_blocks.append((path[0], at // _BLOCK_BYTES))
+            self.served.append((path, at // _BLOCK_BYTES))
             sink.write(memoryview(contents)[at : at + _BLOCK_BYTES])
 
 
@@ -106,17 +109,20 @@ class Node:
         self.flash.files["slot_a/release.cbor"] = VECTORS["old"]["envelope"]
         self.gateway = Gateway(has_patch)
         self.changes = []
-        for module in (component, installer, slot_bundle, updater):
+        self.partitions = None
+        for module in (component, image, installer, slot_bundle, updater):
             module.os = self.flash
             module.open = self.flash.open
-        installer.asyncio = ed25519.asyncio = updater.asyncio = _Asyncio()
+        installer.asyncio = image.asyncio = ed25519.asyncio = updater.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
         updater.drop = lambda package, modules: None
+        self.envelopes = {name: [VECTORS[name]["envelope"]] for name in ("old", "new")}
         self.start_on(0)
 
     def start_on(self, running):
         """Start the application of a slot."""
-        self.slots = slots.Slots(self.flash, running)
+        gc.collect()  # a real node starts with an empty heap
+        self.slots = slots.Slots(self.flash, running, self.partitions)
         self.updater = updater.Updater(
             self.slots,
             self.gateway.fetch,
@@ -144,12 +150,12 @@ class Node:
         envelope = found.pop("release.cbor", None)
         for name in ("old", "new"):
             release = VECTORS[name]
-            if envelope == release["envelope"] and found == files_of(release["bundle"]):
+            if envelope in self.envelopes[name] and found == files_of(release["bundle"]):
                 return name
         return None
 
-    def update(self):
+    def update(self, uri=NEW_URI):
         """Do a whole update up to the reset."""
-        self.updater.start(NEW_URI)
+        self.updater.start(uri)
         run(self.updater.download())
         run(self.updater.install())

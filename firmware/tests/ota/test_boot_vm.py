@@ -4,6 +4,7 @@ import sys
 
 import boot
 from fake_flash import Flash, PowerCut
+from fake_partitions import Partitions
 
 from node.ota.slots import Slots
 
@@ -100,6 +101,7 @@ def _start(flash, whole):
     chip = {"esp32": _Module(), "machine": _Module()}
     if flash is not None:
         chip["esp32"].NVS = lambda namespace: flash
+        chip["esp32"].Partition = Partitions(flash, b"")
     chip["machine"].WDT = lambda timeout: watchdogs.append(timeout)
     before = {name: sys.modules.get(name) for name in chip}
     path, is_whole, collector = sys.path[:], boot.is_whole, boot.gc

@@ -51,7 +51,7 @@ def test_node_reads_what_the_release_team_signed(
     release = _node_verify(signed, b"".join(map(_public, keys)), len(keys))
     assert release.sequence == manifest.sequence
     assert release.version == manifest.version
-    assert (release.digest, release.size_bytes) == (
+    assert (release.bundle.digest, release.bundle.size_bytes) == (
         manifest.bundle.digest,
         manifest.bundle.size_bytes,
     )
@@ -76,7 +76,7 @@ def test_node_takes_no_altered_envelope(
         accepted = None
     # The gateway is never the more lenient of the two, and the node never reads another release.
     assert accepted is None or release is not None
-    assert release is None or release.digest == manifest.bundle.digest
+    assert release is None or release.bundle.digest == manifest.bundle.digest
 
 
 def test_node_and_fleet_take_both_kinds_of_keys_together() -> None:
@@ -88,8 +88,8 @@ def test_node_and_fleet_take_both_kinds_of_keys_together() -> None:
     both = envelope.sign(manifest, [ed25519, hss])
     assert len(both) < ENVELOPE_MAX_BYTES
     assert envelope.verify(both, keys, 2) == manifest
-    assert _node_verify(both, b"".join(keys), 2).digest == DIGEST
-    assert _node_verify(both, keys[1], 1).digest == DIGEST
+    assert _node_verify(both, b"".join(keys), 2).bundle.digest == DIGEST
+    assert _node_verify(both, keys[1], 1).bundle.digest == DIGEST
     assert (len(states), hss.signatures_left) == (1, 1023)
     # One of two signatures is not enough, and none counts twice.
     for signers, other in (([ed25519, ed25519], hss), ([hss], ed25519)):

@@ -31,7 +31,7 @@ def test_vectors_are_accepted_or_refused_as_written():
             release = _verify(case, class_id)
             result = 0
             assert (release.sequence, release.version) == (4, "1.4.0")
-            assert release.size_bytes == golden["bundle_bytes"]
+            assert release.bundle.size_bytes == golden["bundle_bytes"]
         except UpdateError as error:
             result = error.result if error.reason else "no reason"
         if result != case["result"]:

@@ -28,6 +28,8 @@ class SuitEnvelopeReader:
             board_profile=manifest.board_profile,
             bundle_digest=manifest.bundle.digest,
             bundle_bytes=manifest.bundle.size_bytes,
+            image_digest=manifest.image.digest if manifest.image else None,
+            image_bytes=manifest.image.size_bytes if manifest.image else 0,
         )
 
 

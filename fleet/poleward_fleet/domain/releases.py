@@ -19,6 +19,13 @@ class Release:
     notes: str
     bundle_digest: bytes  # SHA-256 of the bundle
     bundle_bytes: int
+    image_digest: bytes | None = None  # SHA-256 of the image, where the release has one
+    image_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """All that a node may have to download."""
+        return self.bundle_bytes + self.image_bytes
 
 
 class PatchState(Enum):

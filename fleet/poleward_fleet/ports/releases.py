@@ -27,6 +27,9 @@ class ReleaseStore(Protocol):
     async def with_sequence(self, board_profile: str, sequence: int) -> Release | None:
         """Return the release of a kind of board that has a sequence number."""
 
+    async def image_at(self, board_profile: str, sequence: int) -> bytes | None:
+        """Return the image of the newest release up to a sequence number that has one."""
+
     async def releases(self) -> list[Release]:
         """Return the releases, newest first."""
 
@@ -40,6 +43,8 @@ class ReadEnvelope:
     board_profile: str
     bundle_digest: bytes
     bundle_bytes: int
+    image_digest: bytes | None = None
+    image_bytes: int = 0
 
 
 class EnvelopeReader(Protocol):

@@ -10,7 +10,7 @@ import hashlib
 import structlog
 
 from poleward_fleet.domain.errors import FleetError, NotFoundError, UnavailableError
-from poleward_fleet.domain.releases import Patch, PatchState
+from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ArtifactStore, PatchMaker, PatchStore, ReleaseStore
 
@@ -50,19 +50,23 @@ class PatchService:
         self._failed: set[_Pair] = set()
         self._woken = asyncio.Event()
 
-    async def patch(self, release_digest: bytes, source_sequence: int) -> Patch:
-        """Return the patch to a release from the one with a sequence number; begin one if needed.
+    async def patch(
+        self, release_digest: bytes, component_digest: bytes, source_sequence: int
+    ) -> Patch:
+        """Return the patch to a component of a release from what a node runs; begin one if needed.
+
+        The image that a node runs is taken to be that of the newest release it can have had.
 
         Raises:
-            NotFoundError: The release is not published.
+            NotFoundError: The release is not published, or has no such component.
         """
         release = await self._releases.get(release_digest)
         if release is None:
             raise NotFoundError(f"release {release_digest.hex()[:16]}… is not published")
-        source = await self._releases.with_sequence(release.board_profile, source_sequence)
+        source = await self._source(release, component_digest, source_sequence)
         if source is None:
             return Patch(PatchState.NONE)
-        pair = source.bundle_digest, release.bundle_digest
+        pair = source, component_digest
         found = await self._store.get(*pair)
         if found is not None:
             return found
@@ -72,6 +76,19 @@ class PatchService:
             self._waiting[pair] = None
             self._woken.set()
         return Patch(PatchState.MAKING)
+
+    async def _source(
+        self, release: Release, component_digest: bytes, sequence: int
+    ) -> bytes | None:
+        """Return the digest of what a node runs in the place of a component."""
+        if component_digest == release.image_digest:
+            return await self._releases.image_at(release.board_profile, sequence)
+        if component_digest != release.bundle_digest:
+            raise NotFoundError(
+                f"release {release.digest.hex()[:16]}… has no component {component_digest.hex()}"
+            )
+        source = await self._releases.with_sequence(release.board_profile, sequence)
+        return None if source is None else source.bundle_digest
 
     async def run(self) -> None:
         """Make what is waited for, for ever; cancelled by its owner."""

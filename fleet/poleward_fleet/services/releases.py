@@ -59,7 +59,7 @@ class ReleaseService:
     async def publish(
         self, principal: Principal, envelope: bytes, notes: str, sbom: bytes = b""
     ) -> Release:
-        """Verify an envelope whose bundle is uploaded, and list it.
+        """Verify an envelope whose components are uploaded, and list it.
 
         Raises:
             ReleaseRefusedError: The signature or the content does not verify; says which.
@@ -109,15 +109,9 @@ class ReleaseService:
                 f"trust document {trust.newest.version} has expired; publish the next one first"
             )
         content = self._reader.read(envelope, trust.signers, trust.threshold)
-        size = await self._artifacts.size(content.bundle_digest)
-        if size is None:
-            raise ReleaseRefusedError(
-                f"bundle {content.bundle_digest.hex()[:16]}… is not uploaded; upload it first"
-            )
-        if size != content.bundle_bytes:
-            raise ReleaseRefusedError(
-                f"the bundle has {size} bytes, the envelope says {content.bundle_bytes}"
-            )
+        await self._check_uploaded("bundle", content.bundle_digest, content.bundle_bytes)
+        if content.image_digest is not None:
+            await self._check_uploaded("image", content.image_digest, content.image_bytes)
         return Release(
             digest=digest,
             version=content.version,
@@ -127,7 +121,20 @@ class ReleaseService:
             notes=notes,
             bundle_digest=content.bundle_digest,
             bundle_bytes=content.bundle_bytes,
+            image_digest=content.image_digest,
+            image_bytes=content.image_bytes,
         )
+
+    async def _check_uploaded(self, name: str, digest: bytes, size_bytes: int) -> None:
+        found_bytes = await self._artifacts.size(digest)
+        if found_bytes is None:
+            raise ReleaseRefusedError(
+                f"{name} {digest.hex()[:16]}… is not uploaded; upload it first"
+            )
+        if found_bytes != size_bytes:
+            raise ReleaseRefusedError(
+                f"the {name} has {found_bytes} bytes, the envelope says {size_bytes}"
+            )
 
     async def releases(self, principal: Principal) -> list[Release]:
         """Return the releases, newest first."""

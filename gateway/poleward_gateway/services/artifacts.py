@@ -84,7 +84,8 @@ class Artifacts:
     async def prepare(self, release: VerifiedRelease, source_sequence: int) -> bool:
         """Have here what a node needs that runs the release with a sequence number.
 
-        That is a patch, or the whole component where there is no patch or it has to come anyway.
+        That is a patch of each component, or the whole where there is no patch or it has to come
+        anyway.
 
         Returns:
             False while the fleet makes the patch: ask again soon.
@@ -93,11 +94,13 @@ class Artifacts:
             ArtifactUnavailableError: It cannot be had now; try again later.
             ArtifactRejectedError: The component must not be served, with the reason.
         """
-        async with self._lock(release.component_digest):
-            state = await self._prepare_patch(release, source_sequence)
-            if state is PatchState.NONE:
-                await self._prepare_whole(release.component_digest)
-        return state is not PatchState.MAKING
+        states = []
+        for component in release.components:
+            async with self._lock(component):
+                states.append(await self._prepare_patch(release, component, source_sequence))
+                if states[-1] is PatchState.NONE:
+                    await self._prepare_whole(component)
+        return PatchState.MAKING not in states
 
     async def prepare_whole(self, component_digest: bytes) -> None:
         """Have the whole component here, for a node that has no use for the patch.
@@ -117,27 +120,38 @@ class Artifacts:
             return None
         return self._store.read("envelope", digest)
 
-    def whole(self, component_digest: bytes) -> bytes | None:
-        """Return a component as nodes download it; None when it is not here."""
-        return self._transfer("whole", component_digest)
+    def whole(self, component_digest: bytes, piece: int | None = None) -> bytes | None:
+        """Return a bundle, or a piece of an image, as nodes download it; None for none here."""
+        content = self._transfer("whole", component_digest)
+        if content is None or self._is_image(component_digest) is (piece is None):
+            return None
+        return content if piece is None else self._verifier.piece_of_image(content, piece)
 
     def patch(self, component_digest: bytes, source_sequence: int) -> bytes | None:
         """Return the patch to a component from that of another release; None for none."""
         return self._transfer(_patch_kind(source_sequence), component_digest)
 
-    def serves(self, component_digest: bytes) -> bool:
-        """Tell whether a component is of a release that is ready."""
+    def awaits(self, component_digest: bytes) -> bool:
+        """Tell whether a component is of a release that is ready, and not here itself."""
+        return self._serves(component_digest) and (
+            self._store.read("whole", component_digest) is None
+        )
+
+    def _serves(self, component_digest: bytes) -> bool:
         now = self._signers()
         return any(
-            release.component_digest == component_digest and signers == now
+            component_digest in release.components and signers == now
             for release, signers in self._ready.values()
         )
+
+    def _is_image(self, component_digest: bytes) -> bool:
+        return any(release.image_digest == component_digest for release, _ in self._ready.values())
 
     def _lock(self, digest: bytes) -> asyncio.Lock:
         return self._locks.setdefault(digest, asyncio.Lock())
 
     def _transfer(self, kind: str, component_digest: bytes) -> bytes | None:
-        if not self.serves(component_digest):
+        if not self._serves(component_digest):
             return None
         content = self._held.get((kind, component_digest))
         if content is None:
@@ -150,15 +164,16 @@ class Artifacts:
         self._held.move_to_end((kind, component_digest))
         return content
 
-    async def _prepare_patch(self, release: VerifiedRelease, source_sequence: int) -> PatchState:
+    async def _prepare_patch(
+        self, release: VerifiedRelease, component: bytes, source_sequence: int
+    ) -> PatchState:
         """Have a patch here if the fleet has one."""
-        component = release.component_digest
         if self._store.read(_patch_kind(source_sequence), component) is not None:
             return PatchState.READY
         if (component, source_sequence) in self._without_patch:
             return PatchState.NONE
         try:
-            patch = await self._source.find_patch(release.digest, source_sequence)
+            patch = await self._source.find_patch(release.digest, component, source_sequence)
         except ArtifactUnavailableError:
             if self._store.read("whole", component) is None:
                 raise
@@ -172,10 +187,13 @@ class Artifacts:
         return patch.state
 
     async def _prepare_whole(self, component_digest: bytes) -> None:
-        if self._store.read("whole", component_digest) is None:
-            component = await self.fetch(component_digest)
-            encoded = await asyncio.to_thread(self._verifier.encode_for_transfer, component)
-            self._store.write("whole", component_digest, encoded)
+        if self._store.read("whole", component_digest) is not None:
+            return
+        component = await self.fetch(component_digest)
+        is_image = self._is_image(component_digest)
+        encode = self._verifier.encode_image if is_image else self._verifier.encode_bundle
+        encoded = await asyncio.to_thread(encode, component)
+        self._store.write("whole", component_digest, encoded)
 
     async def fetch(self, digest: bytes) -> bytes:
         """Download content by its digest, going on where an earlier attempt stopped.

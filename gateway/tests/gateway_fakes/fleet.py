@@ -250,6 +250,7 @@ class FakeFleet(
     async def GetPatch(self, request: Any, context: Any) -> Any:
         pair = (request.release_digest, request.source_sequence)
         self.patches_asked_for.append(pair)
+        assert request.component_digest in self.artifacts
         none = artifact_pb.GetPatchResponse(state=artifact_pb.PATCH_STATE_NONE)
         return self.patches.get(pair, none)
 

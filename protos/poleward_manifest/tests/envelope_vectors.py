@@ -8,6 +8,7 @@ reader is held against them on both Pythons. Run it to write them anew:
 import hashlib
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodelink import firmware_update
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import bundle, envelope, patch
+from poleward_manifest import bundle, envelope, image, patch
 
 FOLDER = Path(__file__).parents[2] / "nodelink" / "vectors"
 PROFILE = "pole-basic"
@@ -140,6 +141,8 @@ def make() -> dict[str, Any]:
 
     case("signed by the trusted key", good, 0, None)
     case("signed by one of two trusted keys", good, 0, None, keys=two)
+    with_image = replace(manifest, image=envelope.Component.of_image(_noise("image", 100)))
+    case("with an image", envelope.sign(with_image, [FIRST]), 0, None)
     case("signed by two of two", both, 0, None, keys=two, threshold=2)
     untrusted = ("UntrustedKeyError", _INTEGRITY)
     case(
@@ -193,6 +196,16 @@ def make() -> dict[str, Any]:
         _NO_FLASH,
         "TooBigError",
     )
+    too_big = replace(with_image, image=envelope.Component("image", bytes(32), 1))
+    case(
+        "image too big",
+        _resigned(
+            envelope.sign(too_big, [FIRST]),
+            ((3, "cbor", 4, "cbor", 11, 14), image.IMAGE_MAX_BYTES + 1),
+        ),
+        0,  # a node compares it with the partition that it has
+        "TooBigError",
+    )
     case("bundle empty", _resigned(good, ((*parameters, 14), 0)), _NO_FLASH, "TooBigError")
     malformed = (_UNSUPPORTED, "MalformedError")
     case("a command the node does not know", _resigned(good, ((20,), b"\x82\x15\x02")), *malformed)
@@ -201,6 +214,11 @@ def make() -> dict[str, Any]:
     case(
         "two components",
         _resigned(good, ((3, "cbor", 2), [[b"bundle"], [b"image"]])),
+        *malformed,
+    )
+    case(
+        "the vendor of one component only",
+        _resigned(envelope.sign(with_image, [FIRST]), ((3, "cbor", 4, "cbor", 1), 0)),
         *malformed,
     )
     case(

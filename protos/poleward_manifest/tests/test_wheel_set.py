@@ -43,5 +43,5 @@ def test_wheels_for_nodes_and_a_bundle_for_gateways_are_refused() -> None:
     wheels = envelope.Component.of_wheels(b"w")
     bundle = envelope.Component.of_bundle(b"b")
     for profile, component in (("pole-basic", wheels), (wheel_set.PROFILE, bundle)):
-        with pytest.raises(errors.TooBigError, match="takes is a"):
+        with pytest.raises(errors.WrongClassError, match="takes no"):
             envelope.encode_manifest(envelope.Manifest(1, "1.0.0", profile, component))

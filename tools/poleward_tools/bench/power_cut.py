@@ -5,8 +5,10 @@ own. After the cut the node lives on until the new release is confirmed, and eve
 must start a release that is whole.
 """
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,10 +30,16 @@ from poleward_tools.flash_image.node_image import node_files
 from poleward_tools.releases import build
 
 _WORKER = Path(__file__).parent / "power_cut_worker.py"
+_PARTITIONS = Path(__file__).parent / "partitions_on_vm.py"
+_SECTOR_BYTES = 4096
+_IMAGE_SECTORS = 5
+_PIECE_BYTES = 8192  # as power_cut_on_vm has it
 _PROFILE = "pole-basic"
 _FILE_SYSTEM_BYTES = 512 * 1024
 # A part of the application keeps the run short; its files are real and of all sizes.
 _PARTS = ("node/ota/", "node/codec/", "nodelink/")
+# Beside an image fewer: what is done with a bundle's files is cut without one.
+_PARTS_WITH_IMAGE = ("node/codec/",)
 _CUTS_AT_A_TIME = 40
 _CONFIRMED = 0
 _TIMEOUT_S = 600
@@ -46,10 +54,16 @@ class Kind:
     """What is updated, and how it travels."""
 
     name: str
-    has_patch: bool
+    has_patch: bool = False
+    has_image: bool = False
 
 
-KINDS = (Kind("bundle", False), Kind("bundle as a patch", True))
+KINDS = (
+    Kind("bundle"),
+    Kind("bundle as a patch", has_patch=True),
+    Kind("bundle and image", has_image=True),
+    Kind("bundle and image as patches", has_patch=True, has_image=True),
+)
 
 
 def run() -> dict[str, Any]:
@@ -76,7 +90,7 @@ def run() -> dict[str, Any]:
 
 def cut_everywhere(kind: Kind, place: Path, *, every: int = 1) -> dict[str, Any]:
     """Cut an update at every operation, or at every n-th, and count what came of it."""
-    modules = _lay_out(place, has_patch=kind.has_patch)
+    modules = _lay_out(place, kind)
     (whole,) = _live_through(modules, place, 0, [0])
     if whole["lives"][-1] != _CONFIRMED:
         raise PowerCutBenchError(f"{kind.name}: {whole['log']}")
@@ -123,17 +137,20 @@ def _live_through(
         yield from (json.loads(line) for line in done.stdout.splitlines())
 
 
-def _lay_out(place: Path, *, has_patch: bool) -> Path:
+def _lay_out(place: Path, kind: Kind) -> Path:
     """Write the factory's flash, what the gateway serves and what is known of both releases."""
     key = Ed25519PrivateKey.generate()
     built = build.build_release("1.1.0", 2)
-    new_files = {path: code for path, code in built.files.items() if path.startswith(_PARTS)}
+    parts = _PARTS_WITH_IMAGE if kind.has_image else _PARTS
+    new_files = {path: code for path, code in built.files.items() if path.startswith(parts)}
     old_files = {path: code for path, code in new_files.items() if "ed25519" not in path}
     old_files["node/codec/cbor.mpy"] = old_files["node/codec/cbor.mpy"][:-700]
     old, new = bundles.pack(old_files), bundles.pack(new_files)
+    old_image, new_image = _image(b"old"), _image(b"new")
+    image = Component.of_image(new_image) if kind.has_image else None
     envelopes = [
-        sign(Manifest(number, f"1.{number}.0", _PROFILE, Component.of_bundle(bundle)), [key])
-        for number, bundle in ((1, old), (2, new))
+        sign(Manifest(number, f"1.{number}.0", _PROFILE, Component.of_bundle(bundle), has), [key])
+        for number, bundle, has in ((1, old, None), (2, new, image))
     ]
     file_system = FileSystemImage.format(_FILE_SYSTEM_BYTES)
     file_system.write_all(node_files(root_files={}, bundle_files=old_files, envelope=envelopes[0]))
@@ -142,7 +159,16 @@ def _lay_out(place: Path, *, has_patch: bool) -> Path:
         "class_id": CLASS_IDS[_PROFILE].hex(),
         "trusted_keys": key.public_key().public_bytes_raw().hex(),
         "releases": {},
+        "image": None,
     }
+    if image:
+        about["image"] = {
+            "old": hashlib.sha256(old_image).hexdigest(),
+            "new": image.digest.hex(),
+            "size_bytes": image.size_bytes,
+            "sectors": _IMAGE_SECTORS,
+        }
+        _lay_out_images(place, old_image, new_image, has_patch=kind.has_patch)
     for name, number, bundle, envelope in zip(
         ("old", "new"), (1, 2), (old, new), envelopes, strict=True
     ):
@@ -157,10 +183,32 @@ def _lay_out(place: Path, *, has_patch: bool) -> Path:
     served = about["releases"]["new"]
     (place / f"r-{served['envelope']}").write_bytes(envelopes[1])
     (place / f"a-d-{served['component']}").write_bytes(bundles.deflate(new))
-    if has_patch:
+    if kind.has_patch:
         (place / f"a-p-{served['component']}-1").write_bytes(patch.make(old, new))
     modules = place / "modules"
     for path, code in {**built.files, **built.root_files}.items():
         (modules / path).parent.mkdir(parents=True, exist_ok=True)
         (modules / path).write_bytes(code)
+    shutil.copy(_PARTITIONS, modules)
     return modules
+
+
+def _image(name: bytes) -> bytes:
+    """Make what the bench's bootloader starts: contents of all sorts, then their SHA-256."""
+    body = name * 1000 + hashlib.shake_256(name).digest(5000) + hashlib.shake_256().digest(9000)
+    return body + hashlib.sha256(body).digest()
+
+
+def _lay_out_images(place: Path, old: bytes, new: bytes, *, has_patch: bool) -> None:
+    """Write the flash of both partitions, and the new image as the gateway serves it."""
+    partition_bytes = _IMAGE_SECTORS * _SECTOR_BYTES
+    selection = b"\xff" * 2 * _SECTOR_BYTES
+    (place / "apps").write_bytes(
+        selection + old.ljust(partition_bytes, b"\xff") + b"\xff" * partition_bytes
+    )
+    digest = hashlib.sha256(new).hexdigest()
+    for number, at in enumerate(range(0, len(new), _PIECE_BYTES)):
+        piece = bundles.deflate(new[at : at + _PIECE_BYTES])
+        (place / f"a-d-{digest}-{number}").write_bytes(piece)
+    if has_patch:
+        (place / f"a-p-{digest}-1").write_bytes(patch.make(old, new))

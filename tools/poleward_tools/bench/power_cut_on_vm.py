@@ -1,7 +1,7 @@
 """One life of a node on the MicroPython VM, from power-up to reset or power cut; never imported.
 
 The node's own boot.py, slots, updater and installer run on MicroPython's LittleFS over a NOR flash
-in a file. The link is a folder with what the gateway would serve.
+in a file, images in partitions of another. The link is a folder with what the gateway would serve.
 
 Run as `micropython power_cut_on_vm.py MODULES PLACE FLASH CUT_AT`. Operations count from 1 over all
 lives: each page programmed, each sector erased, each value set in NVS. The operation CUT_AT is torn
@@ -22,6 +22,13 @@ modules, place, flash_path, cut_at = sys.argv[1:]
 sys.path[:] = [modules, ".frozen"]
 
 import boot
+
+from nodelink import release_format
+
+# Small pieces, so that a small image has some.
+release_format.IMAGE_PIECE_BYTES = 8192
+
+from partitions_on_vm import Partitions
 
 from node.ota.errors import FetchRefused
 from node.ota.slot_bundle import SlotBundle
@@ -192,13 +199,35 @@ def release_in(slot, releases):
     return None
 
 
-def live(power, nvs, about):
-    """Power up, boot what boot.py chooses, and update or confirm; return the exit code."""
-    slot = boot.choose_slot(nvs, is_whole)
+def open_partitions(file, power, about):
+    """Open the partitions for images; None for a node that has none."""
+    image = about["image"]
+    if not image:
+        return None
+    flash = Flash(file, 0, power)
+    return Partitions(flash, image["sectors"], image["size_bytes"])
+
+
+async def has_image(partition, digest, size_bytes):
+    """Tell whether a partition holds an image."""
+    from node.ota import image
+    from node.ota.release import Part
+
+    return await image.holds(partition, Part(bytes.fromhex(digest), size_bytes))
+
+
+def live(power, nvs, partitions, about):
+    """Power up, boot what bootloader and boot.py choose, and update or confirm; return the code."""
+    image = about["image"]
+    started = partitions.start() if image else None
+    slot = boot.choose_slot(nvs, is_whole, started.info()[2] if image else 0)
     running = release_in(slot, about["releases"])
     if running is None:
         return _NO_RELEASE
-    slots = Slots(nvs, slot)
+    if image and not asyncio.run(has_image(started, image[running], image["size_bytes"])):
+        print("bundle and image are of two releases")
+        return _NO_RELEASE
+    slots = Slots(nvs, slot, partitions)
     if running == "new":
         if not slots.is_on_trial:
             return _CONFIRMED
@@ -234,7 +263,9 @@ def main():
     flash_file = open(flash_path, "r+b")
     try:
         vfs.mount(vfs.VfsLfs2(Flash(flash_file, os.stat(flash_path)[6], power)), _ROOT[:-1])
-        code = live(power, Nvs(flash_path + ".nvs", power), about)
+        apps_file = open(flash_path + ".apps", "r+b") if about["image"] else None
+        partitions = open_partitions(apps_file, power, about)
+        code = live(power, Nvs(flash_path + ".nvs", power), partitions, about)
     except SystemExit:
         code = _CUT
     except Exception as error:

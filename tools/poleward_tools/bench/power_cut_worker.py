@@ -32,6 +32,8 @@ def _live_through(modules: str, place: Path, scratch: Path, cut: int) -> dict[st
     shutil.copyfile(place / "flash", flash)
     for end in _SIDE_FILES:
         flash.with_name(flash.name + end).unlink(missing_ok=True)
+    if (place / "apps").is_file():
+        shutil.copyfile(place / "apps", flash.with_name(flash.name + ".apps"))
     codes = []
     for _ in range(_LIVES_MAX):
         codes.append(_live(modules, str(place), str(flash), scratch / "log", cut))

@@ -5,7 +5,7 @@ Bringing a release to nodes is a rollout, see rollout.py.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ import typer
 from nodelink.release_format import CLASS_IDS
 from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
+from poleward_manifest import image as images
 from poleward_manifest import wheel_set
 from poleward_manifest.errors import EnvelopeError
 from poleward_manifest.overview import overview
@@ -91,6 +92,10 @@ def build(
             f"{', '.join(building.USUAL_DRIVERS)}. Others are left out."
         ),
     ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="MicroPython's application image that nodes shall run with it."),
+    ] = None,
     gateway: Annotated[
         bool, typer.Option("--gateway", help="Software of gateways, not of nodes.")
     ] = False,
@@ -103,15 +108,19 @@ def build(
     """Compile the node's sources into a bundle, or pack the gateway's; nothing is signed yet.
 
     The same sources give the same bytes. What is in it is listed in sbom.cdx.json (CycloneDX).
+    With --image nodes get that MicroPython, too, and try and keep both together.
     Gateways number their releases apart from nodes.
 
     Example: `poleward release build 1.4.0 --sequence 4 --board esp32 --driver lan`
     """
     if wheels and not gateway:
         raise CommandError("--wheels goes with --gateway.", USAGE)
-    if gateway and (firmware or board or driver):
-        raise CommandError("--firmware, --board and --driver are for nodes, not --gateway.", USAGE)
+    if gateway and (firmware or board or driver or image):
+        raise CommandError(
+            "--firmware, --board, --driver and --image are for nodes, not --gateway.", USAGE
+        )
     folder = out or Path(f"release-{version}")
+    image_content = None if image is None else _read(image)
     with _explained(refusal=USAGE):
         if gateway:
             built = gateway_build.build_gateway_release(version, sequence, dependencies=wheels)
@@ -123,8 +132,11 @@ def build(
                 firmware=firmware,
                 boards=board or building.BOARDS,
                 drivers=driver,
+                image=image_content,
             )
-        stored = folders.StoredRelease(built.bundle, envelopes.sign(built.manifest, []))
+        stored = folders.StoredRelease(
+            built.bundle, envelopes.sign(built.manifest, []), image_content
+        )
         folders.save(folder, stored)
         folders.save_sbom(folder, make_sbom(built))
     _show(folder, stored, json)
@@ -146,7 +158,7 @@ def sign(
         envelope = stored.envelope
         for path in key:
             envelope = envelopes.add_signature(envelope, keys.load_signing_key(path))
-        stored = folders.StoredRelease(stored.bundle, envelope)
+        stored = replace(stored, envelope=envelope)
         folders.save(folder, stored)
     _show(folder, stored, json)
 
@@ -245,6 +257,8 @@ def publish(
         stored = folders.load(folder)
     with open_client(fleet, token) as client:
         client.upload_artifact(stored.bundle)
+        if stored.image is not None:
+            client.upload_artifact(stored.image)
         digest = client.publish_release(stored.envelope, notes, folders.load_sbom(folder))
     version = envelopes.read(stored.envelope).version
     if json:
@@ -296,6 +310,13 @@ def _show_envelope(path: Path, json: bool) -> None:
     results.print(f"Refused: {found.refusal}" if found.refusal else "It has the form we take.")
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.", USAGE) from error
+
+
 @contextmanager
 def _explained(refusal: int = REFUSED) -> Iterator[None]:
     """Translate what can be wrong with files, keys and releases into exit codes."""
@@ -321,7 +342,10 @@ def _facts(folder: Path, stored: folders.StoredRelease) -> dict[str, Any]:
         "envelope_bytes": len(stored.envelope),
         "bundle_digest": manifest.bundle.digest,
         "bundle_bytes": manifest.bundle.size_bytes,
-        "transfer_bytes": len(stored.bundle if is_gateway else bundles.deflate(stored.bundle)),
+        "image_digest": manifest.image.digest if manifest.image else None,
+        "image_bytes": manifest.image.size_bytes if manifest.image else 0,
+        "transfer_bytes": len(stored.bundle if is_gateway else bundles.deflate(stored.bundle))
+        + (len(images.encode(stored.image)) if stored.image else 0),
         "signed_by": [kid.hex() for kid in envelopes.signers(stored.envelope)],
     }
 

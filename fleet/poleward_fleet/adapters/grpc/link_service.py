@@ -177,7 +177,9 @@ class LinkArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         gateway_of(context)
         return mapping.patch_to_message(
             await self._patches.patch(
-                request.release_digest, min(request.source_sequence, 2**63 - 1)
+                request.release_digest,
+                request.component_digest,
+                min(request.source_sequence, 2**63 - 1),
             )
         )
 

@@ -371,6 +371,7 @@ def release_to_message(value: Release) -> release_pb.Release:
         published_at_ms=value.published_at_ms,
         notes=value.notes,
         bundle_bytes=value.bundle_bytes,
+        image_bytes=value.image_bytes,
     )
 
 

@@ -52,7 +52,9 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         (await principal_of(self._accounts, context)).require(Permission.SEE)
         return mapping.patch_to_message(
             await self._patches.patch(
-                request.release_digest, min(request.source_sequence, 2**63 - 1)
+                request.release_digest,
+                request.component_digest,
+                min(request.source_sequence, 2**63 - 1),
             )
         )
 

@@ -15,12 +15,17 @@ from poleward_fleet.domain.releases import Release
 
 _PUT = text(
     "INSERT INTO release (digest, version, sequence, board_profile, bundle_digest, bundle_bytes, "
-    "notes, published_at_ms) VALUES (:digest, :version, :sequence, :board_profile, "
-    ":bundle_digest, :bundle_bytes, :notes, :published_at_ms) ON CONFLICT (digest) DO NOTHING"
+    "image_digest, image_bytes, notes, published_at_ms) VALUES (:digest, :version, :sequence, "
+    ":board_profile, :bundle_digest, :bundle_bytes, :image_digest, :image_bytes, :notes, "
+    ":published_at_ms) ON CONFLICT (digest) DO NOTHING"
 )
 _GET = text("SELECT * FROM release WHERE digest = :digest")
 _WITH_SEQUENCE = text(
     "SELECT * FROM release WHERE board_profile = :board_profile AND sequence = :sequence"
+)
+_IMAGE_AT = text(
+    "SELECT image_digest FROM release WHERE board_profile = :board_profile "
+    "AND sequence <= :sequence AND image_digest IS NOT NULL ORDER BY sequence DESC LIMIT 1"
 )
 _ALL = text("SELECT * FROM release ORDER BY published_at_ms DESC, sequence DESC")
 
@@ -44,6 +49,8 @@ class SqlReleaseStore:
                         "board_profile": release.board_profile,
                         "bundle_digest": release.bundle_digest,
                         "bundle_bytes": release.bundle_bytes,
+                        "image_digest": release.image_digest,
+                        "image_bytes": release.image_bytes,
                         "notes": release.notes,
                         "published_at_ms": release.published_at_ms,
                     },
@@ -68,6 +75,13 @@ class SqlReleaseStore:
         )
         return release_of(rows[0]) if rows else None
 
+    async def image_at(self, board_profile: str, sequence: int) -> bytes | None:
+        """Return the image of the newest release up to a sequence number that has one."""
+        rows = await self._database.rows(
+            _IMAGE_AT, {"board_profile": board_profile, "sequence": sequence}
+        )
+        return bytes(rows[0].image_digest) if rows else None
+
     async def releases(self) -> list[Release]:
         """Return the releases, newest first."""
         return [release_of(row) for row in await self._database.rows(_ALL)]
@@ -84,4 +98,6 @@ def release_of(row: Row[Any]) -> Release:
         notes=row.notes,
         bundle_digest=bytes(row.bundle_digest),
         bundle_bytes=row.bundle_bytes,
+        image_digest=None if row.image_digest is None else bytes(row.image_digest),
+        image_bytes=row.image_bytes,
     )

@@ -214,7 +214,7 @@ async def dry_run(
     canaries = await connection.execute(
         _CANARIES, parameters | {"many": min(_CANARIES_SHOWN, wave_nodes[0])}
     )
-    size = release.bundle_bytes
+    size = release.size_bytes
     links = tuple(
         LinkLoad(row.gateway_name, row.nodes, size, row.nodes * size)
         for row in await connection.execute(_LINKS, parameters)

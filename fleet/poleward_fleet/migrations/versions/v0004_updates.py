@@ -33,6 +33,8 @@ CREATE TABLE release (
     board_profile text NOT NULL,
     bundle_digest bytea NOT NULL,
     bundle_bytes bigint NOT NULL,
+    image_digest bytea,
+    image_bytes bigint NOT NULL DEFAULT 0,
     notes text NOT NULL,
     published_at_ms bigint NOT NULL,
     CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence)

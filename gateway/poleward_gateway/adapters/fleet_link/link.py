@@ -117,12 +117,16 @@ class FleetLink:
                     str(translated(error, f"fetching {digest.hex()[:16]}…"))
                 ) from error
 
-    async def find_patch(self, release_digest: bytes, source_sequence: int) -> FoundPatch:
+    async def find_patch(
+        self, release_digest: bytes, component_digest: bytes, source_sequence: int
+    ) -> FoundPatch:
         """Ask for a patch; implements the port ArtifactSource."""
         async with self._channel() as channel:
             stub = artifact_grpc.ArtifactServiceStub(channel)
             request = artifact_pb.GetPatchRequest(
-                release_digest=release_digest, source_sequence=source_sequence
+                release_digest=release_digest,
+                component_digest=component_digest,
+                source_sequence=source_sequence,
             )
             try:
                 return mapping.patch_from_message(

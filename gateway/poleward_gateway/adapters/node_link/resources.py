@@ -111,10 +111,10 @@ class NodeResources:
             case (release_format.PATH_ARTIFACTS, release_format.ENCODING_PATCH, name, number):
                 if number.isdecimal():
                     content = self._artifacts.patch(_digest(name), int(number))
-            case (release_format.PATH_ARTIFACTS, release_format.ENCODING_DEFLATE, name):
+            case (release_format.PATH_ARTIFACTS, release_format.ENCODING_DEFLATE, name, *piece):
                 digest = _digest(name)
-                content = self._artifacts.whole(digest)
-                if content is None and self._artifacts.serves(digest):
+                content = self._artifacts.whole(digest, _piece_number(piece))
+                if content is None and self._artifacts.awaits(digest):
                     self._jobs.add(("component", digest), lambda: self._fetch_whole(digest))
                     return Message(code=codes.SERVICE_UNAVAILABLE, max_age=RETRY_AFTER_S)
         if content is None:
@@ -217,6 +217,11 @@ class NodeResources:
 
 def _refusal(code: Any, words: str) -> Any:
     return Message(code=code, payload=words.encode())
+
+
+def _piece_number(segments: list[str]) -> int | None:
+    """Read which piece of an image is asked for; None when it is no image."""
+    return int(segments[0]) if len(segments) == 1 and segments[0].isdecimal() else None
 
 
 def _digest(text: str) -> bytes:

@@ -8,7 +8,7 @@ import hashlib
 from poleward_gateway.domain.errors import ArtifactRejectedError
 from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.ports import VerifiedRelease
-from poleward_manifest import bundle, envelope, trust
+from poleward_manifest import bundle, envelope, image, trust
 from poleward_manifest.errors import EnvelopeError
 
 
@@ -28,12 +28,21 @@ class ManifestVerifier:
             digest=digest,
             sequence=manifest.sequence,
             version=manifest.version,
-            component_digest=manifest.bundle.digest,
+            bundle_digest=manifest.bundle.digest,
+            image_digest=manifest.image.digest if manifest.image else None,
         )
 
-    def encode_for_transfer(self, component: bytes) -> bytes:
+    def encode_bundle(self, plain: bytes) -> bytes:
         """Compress a bundle the way nodes inflate it."""
-        return bundle.deflate(component)
+        return bundle.deflate(plain)
+
+    def encode_image(self, plain: bytes) -> bytes:
+        """Compress an image the way nodes inflate it, all pieces together."""
+        return image.encode(plain)
+
+    def piece_of_image(self, encoded: bytes, number: int) -> bytes | None:
+        """Return one piece of an encoded image."""
+        return image.piece(encoded, number)
 
 
 class ChainVerifier:

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"poleward/v1/artifact_service.proto\x12\x0bpoleward.v1\"1\n\x0f\x44ownloadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"5\n\x10\x44ownloadResponse\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"R\n\rUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"8\n\x0eUploadResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"B\n\x0fGetPatchRequest\x12\x16\n\x0erelease_digest\x18\x01 \x01(\x0c\x12\x17\n\x0fsource_sequence\x18\x02 \x01(\x04\"^\n\x10GetPatchResponse\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.poleward.v1.PatchState\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\"\n\x10GetUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\";\n\x11GetUploadResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08*n\n\nPatchState\x12\x1b\n\x17PATCH_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10PATCH_STATE_NONE\x10\x01\x12\x16\n\x12PATCH_STATE_MAKING\x10\x02\x12\x15\n\x11PATCH_STATE_READY\x10\x03\x32\xb6\x02\n\x0f\x41rtifactService\x12I\n\x08\x44ownload\x12\x1c.poleward.v1.DownloadRequest\x1a\x1d.poleward.v1.DownloadResponse0\x01\x12\x43\n\x06Upload\x12\x1a.poleward.v1.UploadRequest\x1a\x1b.poleward.v1.UploadResponse(\x01\x12G\n\x08GetPatch\x12\x1c.poleward.v1.GetPatchRequest\x1a\x1d.poleward.v1.GetPatchResponse\x12J\n\tGetUpload\x12\x1d.poleward.v1.GetUploadRequest\x1a\x1e.poleward.v1.GetUploadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"poleward/v1/artifact_service.proto\x12\x0bpoleward.v1\"1\n\x0f\x44ownloadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"5\n\x10\x44ownloadResponse\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"R\n\rUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x13\n\x0btotal_bytes\x18\x02 \x01(\x04\x12\x0e\n\x06offset\x18\x03 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\"8\n\x0eUploadResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\\\n\x0fGetPatchRequest\x12\x16\n\x0erelease_digest\x18\x01 \x01(\x0c\x12\x17\n\x0fsource_sequence\x18\x02 \x01(\x04\x12\x18\n\x10\x63omponent_digest\x18\x03 \x01(\x0c\"^\n\x10GetPatchResponse\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.poleward.v1.PatchState\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"\"\n\x10GetUploadRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\";\n\x11GetUploadResponse\x12\x14\n\x0cstored_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08*n\n\nPatchState\x12\x1b\n\x17PATCH_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10PATCH_STATE_NONE\x10\x01\x12\x16\n\x12PATCH_STATE_MAKING\x10\x02\x12\x15\n\x11PATCH_STATE_READY\x10\x03\x32\xb6\x02\n\x0f\x41rtifactService\x12I\n\x08\x44ownload\x12\x1c.poleward.v1.DownloadRequest\x1a\x1d.poleward.v1.DownloadResponse0\x01\x12\x43\n\x06Upload\x12\x1a.poleward.v1.UploadRequest\x1a\x1b.poleward.v1.UploadResponse(\x01\x12G\n\x08GetPatch\x12\x1c.poleward.v1.GetPatchRequest\x1a\x1d.poleward.v1.GetPatchResponse\x12J\n\tGetUpload\x12\x1d.poleward.v1.GetUploadRequest\x1a\x1e.poleward.v1.GetUploadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'poleward.v1.artifact_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PATCHSTATE']._serialized_start=560
-  _globals['_PATCHSTATE']._serialized_end=670
+  _globals['_PATCHSTATE']._serialized_start=586
+  _globals['_PATCHSTATE']._serialized_end=696
   _globals['_DOWNLOADREQUEST']._serialized_start=51
   _globals['_DOWNLOADREQUEST']._serialized_end=100
   _globals['_DOWNLOADRESPONSE']._serialized_start=102
@@ -42,13 +42,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPLOADRESPONSE']._serialized_start=241
   _globals['_UPLOADRESPONSE']._serialized_end=297
   _globals['_GETPATCHREQUEST']._serialized_start=299
-  _globals['_GETPATCHREQUEST']._serialized_end=365
-  _globals['_GETPATCHRESPONSE']._serialized_start=367
-  _globals['_GETPATCHRESPONSE']._serialized_end=461
-  _globals['_GETUPLOADREQUEST']._serialized_start=463
-  _globals['_GETUPLOADREQUEST']._serialized_end=497
-  _globals['_GETUPLOADRESPONSE']._serialized_start=499
-  _globals['_GETUPLOADRESPONSE']._serialized_end=558
-  _globals['_ARTIFACTSERVICE']._serialized_start=673
-  _globals['_ARTIFACTSERVICE']._serialized_end=983
+  _globals['_GETPATCHREQUEST']._serialized_end=391
+  _globals['_GETPATCHRESPONSE']._serialized_start=393
+  _globals['_GETPATCHRESPONSE']._serialized_end=487
+  _globals['_GETUPLOADREQUEST']._serialized_start=489
+  _globals['_GETUPLOADREQUEST']._serialized_end=523
+  _globals['_GETUPLOADRESPONSE']._serialized_start=525
+  _globals['_GETUPLOADRESPONSE']._serialized_end=584
+  _globals['_ARTIFACTSERVICE']._serialized_start=699
+  _globals['_ARTIFACTSERVICE']._serialized_end=1009
 # @@protoc_insertion_point(module_scope)

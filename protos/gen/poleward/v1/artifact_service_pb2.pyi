@@ -169,19 +169,23 @@ class GetPatchRequest(_message.Message):
 
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
     SOURCE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    COMPONENT_DIGEST_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.bytes
     """SHA-256 of the envelope of the release to build, 32 bytes."""
     source_sequence: _builtins.int
     """Sequence number of the release that the node runs."""
+    component_digest: _builtins.bytes
+    """SHA-256 of the component to build, 32 bytes: the bundle or the image of the release."""
     def __init__(
         self,
         *,
         release_digest: _builtins.bytes = ...,
         source_sequence: _builtins.int = ...,
+        component_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["release_digest", b"release_digest", "source_sequence", b"source_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component_digest", b"component_digest", "release_digest", b"release_digest", "source_sequence", b"source_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
