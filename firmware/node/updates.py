@@ -122,7 +122,10 @@ class Updates:
                 self._is_install_wanted = False
                 await asyncio.sleep_ms(_ANSWER_MS)
                 try:
+                    # A call may have come since, or come while flash is written: no reset then.
+                    await self._until_free()
                     await updater.install()
+                    await self._until_free()
                     self._reset()
                 except UpdateError as error:
                     print("update not installed:", error.reason)
@@ -171,6 +174,11 @@ class Updates:
             # Whatever it was: what counted so far goes on counting.
             print("trust document refused:", repr(error))
         drop("node.ota", ("trust_chain", "suit", "ed25519", "hss"))
+
+    async def _until_free(self) -> None:
+        """Wait while something is more urgent than an update."""
+        while self._reason_to_wait():
+            await asyncio.sleep_ms(_CHECK_MS)
 
     def _follow(self) -> None:
         updater = self._updater

@@ -152,6 +152,41 @@ async def test_release_that_does_not_run_returns_to_the_old_one(
     assert (await gateway.read("/26243/0/3"))["/26243/0/3"]
 
 
+async def test_nothing_is_installed_while_a_call_is_active(
+    node: SimulatedNode, gateway: FakeGateway, release_key: Ed25519PrivateKey
+) -> None:
+    await gateway.until(lambda: gateway.reports)
+    assert await gateway.write({"/3416/0/1": 45, "/3416/0/51": 0}) == aiocoap.CHANGED
+    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45)
+    uri = offer(gateway, build_release("1.1.0", 2), release_key)
+    assert await download(gateway, uri) == states.RESULT_INITIAL
+    await call_for_help(node, gateway, 1)
+    refused = await gateway.call(aiocoap.POST, "/5/0/2")
+    assert refused.code == aiocoap.METHOD_NOT_ALLOWED
+    assert refused.payload == b"an emergency call is active"
+    assert await gateway.execute("/26246/0/4") == aiocoap.CHANGED
+    assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
+    # A call between the answer and the reset: there is no reset before an operator ended it.
+    await call_for_help(node, gateway, 2)
+    resets, reports = node.resets, len(gateway.reports)
+    await gateway.until(lambda: len(gateway.reports) > reports + 2, timeout_s=60)
+    assert node.resets == resets
+    assert gateway.reports[-1]["/3416/0/3"] == 100
+    assert await gateway.execute("/26246/0/4") == aiocoap.CHANGED
+    await gateway.until(lambda: "release confirmed" in node.console, timeout_s=60)
+    # The lamp is where it was before the call, through update and reset.
+    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45, timeout_s=60)
+
+
+async def call_for_help(node: SimulatedNode, gateway: FakeGateway, count: int) -> None:
+    """Press the button; the gateway knows of so many calls then."""
+    node.press_button()
+    await gateway.until(
+        lambda: [event["/26242/0/2"] for event in gateway.events].count("sos.pressed") == count,
+        timeout_s=60,
+    )
+
+
 async def test_release_signed_by_a_stranger_is_refused(
     node: SimulatedNode, gateway: FakeGateway
 ) -> None:
