@@ -31,6 +31,7 @@ from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
 from poleward_gateway.adapters.releases.verifier import ChainVerifier, ManifestVerifier
 from poleward_gateway.adapters.secrets.sealed_box import SealedBox, open_box
+from poleward_gateway.adapters.software.shelf import SoftwareShelf
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
 from poleward_gateway.adapters.storage.database import Database
@@ -48,6 +49,7 @@ from poleward_gateway.adapters.systemd import ServiceManager
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
+from poleward_gateway.domain.software import START_OTHER_EXIT
 from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Severity
 from poleward_gateway.ports import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
@@ -55,6 +57,7 @@ from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.local_rules import LocalRules
 from poleward_gateway.services.orders import Orders
+from poleward_gateway.services.own_software import OwnSoftware
 from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registrations import Registrations
@@ -103,7 +106,8 @@ async def serve(config: GatewayConfig) -> int:
     """Serve nodes until SIGINT or SIGTERM.
 
     Returns:
-        Exit code: 0 after an orderly stop, 1 when a part of the gateway ended by itself.
+        Exit code: 0 after an orderly stop, 1 when a part of the gateway ended by itself,
+        START_OTHER_EXIT when the launcher has to start another release.
 
     Raises:
         ConfigurationError: The gateway cannot start as configured; the message says why.
@@ -117,10 +121,15 @@ async def serve(config: GatewayConfig) -> int:
     try:
         async with running(config) as gateway:
             stopped = asyncio.create_task(stop.wait())
-            await asyncio.wait([stopped, *gateway.tasks], return_when=asyncio.FIRST_COMPLETED)
-            if stopped.done():
-                return 0
+            replaced = asyncio.create_task(gateway.replaced.wait())
+            ends = [stopped, replaced, *gateway.tasks]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
+            replaced.cancel()
+            if stop.is_set():
+                return 0
+            if gateway.replaced.is_set():
+                return START_OTHER_EXIT
             for task in gateway.tasks:
                 if task.done():
                     _log.error("part_ended", part=task.get_name(), exc_info=task.exception())
@@ -187,6 +196,7 @@ class Gateway:
     ) -> None:
         clock = SystemClock()
         self.tasks: list[asyncio.Task[None]] = []
+        self.replaced = asyncio.Event()
         self.manager = ServiceManager()
         self.tally = MemoryTally()
         self._clock = clock
@@ -257,20 +267,31 @@ class Gateway:
         self.registrations = Registrations(
             SqliteRegistrationStore(database), self.registry, self.table, self.jobs, clock
         )
+        version = metadata.version("poleward")
+        self.own_software = OwnSoftware(
+            SoftwareShelf(config.software_dir), desired, self.artifacts, self.registry, self.jobs,
+            clock,
+            trial_s=config.trial_s,
+            version=version,
+            is_fleet_connected=lambda: bool(self.tally.gauges.get("fleet_connected")),
+            does_disk_work=lambda: not self.telemetry.disk_failed,
+            restart=self.replaced.set,
+            on_change=lambda: self.uplink.wake(),
+        )  # fmt: skip
         self.upkeep = Upkeep(
             self.registry, desired, self.table, link, self.jobs, clock,
             on_settled=self._settled,
-            on_desired=self.updates.reconcile,
+            on_desired=self._desired_changed,
             on_wiped=lambda node: self.telemetry.note_seen(node, WIPED_EVENT, Severity.INFO),
             tick_listeners=(
                 self.trust.tick, self.updates.tick, self.commands.tick, self.programs.tick,
-                self.registrations.tick, lambda: self.uplink.wake(), database.hold_ballast,
-                self._note_alive,
+                self.registrations.tick, self.own_software.tick, lambda: self.uplink.wake(),
+                database.hold_ballast, self._note_alive,
             ),
         )  # fmt: skip
         self.uplink = Uplink(
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
-            self.programs, self.tally,
+            self.programs, self.own_software, self.tally,
         )  # fmt: skip
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.trust,
@@ -281,7 +302,7 @@ class Gateway:
             lambda renewed: identity.save(config.identity_dir, renewed, box),
             self.uplink,
             self.tally,
-            software_version=metadata.version("poleward"),
+            software_version=version,
             coap_uri=lambda: self.endpoint.uri_as_seen_from(known.link_address),
         )
 
@@ -320,8 +341,10 @@ class Gateway:
 
     def run(self) -> None:
         """Start what runs until the gateway stops."""
-        for node in self.registrations.restore():
+        registered = self.registrations.restore()
+        for node in registered:
             self.upkeep.registered(node)
+        self.own_software.expect([node for node in registered if not self.registry.sleeps(node)])
         for part in (self.jobs.run, self.command_jobs.run, self.upkeep.run, self.fleet_link.run):
             self.tasks.append(asyncio.create_task(part(), name=part.__qualname__))
 
@@ -344,6 +367,11 @@ class Gateway:
             ("cloned", node),
             lambda: self.telemetry.note_seen(node, CLONED_EVENT, Severity.CRITICAL),
         )
+
+    def _desired_changed(self) -> None:
+        """Go on with what desired state says about releases."""
+        self.updates.reconcile()
+        self.own_software.reconcile()
 
     def _settled(self, node: NodeNumber) -> None:
         """Go on with what waited for a node."""

@@ -14,6 +14,8 @@ from poleward_gateway.domain.errors import ConfigurationError
 
 REPORTS_MAX_LEAST = 10_000
 """Less would drop what is only on its way."""
+TRIAL_S = (5, 3600)
+"""Least and most; nodes are heard at least every 300 s (nodelink.limits.LIFETIME_S)."""
 LOG_FORMATS = ("text", "json")
 
 _KINDS: dict[str, type] = {
@@ -43,6 +45,7 @@ class GatewayConfig:
             chooses a free one.
         reports_max: So many reports wait for the fleet before the oldest are dropped.
         log_format: "text" for people, "json" for programs.
+        trial_s: So long a new release of the gateway may take to prove itself.
 
     Raises:
         ConfigurationError: Settings that contradict each other; the message names the key.
@@ -58,6 +61,7 @@ class GatewayConfig:
     key_source: str = ""
     reports_max: int = 10_000_000
     log_format: str = "text"
+    trial_s: int = 480
 
     @classmethod
     def from_file(cls, path: Path, given: Mapping[str, Any]) -> "GatewayConfig":
@@ -96,6 +100,10 @@ class GatewayConfig:
             raise ConfigurationError(
                 f"reports_max is {self.reports_max}; choose {REPORTS_MAX_LEAST} or more"
             )
+        if not TRIAL_S[0] <= self.trial_s <= TRIAL_S[1]:
+            raise ConfigurationError(
+                f"trial_s is {self.trial_s}; choose {TRIAL_S[0]} to {TRIAL_S[1]}"
+            )
         if self.log_format not in LOG_FORMATS:
             raise ConfigurationError(
                 f"log_format is {self.log_format!r}; choose {' or '.join(LOG_FORMATS)}"
@@ -124,6 +132,11 @@ class GatewayConfig:
     def trust_dir(self) -> Path:
         """Folder of trust documents."""
         return self.data_dir / "trust"
+
+    @property
+    def software_dir(self) -> Path:
+        """The gateway's own releases."""
+        return self.data_dir / "software"
 
     @property
     def identity_dir(self) -> Path:

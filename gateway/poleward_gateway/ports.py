@@ -4,7 +4,7 @@ Implementations are in adapters; tests have fakes of their own. Nothing here gua
 call returns quickly: each await on a peer has a deadline inside the adapter.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -19,6 +19,7 @@ from poleward_gateway.domain.nodes import (
     NodeState,
     Registration,
 )
+from poleward_gateway.domain.software import GatewaySoftware, SoftwareRecord
 from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report
 from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.domain.updates import NodeUpdate, UpdateReadout
@@ -135,6 +136,9 @@ class DesiredStore(Protocol):
     def trust_documents(self) -> tuple[bytes, ...]:
         """Return the digest of each trust document that the fleet has, from number 1 on."""
 
+    def own_release(self) -> bytes:
+        """Return the digest of the release that the gateway should run; empty for none."""
+
     async def apply(self, change: DesiredChange) -> None:
         """Store a change; returns after it is on disk."""
 
@@ -205,7 +209,9 @@ class VerifiedRelease:
         digest: SHA-256 of the envelope.
         sequence: Monotonic sequence number.
         version: For people.
-        bundle_digest: SHA-256 of the bundle.
+        bundle_digest: SHA-256 of the bundle, or of the gateway's set of wheels.
+        bundle_bytes: Its size.
+        is_for_gateways: It is not for nodes.
         image_digest: SHA-256 of the image; None for a release without one.
     """
 
@@ -213,6 +219,8 @@ class VerifiedRelease:
     sequence: int
     version: str
     bundle_digest: bytes
+    bundle_bytes: int
+    is_for_gateways: bool
     image_digest: bytes | None = None
 
     @property
@@ -220,6 +228,63 @@ class VerifiedRelease:
         """Digests of all that nodes download."""
         bundle = self.bundle_digest
         return (bundle,) if self.image_digest is None else (bundle, self.image_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNames:
+    """How a release is called: for people, and for what is newer."""
+
+    version: str
+    sequence: int
+
+
+class SoftwareShelf(Protocol):
+    """The gateway's own releases on disk, and the record of which is tried and kept."""
+
+    @property
+    def has_launcher(self) -> bool:
+        """Whether a launcher started this gateway, so that it can start another release."""
+
+    @property
+    def running(self) -> bytes:
+        """The release whose code this process runs, whatever the record says."""
+
+    def record(self) -> SoftwareRecord:
+        """Return what is written down."""
+
+    def write(self, record: SoftwareRecord) -> None:
+        """Replace what is written down; a crash leaves the old or the new.
+
+        Raises:
+            StorageError: It is not on disk.
+        """
+
+    def free_bytes(self) -> int:
+        """Return how much room there is."""
+
+    def is_whole(self, release: bytes) -> bool:
+        """Say whether a release is installed to its end."""
+
+    def names(self, release: bytes) -> ReleaseNames | None:
+        """Return how an installed release is called; None for anything else."""
+
+    def install(self, release: bytes, envelope: bytes, component: bytes) -> None:
+        """Install a release beside the others; it takes seconds and blocks.
+
+        Raises:
+            ArtifactRejectedError: It cannot be installed anywhere.
+            InstallationError: It cannot be installed here and now.
+        """
+
+    def check_starts(self, release: bytes) -> None:
+        """Have an installed release say what it is, without trying it; blocks.
+
+        Raises:
+            ArtifactRejectedError: It must not be tried; says why.
+        """
+
+    def remove_others(self, kept: Collection[bytes]) -> None:
+        """Remove every release that is not kept."""
 
 
 class PatchState(Enum):
@@ -413,3 +478,6 @@ class FleetStream(Protocol):
 
     async def send_result(self, result: CommandResult) -> None:
         """Send the outcome of a command."""
+
+    async def send_software(self, software: GatewaySoftware) -> None:
+        """Send what the gateway itself runs."""

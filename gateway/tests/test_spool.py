@@ -258,10 +258,26 @@ def test_two_gateways_cannot_use_one_folder(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_file_of_a_newer_gateway_is_refused(tmp_path: Path) -> None:
-    database = Database(tmp_path / "g.db")
+def newer_file(path: Path, *, readable_from: str) -> None:
+    database = Database(path)
     database.read_now(lambda c: c.execute("PRAGMA user_version = 99"))
+    database.read_now(
+        lambda c: c.execute(
+            "UPDATE meta SET value = ? WHERE name = 'readable_from'", (readable_from,)
+        )
+    )
     database.close()
+
+
+def test_a_file_that_a_newer_gateway_only_added_to_is_used(tmp_path: Path) -> None:
+    newer_file(tmp_path / "g.db", readable_from="1")
+    Database(tmp_path / "g.db").close()
+
+
+def test_a_file_of_a_newer_gateway_is_refused_when_older_ones_cannot_use_it(
+    tmp_path: Path,
+) -> None:
+    newer_file(tmp_path / "g.db", readable_from="2")
     with pytest.raises(ConfigurationError, match="its schema is version 99"):
         Database(tmp_path / "g.db")
 

@@ -57,5 +57,9 @@ class ArtifactRejectedError(ArtifactError):
     """The content is not what it claims to be and is never served."""
 
 
+class InstallationError(GatewayError):
+    """A release of the gateway itself cannot be installed here; the message says what to do."""
+
+
 class StorageError(GatewayError):
     """The disk does not take what must be durable; nothing was acknowledged. Check the disk."""

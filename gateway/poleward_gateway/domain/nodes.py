@@ -71,6 +71,7 @@ class DesiredChange:
         removed: Nodes whose keys are to be forgotten.
         signers: Who may sign releases.
         trust_documents: Digest of each trust document, from number 1 on.
+        own_release: Digest of the release that the gateway itself should run; empty for none.
     """
 
     revision: int
@@ -79,6 +80,7 @@ class DesiredChange:
     removed: tuple[NodeNumber, ...]
     signers: Signers
     trust_documents: tuple[bytes, ...]
+    own_release: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ FINAL_STATES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NodeUpdate:
-    """Progress of one release on one node.
+    """Progress of one release on one node, or on the gateway itself.
 
     Args:
         release_digest: SHA-256 of the envelope.

@@ -24,7 +24,7 @@ from poleward_gateway.ports import (
 _log = structlog.get_logger(__name__)
 
 CONTENT_MAX_BYTES = 8 * 1024 * 1024
-"""More than any release has; a source that sends more is not believed."""
+"""More than any release for nodes has; a source that sends more is not believed."""
 FETCHES_MAX = 3
 """Whole fetches that do not hash to the digest, after which the source's copy counts as altered."""
 HELD_MAX = 4
@@ -111,6 +111,15 @@ class Artifacts:
         async with self._lock(component_digest):
             await self._prepare_whole(component_digest)
 
+    async def component(self, release: VerifiedRelease) -> bytes:
+        """Return the component of a release for the gateway itself, fetched and verified.
+
+        Raises:
+            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+        """
+        async with self._lock(release.bundle_digest):
+            return await self.fetch(release.bundle_digest, release.bundle_bytes)
+
     def envelope(self, digest: bytes) -> bytes | None:
         """Return the envelope of a release that is ready; None for anything else.
 
@@ -195,7 +204,7 @@ class Artifacts:
         encoded = await asyncio.to_thread(encode, component)
         self._store.write("whole", component_digest, encoded)
 
-    async def fetch(self, digest: bytes) -> bytes:
+    async def fetch(self, digest: bytes, limit_bytes: int = CONTENT_MAX_BYTES) -> bytes:
         """Download content by its digest, going on where an earlier attempt stopped.
 
         Raises:
@@ -206,7 +215,7 @@ class Artifacts:
             self._store.append_partial(digest, len(content), piece)
             content += piece
             self._tally.count("release_bytes_fetched", len(piece))
-            if len(content) > CONTENT_MAX_BYTES:
+            if len(content) > limit_bytes:
                 break
         self._store.drop_partial(digest)
         if hashlib.sha256(content).digest() == digest:

@@ -152,6 +152,11 @@ class Registry:
             if entry.registered_until_s is not None
         ]
 
+    def sleeps(self, node: NodeNumber) -> bool:
+        """Say whether a node listens only after its own messages."""
+        entry = self._entries.get(node)
+        return entry is not None and entry.is_queued
+
     def is_awake(self, node: NodeNumber) -> bool:
         """Say whether a node listens now."""
         entry = self._entries.get(node)

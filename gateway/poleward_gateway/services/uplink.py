@@ -14,6 +14,7 @@ from poleward_gateway.domain.lighting import Lighting
 from poleward_gateway.domain.nodes import DesiredChange
 from poleward_gateway.ports import CommandStore, DesiredStore, FleetStream, Spool, Tally
 from poleward_gateway.services.commands import Commands
+from poleward_gateway.services.own_software import OwnSoftware
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.upkeep import Upkeep
@@ -45,6 +46,7 @@ class Uplink:
         registry: Registry,
         upkeep: Upkeep,
         programs: Programs,
+        own_software: OwnSoftware,
         tally: Tally,
     ) -> None:
         self._spool = spool
@@ -54,6 +56,7 @@ class Uplink:
         self._registry = registry
         self._upkeep = upkeep
         self._programs = programs
+        self._own_software = own_software
         self._tally = tally
         self._wake = asyncio.Event()
         self._room = asyncio.Event()  # cleared while the fleet is behind
@@ -103,6 +106,7 @@ class Uplink:
         self._sent_reports = stored_report_batch
         self._sent_events = stored_event_batch
         self._registry.tell_everything()
+        self._own_software.tell_everything()
         self.wake()
         return True
 
@@ -169,6 +173,8 @@ class Uplink:
         for result in await self._command_store.undelivered():
             await stream.send_result(result)
             await self._command_store.delivered(result.command_id)
+        if (software := self._own_software.take_changed()) is not None:
+            await stream.send_software(software)
         while states := self._registry.take_changed(STATES_PER_MESSAGE):
             await stream.send_states(states)
 

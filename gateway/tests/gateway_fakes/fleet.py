@@ -105,6 +105,7 @@ class FakeFleet(
         self.batches: dict[int, bytes] = {}
         self.events: list[Any] = []
         self.states: dict[int, Any] = {}
+        self.gateway_software: Any = None
         self.results: list[Any] = []
         self.hellos: list[Any] = []
         self.artifacts: dict[bytes, bytes] = {}
@@ -159,11 +160,13 @@ class FakeFleet(
     def desire(
         self, nodes: list[Any], *, revision: int, release_keys: tuple[bytes, ...] = (),
         release_threshold: int = 1, trust_documents: tuple[bytes, ...] = (),
+        gateway_release: bytes = b"",
     ) -> None:  # fmt: skip
         """Set desired state, now and for whoever connects."""
         self._desired = pb.DesiredState(
             revision=revision, complete=True, nodes=nodes, release_keys=release_keys,
             release_threshold=release_threshold, trust_documents=trust_documents,
+            gateway_release_digest=gateway_release,
         )  # fmt: skip
         if self._outbox is not None:
             self.send(desired_state=self._desired)
@@ -204,6 +207,8 @@ class FakeFleet(
             elif kind == "reported_state":
                 for state in message.reported_state.nodes:
                     self.states[state.node_number] = state
+            elif kind == "gateway_software":
+                self.gateway_software = message.gateway_software
             elif kind == "command_result":
                 self.results.append(message.command_result)
 

@@ -21,6 +21,7 @@ from poleward_tools.cli import (
     flash,
     gateway,
     gateway_local,
+    gateway_software,
     image,
     keys,
     lamp,
@@ -54,6 +55,7 @@ app = typer.Typer(
 )
 app.add_typer(programs.fleet_app, name="fleet")
 app.add_typer(gateway.app, name="gateway")
+gateway.app.command("software")(gateway_software.software)
 gateway.app.add_typer(gateway_local.app, name="local")
 app.add_typer(node.app, name="node")
 app.add_typer(pole.app, name="pole")

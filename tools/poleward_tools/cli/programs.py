@@ -169,7 +169,7 @@ def gateway_serve(
         "insecure_nosec": insecure_nosec,
     }
     try:
-        raise typer.Exit(asyncio.run(bootstrap.serve(_gateway_config(data, config, given))))
+        raise typer.Exit(asyncio.run(bootstrap.serve(gateway_config(data, config, given))))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
     except errors.StorageError as error:
@@ -194,7 +194,7 @@ def gateway_doctor(
     from poleward_gateway.domain import errors
 
     try:
-        findings = doctor.examine(_gateway_config(data, config, {"key_source": key}))
+        findings = doctor.examine(gateway_config(data, config, {"key_source": key}))
     except errors.ConfigurationError as error:
         raise CommandError(str(error), USAGE) from error
     failed = any(finding.verdict is doctor.Verdict.FAILED for finding in findings)
@@ -216,7 +216,7 @@ def gateway_doctor(
     raise typer.Exit(FAILED if failed else OK)
 
 
-def _gateway_config(
+def gateway_config(
     data: Path | None, config: Path | None, given: Mapping[str, object]
 ) -> "GatewayConfig":
     """Put the settings of file and command line together; the command line counts more."""

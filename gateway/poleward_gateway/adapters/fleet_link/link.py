@@ -27,6 +27,7 @@ from poleward_gateway.domain.errors import (
     RefusedError,
 )
 from poleward_gateway.domain.nodes import NodeState
+from poleward_gateway.domain.software import GatewaySoftware
 from poleward_gateway.ports import EventBatch, FoundPatch, ReportBatch, Tally
 from poleward_gateway.services.uplink import Uplink
 
@@ -280,3 +281,6 @@ class _Stream:
 
     async def send_result(self, result: CommandResult) -> None:
         await self._call.write(mapping.result_to_message(result))
+
+    async def send_software(self, software: GatewaySoftware) -> None:
+        await self._call.write(mapping.software_to_message(software))

@@ -27,9 +27,10 @@ from poleward_gateway.domain.nodes import (
     NodeTask,
     OscoreKeys,
 )
+from poleward_gateway.domain.software import GatewaySoftware
 from poleward_gateway.domain.telemetry import Report, Series, Severity
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import UpdateState
+from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 from poleward_gateway.ports import EventBatch, FoundPatch, PatchState, ReportBatch
 
 _LINK_STATES = {
@@ -169,10 +170,16 @@ def _state_to_message(state: NodeState) -> pb.NodeState:
     if state.program_digest is not None:
         message.program_digest = state.program_digest
     if state.update is not None:
-        message.update.release_digest = state.update.release_digest
-        message.update.state = _UPDATE_STATES[state.update.state]
-        message.update.reason = state.update.reason
+        message.update.CopyFrom(_update(state.update))
     return message
+
+
+def _update(update: NodeUpdate) -> pb.NodeUpdate:
+    return pb.NodeUpdate(
+        release_digest=update.release_digest,
+        state=_UPDATE_STATES[update.state],
+        reason=update.reason,
+    )
 
 
 def result_to_message(result: CommandResult) -> pb.ConnectRequest:
@@ -224,6 +231,19 @@ def desired_from_message(message: pb.DesiredState) -> DesiredChange:
         ),
         signers=Signers(tuple(message.release_keys), max(1, message.release_threshold)),
         trust_documents=tuple(message.trust_documents),
+        own_release=message.gateway_release_digest,
+    )
+
+
+def software_to_message(software: GatewaySoftware) -> pb.ConnectRequest:
+    """Make the message of what the gateway itself runs."""
+    update = software.update
+    return pb.ConnectRequest(
+        gateway_software=pb.GatewaySoftware(
+            version=software.version,
+            release_sequence=software.sequence,
+            update=None if update is None else _update(update),
+        )
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 from poleward_gateway.domain.errors import ArtifactRejectedError
 from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.ports import VerifiedRelease
-from poleward_manifest import bundle, envelope, image, trust
+from poleward_manifest import bundle, envelope, image, trust, wheel_set
 from poleward_manifest.errors import EnvelopeError
 
 
@@ -30,6 +30,8 @@ class ManifestVerifier:
             version=manifest.version,
             bundle_digest=manifest.bundle.digest,
             image_digest=manifest.image.digest if manifest.image else None,
+            bundle_bytes=manifest.bundle.size_bytes,
+            is_for_gateways=manifest.board_profile == wheel_set.PROFILE,
         )
 
     def encode_bundle(self, plain: bytes) -> bytes:

@@ -30,6 +30,7 @@ class _Header:
     revision: int
     signers: Signers
     trust_documents: tuple[bytes, ...]
+    own_release: bytes
 
 
 class SqliteDesiredStore:
@@ -57,6 +58,10 @@ class SqliteDesiredStore:
         """Return the digest of each trust document that the fleet has, from number 1 on."""
         return self._header.trust_documents
 
+    def own_release(self) -> bytes:
+        """Return the digest of the release that the gateway should run; empty for none."""
+        return self._header.own_release
+
     async def apply(self, change: DesiredChange) -> None:
         """Store a change; returns after the commit.
 
@@ -70,7 +75,9 @@ class SqliteDesiredStore:
             nodes.pop(number, None)
         rows = [(node.number, _node_to_text(node, self._box)) for node in change.nodes]
         gone = [(number,) for number in self._nodes if number not in nodes]
-        header = _Header(change.revision, change.signers, change.trust_documents)
+        header = _Header(
+            change.revision, change.signers, change.trust_documents, change.own_release
+        )
 
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM desired_node WHERE number = ?", gone)
@@ -164,12 +171,13 @@ def _load_header(connection: sqlite3.Connection) -> _Header:
     """Read what is desired besides nodes."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'desired'").fetchone()
     if row is None:
-        return _Header(0, Signers((), 1), ())
+        return _Header(0, Signers((), 1), (), b"")
     fields = json.loads(row[0])
     return _Header(
         fields["revision"],
         Signers(_bytes_from_fields(fields["release_keys"]), fields["release_threshold"]),
         _bytes_from_fields(fields["trust_documents"]),
+        bytes.fromhex(fields["own_release"]),
     )
 
 
@@ -181,6 +189,7 @@ def _header_to_text(header: _Header) -> str:
             "release_keys": [key.hex() for key in header.signers.keys],
             "release_threshold": header.signers.threshold,
             "trust_documents": [digest.hex() for digest in header.trust_documents],
+            "own_release": header.own_release.hex(),
         }
     )
 

@@ -6,6 +6,9 @@ Not the queries: each store has its own.
 import sqlite3
 
 SCHEMA_VERSION = 1
+READABLE_FROM = 1
+"""The oldest schema version whose gateways can still use the file: one that is updated must be able
+to go back. Steps that only add leave this as it is."""
 
 # The spool is append-only with rowid keys: a clustered (node, boot, sequence) key was three times
 # slower, because every batch dirtied hundreds of pages. An id is never used again, so that a batch
@@ -80,17 +83,27 @@ def prepare(connection: sqlite3.Connection) -> None:
     """Set what every connection needs and make the tables of a new file.
 
     Raises:
-        sqlite3.DatabaseError: The file is not ours or was made by a newer gateway.
+        sqlite3.DatabaseError: The file is not ours, or of a newer gateway and we cannot use it.
     """
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION and _readable_from(connection) > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(
             f"its schema is version {version}, this gateway knows {SCHEMA_VERSION}"
         )
     for step in range(version, SCHEMA_VERSION):
         connection.executescript(
-            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1}; COMMIT;"
+            f"BEGIN IMMEDIATE; {_STEPS[step]} PRAGMA user_version = {step + 1};"
         )
+        connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('readable_from', ?)", (str(READABLE_FROM),)
+        )
+        connection.execute("COMMIT")
+
+
+def _readable_from(connection: sqlite3.Connection) -> int:
+    """Return what the newer gateway that changed the file said about older ones."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'readable_from'").fetchone()
+    return SCHEMA_VERSION + 1 if found is None else int(found[0])

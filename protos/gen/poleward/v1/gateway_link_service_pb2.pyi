@@ -180,6 +180,7 @@ class ConnectRequest(_message.Message):
     EVENT_BATCH_FIELD_NUMBER: _builtins.int
     REPORTED_STATE_FIELD_NUMBER: _builtins.int
     COMMAND_RESULT_FIELD_NUMBER: _builtins.int
+    GATEWAY_SOFTWARE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of the stream."""
@@ -200,6 +201,10 @@ class ConnectRequest(_message.Message):
     def command_result(self) -> Global___CommandResult:
         """Outcome of a command."""
 
+    @_builtins.property
+    def gateway_software(self) -> Global___GatewaySoftware:
+        """What the gateway itself runs."""
+
     def __init__(
         self,
         *,
@@ -208,12 +213,13 @@ class ConnectRequest(_message.Message):
         event_batch: Global___EventBatch | None = ...,
         reported_state: Global___ReportedState | None = ...,
         command_result: Global___CommandResult | None = ...,
+        gateway_software: Global___GatewaySoftware | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result", "gateway_software"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -530,7 +536,7 @@ Global___NodeState: _TypeAlias = NodeState  # noqa: Y015
 
 @_typing.final
 class NodeUpdate(_message.Message):
-    """NodeUpdate is the progress of one update on one node."""
+    """NodeUpdate is the progress of one update on one node, or on the gateway itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -557,6 +563,40 @@ class NodeUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeUpdate: _TypeAlias = NodeUpdate  # noqa: Y015
+
+@_typing.final
+class GatewaySoftware(_message.Message):
+    """GatewaySoftware is what the gateway itself runs; sent after Welcome and when it changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    RELEASE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
+    version: _builtins.str
+    """Version that runs, confirmed or on trial."""
+    release_sequence: _builtins.int
+    """Sequence number of the confirmed release; 0 for what was installed by hand."""
+    @_builtins.property
+    def update(self) -> Global___NodeUpdate:
+        """Update under way or ended last, if any."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.str = ...,
+        release_sequence: _builtins.int = ...,
+        update: Global___NodeUpdate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_update", b"_update", "update", b"update"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_update", b"_update", "release_sequence", b"release_sequence", "update", b"update", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__update: _TypeAlias = _typing.Literal["update"]  # noqa: Y015
+    _WhichOneofArgType__update: _TypeAlias = _typing.Literal["_update", b"_update"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__update) -> _WhichOneofReturnType__update | None: ...
+
+Global___GatewaySoftware: _TypeAlias = GatewaySoftware  # noqa: Y015
 
 @_typing.final
 class ReportedState(_message.Message):
@@ -686,12 +726,15 @@ class DesiredState(_message.Message):
     RELEASE_KEYS_FIELD_NUMBER: _builtins.int
     RELEASE_THRESHOLD_FIELD_NUMBER: _builtins.int
     TRUST_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    GATEWAY_RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision after applying this message."""
     complete: _builtins.bool
     """The message holds every node of the gateway; nodes not in it are to be forgotten."""
     release_threshold: _builtins.int
     """How many different ones of them have to sign."""
+    gateway_release_digest: _builtins.bytes
+    """SHA-256 of the envelope of the release that the gateway itself should run; empty for none."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredNode]:
         """The nodes."""
@@ -713,10 +756,11 @@ class DesiredState(_message.Message):
         release_keys: _abc.Iterable[_builtins.bytes] | None = ...,
         release_threshold: _builtins.int = ...,
         trust_documents: _abc.Iterable[_builtins.bytes] | None = ...,
+        gateway_release_digest: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "nodes", b"nodes", "release_keys", b"release_keys", "release_threshold", b"release_threshold", "revision", b"revision", "trust_documents", b"trust_documents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "gateway_release_digest", b"gateway_release_digest", "nodes", b"nodes", "release_keys", b"release_keys", "release_threshold", b"release_threshold", "revision", b"revision", "trust_documents", b"trust_documents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,51 @@
+"""Releases of the gateway that are noted instead of installed; port SoftwareShelf."""
+
+from collections.abc import Collection
+
+from poleward_gateway.domain.errors import ArtifactRejectedError
+from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
+from poleward_gateway.ports import ReleaseNames
+
+
+class FakeShelf:
+    """What a launcher would find.
+
+    Attributes:
+        installed: Releases by digest.
+        free: Bytes of the disk.
+        refusal: Why no release may be tried; empty when each may.
+    """
+
+    def __init__(self) -> None:
+        self.installed: dict[bytes, ReleaseNames] = {}
+        self.written = SoftwareRecord()
+        self.running = INSTALLED
+        self.has_launcher = True
+        self.free = 1 << 40
+        self.refusal = ""
+
+    def record(self) -> SoftwareRecord:
+        return self.written
+
+    def write(self, record: SoftwareRecord) -> None:
+        self.written = record
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def is_whole(self, release: bytes) -> bool:
+        return release in self.installed
+
+    def names(self, release: bytes) -> ReleaseNames | None:
+        return self.installed.get(release)
+
+    def install(self, release: bytes, envelope: bytes, component: bytes) -> None:
+        assert component
+        self.installed[release] = ReleaseNames("1.2.0", 2)
+
+    def check_starts(self, release: bytes) -> None:
+        if self.refusal:
+            raise ArtifactRejectedError(self.refusal)
+
+    def remove_others(self, kept: Collection[bytes]) -> None:
+        self.installed = {r: names for r, names in self.installed.items() if r in kept}
