@@ -42,6 +42,7 @@ from poleward_gateway.adapters.storage.nodes import (
     SqliteRegistrationStore,
     SqliteUpdateStore,
 )
+from poleward_gateway.adapters.storage.schema import SCHEMA_VERSION
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.adapters.storage.trust import FolderTrustStore
@@ -272,6 +273,7 @@ class Gateway:
             SoftwareShelf(config.software_dir), desired, self.artifacts, self.registry, self.jobs,
             clock,
             trial_s=config.trial_s,
+            schema_version=SCHEMA_VERSION,
             version=version,
             is_fleet_connected=lambda: bool(self.tally.gauges.get("fleet_connected")),
             does_disk_work=lambda: not self.telemetry.disk_failed,

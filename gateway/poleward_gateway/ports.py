@@ -276,11 +276,11 @@ class SoftwareShelf(Protocol):
             InstallationError: It cannot be installed here and now.
         """
 
-    def check_starts(self, release: bytes) -> None:
-        """Have an installed release say what it is, without trying it; blocks.
+    def readable_from(self, release: bytes) -> int:
+        """Have an installed release say from which schema on its database can be used; blocks.
 
         Raises:
-            ArtifactRejectedError: It must not be tried; says why.
+            ArtifactRejectedError: It does not start, or cannot say it.
         """
 
     def remove_others(self, kept: Collection[bytes]) -> None:

@@ -191,7 +191,7 @@ async def test_what_must_not_or_cannot_run_is_refused_with_a_reason(
     elif words == "without its launcher":
         shelf.has_launcher = False
     elif words == "no way back":
-        shelf.refusal = words
+        shelf.readable = 99
     else:
         shelf.free = 1 << 20
     async with start() as gateway:

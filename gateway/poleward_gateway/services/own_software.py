@@ -47,6 +47,7 @@ class OwnSoftware:
         shelf: Releases on disk.
         registry: Which nodes there were before a trial and which are heard in it.
         trial_s: So long a release may take to prove itself.
+        schema_version: Of the database that this gateway uses.
         version: That runs.
         is_fleet_connected: Whether the stream to the fleet is open.
         does_disk_work: Whether reports reach the disk.
@@ -64,6 +65,7 @@ class OwnSoftware:
         clock: Clock,
         *,
         trial_s: int,
+        schema_version: int,
         version: str,
         is_fleet_connected: Callable[[], bool],
         does_disk_work: Callable[[], bool],
@@ -77,6 +79,7 @@ class OwnSoftware:
         self._jobs = jobs
         self._clock = clock
         self._trial_s = trial_s
+        self._schema_version = schema_version
         self._version = version
         self._is_fleet_connected = is_fleet_connected
         self._does_disk_work = does_disk_work
@@ -206,7 +209,7 @@ class OwnSoftware:
             )
 
     async def _install(self, release: VerifiedRelease) -> None:
-        """Have a release installed and able to start."""
+        """Have a release installed that starts and leaves a way back."""
         wanted = release.digest
         if not self._shelf.is_whole(wanted):
             needed, free = room_needed_bytes(release.bundle_bytes), self._shelf.free_bytes()
@@ -221,7 +224,12 @@ class OwnSoftware:
             assert envelope is not None, "it was verified above"
             await self._clear()
             await asyncio.to_thread(self._shelf.install, wanted, envelope, content)
-        await asyncio.to_thread(self._shelf.check_starts, wanted)
+        readable_from = await asyncio.to_thread(self._shelf.readable_from, wanted)
+        if readable_from > self._schema_version:
+            raise ArtifactRejectedError(
+                f"its database can be used from schema {readable_from} on, this gateway has "
+                f"{self._schema_version}: there would be no way back; roll out one between the two"
+            )
 
     async def _clear(self) -> None:
         """Remove what will not run again."""

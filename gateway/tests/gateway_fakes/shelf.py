@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from poleward_gateway.domain.errors import ArtifactRejectedError
 from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
 from poleward_gateway.ports import ReleaseNames
 
@@ -13,7 +12,7 @@ class FakeShelf:
     Attributes:
         installed: Releases by digest.
         free: Bytes of the disk.
-        refusal: Why no release may be tried; empty when each may.
+        readable: Schema from which on the database of every release can be used.
     """
 
     def __init__(self) -> None:
@@ -22,7 +21,7 @@ class FakeShelf:
         self.running = INSTALLED
         self.has_launcher = True
         self.free = 1 << 40
-        self.refusal = ""
+        self.readable = 1
 
     def record(self) -> SoftwareRecord:
         return self.written
@@ -43,9 +42,8 @@ class FakeShelf:
         assert component
         self.installed[release] = ReleaseNames("1.2.0", 2)
 
-    def check_starts(self, release: bytes) -> None:
-        if self.refusal:
-            raise ArtifactRejectedError(self.refusal)
+    def readable_from(self, release: bytes) -> int:
+        return self.readable
 
     def remove_others(self, kept: Collection[bytes]) -> None:
         self.installed = {r: names for r, names in self.installed.items() if r in kept}

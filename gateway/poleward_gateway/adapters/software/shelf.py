@@ -16,7 +16,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from poleward_gateway.adapters.software import record_file
-from poleward_gateway.adapters.storage.schema import SCHEMA_VERSION
 from poleward_gateway.domain.errors import ArtifactRejectedError, InstallationError
 from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
 from poleward_gateway.ports import ReleaseNames
@@ -119,23 +118,17 @@ class SoftwareShelf:
         except OSError as error:
             raise InstallationError(f"{folder} cannot be written: {error}") from error
 
-    def check_starts(self, release: bytes) -> None:
-        """Have an installed release say what it is, without trying it.
+    def readable_from(self, release: bytes) -> int:
+        """Have an installed release say from which schema on its database can be used.
 
         Raises:
-            ArtifactRejectedError: It cannot say it, or it would change the database so that this
-                release could not go back to it.
+            ArtifactRejectedError: It does not start, or cannot say it.
         """
         said = _output([str(self.python(release)), "-m", "poleward_gateway", "about"])
         try:
-            readable_from = int(json.loads(said)["schema_readable_from"])
+            return int(json.loads(said)["schema_readable_from"])
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactRejectedError("it does not say which database it writes") from error
-        if readable_from > SCHEMA_VERSION:
-            raise ArtifactRejectedError(
-                f"its database can be read from schema {readable_from} on, this gateway has schema "
-                f"{SCHEMA_VERSION}: there would be no way back; roll out a release between the two"
-            )
 
     def remove_others(self, kept: Collection[bytes]) -> None:
         """Remove every environment that is not kept."""
