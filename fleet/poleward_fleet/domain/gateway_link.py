@@ -30,7 +30,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class NodeUpdate:
-    """Progress of one update on one node; stage None means that no update is under way."""
+    """Progress of one update on a node or gateway; stage None means that none is under way."""
 
     release_digest: bytes
     stage: NodeStage | None
@@ -48,6 +48,15 @@ class NodeState:
     release_sequence: int | None = None
     boot: int | None = None
     device: tuple[tuple[str, str], ...] = ()
+    update: NodeUpdate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySoftware:
+    """What a gateway says that it runs itself; sequence 0 is what was installed by hand."""
+
+    version: str
+    release_sequence: int
     update: NodeUpdate | None = None
 
 

@@ -158,12 +158,13 @@ class DesiredNode:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """Nodes of a gateway whose desired state changed, and who may sign releases.
+    """Nodes of a gateway whose desired state changed, and what holds for all of it.
 
     Attributes:
         release_keys: Public keys that may sign.
         release_threshold: How many of them have to.
         trust_documents: Digest of each document, from number 1 on.
+        gateway_release: Digest of the release that the gateway should run; empty for none.
     """
 
     revision: int
@@ -172,6 +173,7 @@ class DesiredState:
     release_keys: tuple[bytes, ...]
     release_threshold: int
     trust_documents: tuple[bytes, ...]
+    gateway_release: bytes = b""
 
 
 def endpoint_name(mac: str) -> str:

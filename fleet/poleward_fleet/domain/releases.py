@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 
+GATEWAYS = "gateway"
+"""Stands where other releases name a kind of board."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """A published release."""
@@ -26,6 +30,11 @@ class Release:
     def size_bytes(self) -> int:
         """All that a node may have to download."""
         return self.bundle_bytes + self.image_bytes
+
+    @property
+    def is_for_gateways(self) -> bool:
+        """Whether gateways run it, not nodes."""
+        return self.board_profile == GATEWAYS
 
 
 class PatchState(Enum):

@@ -150,7 +150,7 @@ class Target:
     Args:
         area_code: Nodes in this area and those below.
         labels: Nodes in poles that carry all of these.
-        pole_codes: Nodes in these poles.
+        pole_codes: Nodes in these poles; gateways of these names, if the release is for those.
         also_later: Nodes that match later join the last wave.
     """
 

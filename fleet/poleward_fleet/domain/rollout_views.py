@@ -101,7 +101,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class RolloutNode:
-    """One node's progress, for people."""
+    """One node's progress, or one gateway's, for people."""
 
     node_number: int
     pole_code: str
@@ -110,6 +110,7 @@ class RolloutNode:
     reason: Words
     since_ms: int
     attempts: int
+    gateway_name: str = ""  # only where it is a gateway
 
 
 @dataclass(frozen=True, slots=True)

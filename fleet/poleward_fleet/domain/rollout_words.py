@@ -52,4 +52,5 @@ ROLLOUT_WORDS: dict[str, str] = {
     "form_number": "{field} must be a whole number",
     "form_release": "choose a release from the list",
     "unknown_poles": "these poles do not exist: {poles}",
+    "unknown_gateways": "these gateways do not exist: {poles}",
 }

@@ -7,8 +7,14 @@ from collections.abc import Collection
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.gateway_link import GatewayCertificate, Hello, StoredBatches
+from poleward_fleet.domain.gateway_link import (
+    GatewayCertificate,
+    GatewaySoftware,
+    Hello,
+    StoredBatches,
+)
 from poleward_fleet.domain.inventory import LifeState
+from poleward_fleet.ports.nodes import AppliedStates
 
 
 class GatewayStore(Protocol):
@@ -76,6 +82,11 @@ class GatewayStore(Protocol):
         Raises:
             UnauthenticatedError: No such gateway.
         """
+
+    async def software(
+        self, gateway_name: str, software: GatewaySoftware, now_ms: int
+    ) -> AppliedStates:
+        """Store what a gateway runs and its rollout progress; tell what else that changed."""
 
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""

@@ -45,8 +45,10 @@ class RolloutStore(Protocol):
     ) -> DryRun:
         """Tell what a rollout would do."""
 
-    async def unknown_poles(self, codes: Collection[str], areas: AllowedAreas) -> list[str]:
-        """Return those codes that no pole in the areas has."""
+    async def unknown(
+        self, release: Release, codes: Collection[str], areas: AllowedAreas
+    ) -> list[str]:
+        """Return those codes that no pole in the areas has, or no gateway if it is for those."""
 
     async def rollouts(self, areas: AllowedAreas, number: int | None = None) -> list[Rollout]:
         """Return the rollouts that concern the areas, newest first, counting only nodes there."""

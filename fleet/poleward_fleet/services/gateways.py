@@ -12,6 +12,7 @@ from poleward_fleet.domain.commands import Command
 from poleward_fleet.domain.gateway_link import (
     BatchStored,
     GatewayCertificate,
+    GatewaySoftware,
     Hello,
     StoredBatches,
 )
@@ -21,7 +22,7 @@ from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.commands import CommandStore
 from poleward_fleet.ports.gateways import GatewayStore
 from poleward_fleet.ports.lighting import LightingStore
-from poleward_fleet.ports.nodes import NodeStore
+from poleward_fleet.ports.nodes import AppliedStates, NodeStore
 from poleward_fleet.services.changes import ChangeBroadcast
 
 _log = structlog.get_logger(__name__)
@@ -228,6 +229,12 @@ class GatewayLinks:
             return False
         link.send(commands)
         return True
+
+    async def software(self, link: GatewayLink, software: GatewaySoftware) -> AppliedStates:
+        """Store what a gateway runs itself."""
+        applied = await self._gateways.software(link.gateway_name, software, self._clock.now_ms())
+        self._changes.publish(gateway_names=[link.gateway_name])
+        return applied
 
     async def note_heard(self) -> None:
         """Store when gateways were last heard, one statement for all; called now and then."""

@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.domain.gateway_link import NodeState
+from poleward_fleet.domain.gateway_link import GatewaySoftware, NodeState
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns
 from poleward_fleet.ports.alarms import Judgement
 from poleward_fleet.ports.inventory import InventoryStore
 from poleward_fleet.ports.meter import IngestMeter
-from poleward_fleet.ports.nodes import NodeStore
+from poleward_fleet.ports.nodes import AppliedStates, NodeStore
 from poleward_fleet.ports.telemetry import SpooledReports, TelemetryStore
 from poleward_fleet.services.alarms import AlarmJudge, AlarmService, changes_of_events
 from poleward_fleet.services.changes import ChangeBroadcast
@@ -162,13 +162,23 @@ class IngestService:
             return
         async with self._turns:
             applied = await self._nodes.apply_states(link.gateway_name, states)
-        moved = applied.rollouts
-        self._links.desired_changed(applied.gateways)
-        if moved or any(state.release_sequence is not None for state in states):
+        if any(state.release_sequence is not None for state in states):
             self._rollouts.wake()
-        self._changes.publish(rollout_numbers=moved)
+        self._go_on(applied)
         await self._alarms.take_states(states)
         await self._publish([state.node_number for state in states])
+
+    async def software(self, link: GatewayLink, software: GatewaySoftware) -> None:
+        """Store what a gateway runs itself and let rollouts go on."""
+        self._go_on(await self._links.software(link, software))
+        self._rollouts.wake()
+
+    def _go_on(self, applied: AppliedStates) -> None:
+        """Tell who waits for what reported states changed."""
+        self._links.desired_changed(applied.gateways)
+        if applied.rollouts:
+            self._rollouts.wake()
+        self._changes.publish(rollout_numbers=applied.rollouts)
 
     async def _publish(self, node_numbers: Sequence[int]) -> None:
         if self._changes.wanted and node_numbers:

@@ -128,8 +128,9 @@ class RolloutService:
                 )
         if len(target.pole_codes) > MAX_POLES_NAMED:
             raise InvalidError.of("too_many_poles", most=MAX_POLES_NAMED)
-        if unknown := await self._store.unknown_poles(target.pole_codes, areas):
-            raise InvalidError.of("unknown_poles", poles=", ".join(unknown[:10]))
+        if unknown := await self._store.unknown(release, target.pole_codes, areas):
+            kind = "unknown_gateways" if release.is_for_gateways else "unknown_poles"
+            raise InvalidError.of(kind, poles=", ".join(unknown[:10]))
         return release, target, areas
 
     async def _release(self, digest: bytes) -> Release:

@@ -49,6 +49,10 @@ def create(
     area: Annotated[str, typer.Option(help="Only this area and those below.")] = "",
     label: Annotated[list[str] | None, typer.Option(help="Only poles with this label.")] = None,
     pole: Annotated[list[str] | None, typer.Option(help="Only this pole; repeat it.")] = None,
+    gateway: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this gateway, of a release for gateways; repeat it."),
+    ] = None,
     also_later: Annotated[
         bool, typer.Option("--also-later", help="Also nodes that match later; it stays open.")
     ] = False,
@@ -91,11 +95,13 @@ def create(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Bring a published release to nodes, wave by wave.
+    """Bring a published release to nodes, or to gateways if it is for those, wave by wave.
 
     Example: `poleward rollout create 1.1.0 --wave 3,wait=1h --wave 20%,success=95 --dry-run`
     """
-    target = RolloutTarget(area, tuple(label or ()), tuple(pole or ()), also_later)
+    if pole and gateway:
+        raise CommandError("A release is for nodes or for gateways: name poles or gateways.", USAGE)
+    target = RolloutTarget(area, tuple(label or ()), tuple(pole or gateway or ()), also_later)
     silence_s = parse_duration_s(silence)
     with open_client(fleet, token) as client:
         policy = RolloutPolicy(

@@ -103,6 +103,10 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
                 case "reported_state":
                     states = [mapping.node_state(node) for node in request.reported_state.nodes]
                     await self._ingest.states(link, states)
+                case "gateway_software":
+                    await self._ingest.software(
+                        link, mapping.gateway_software(request.gateway_software)
+                    )
                 case "command_result":
                     result = request.command_result
                     await self._commands.finished(

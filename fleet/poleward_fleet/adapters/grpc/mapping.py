@@ -25,7 +25,7 @@ from poleward.v1 import (
 )
 from poleward_fleet.domain.commands import AnswerCall, Command, CommandStatus, SetLamp
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
+from poleward_fleet.domain.gateway_link import GatewaySoftware, Hello, NodeState, NodeUpdate
 from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, OscoreKeys
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
 from poleward_fleet.domain.releases import Patch, PatchState, Release
@@ -137,15 +137,7 @@ def node_event(message: telemetry_pb.NodeEvent) -> NodeEvent:
 def node_state(message: link_pb.NodeState) -> NodeState:
     """Unpack the reported state of a node."""
     _require_int32((message.node_number, message.boot))
-    update = None
-    if message.HasField("update"):
-        update = NodeUpdate(
-            release_digest=message.update.release_digest,
-            stage=_STAGES.get(message.update.state),
-            reason=message.update.reason[:1000].replace("\x00", ""),
-        )
-    if message.release_sequence > _INT64_MAX:
-        raise InvalidError("a release sequence number is out of range")
+    _require_sequence(message.release_sequence)
     return NodeState(
         node_number=message.node_number,
         link_state=_LINK_STATES.get(message.link_state, LinkState.UNKNOWN),
@@ -156,8 +148,35 @@ def node_state(message: link_pb.NodeState) -> NodeState:
         ),
         boot=message.boot if message.HasField("boot") else None,
         device=_device(message),
-        update=update,
+        update=_update(message.update) if message.HasField("update") else None,
     )
+
+
+def gateway_software(message: link_pb.GatewaySoftware) -> GatewaySoftware:
+    """Unpack what a gateway itself runs.
+
+    Raises:
+        InvalidError: The sequence number is out of range.
+    """
+    _require_sequence(message.release_sequence)
+    return GatewaySoftware(
+        version=message.version[:64].replace("\x00", ""),
+        release_sequence=message.release_sequence,
+        update=_update(message.update) if message.HasField("update") else None,
+    )
+
+
+def _update(message: link_pb.NodeUpdate) -> NodeUpdate:
+    return NodeUpdate(
+        release_digest=message.release_digest,
+        stage=_STAGES.get(message.state),
+        reason=message.reason[:1000].replace("\x00", ""),
+    )
+
+
+def _require_sequence(sequence: int) -> None:
+    if sequence > _INT64_MAX:
+        raise InvalidError("a release sequence number is out of range")
 
 
 def _device(message: link_pb.NodeState) -> tuple[tuple[str, str], ...]:
@@ -247,6 +266,7 @@ def desired_state_to_message(state: DesiredState) -> link_pb.DesiredState:
         release_keys=list(state.release_keys),
         release_threshold=state.release_threshold,
         trust_documents=list(state.trust_documents),
+        gateway_release_digest=state.gateway_release,
     )
 
 

@@ -162,7 +162,7 @@ def rollout_node_to_message(value: RolloutNode) -> rollout_pb.RolloutNode:
     """Pack one node's progress."""
     return rollout_pb.RolloutNode(
         node_number=value.node_number,
-        pole_code=value.pole_code,
+        pole_code=value.pole_code or value.gateway_name,
         state=value.stage.value,
         reason=str(value.reason),
         since_ms=value.since_ms,

@@ -9,10 +9,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.rollout_progress import apply_progress
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import NotFoundError, UnauthenticatedError
-from poleward_fleet.domain.gateway_link import GatewayCertificate, Hello, StoredBatches
-from poleward_fleet.domain.inventory import LifeState
+from poleward_fleet.domain.gateway_link import (
+    GatewayCertificate,
+    GatewaySoftware,
+    Hello,
+    NodeState,
+    StoredBatches,
+)
+from poleward_fleet.domain.inventory import LifeState, LinkState
+from poleward_fleet.ports.nodes import AppliedStates
 
 _PUT_TOKEN = text(
     "INSERT INTO enrollment_token (token_hash, gateway_name, area_code, expires_at_ms) "
@@ -57,6 +65,10 @@ _REASSIGN = text(
 _HELLO = text(
     "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_uri = :uri "
     "WHERE name = :name"
+)
+_SOFTWARE = text(
+    "UPDATE gateway SET software_version = :version, release_sequence = :sequence "
+    "WHERE name = :name RETURNING number"
 )
 _POSITIONS = text(
     "SELECT kind, batch_number FROM spool_position "
@@ -198,6 +210,26 @@ class SqlGatewayStore:
             )
             stored = {row.kind: row.batch_number for row in rows}
         return StoredBatches(stored.get("report", 0), stored.get("event", 0))
+
+    async def software(
+        self, gateway_name: str, software: GatewaySoftware, now_ms: int
+    ) -> AppliedStates:
+        """Store what a gateway runs and its rollout progress."""
+        async with self._database.begin() as connection:
+            named = {
+                "name": gateway_name,
+                "version": software.version,
+                "sequence": software.release_sequence,
+            }
+            number = (await connection.execute(_SOFTWARE, named)).scalar_one()
+            state = NodeState(
+                number,
+                LinkState.ONLINE,
+                now_ms,
+                release_sequence=software.release_sequence,
+                update=software.update,
+            )
+            return AppliedStates(*await apply_progress(connection, [state], now_ms))
 
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""

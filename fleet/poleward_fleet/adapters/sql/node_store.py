@@ -84,10 +84,6 @@ _FORGET = text(
     "revision = :revision WHERE gateway_name = :gateway_name "
     "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
 )
-_REVISION = text(
-    "UPDATE gateway SET desired_revision = desired_revision + 1 WHERE name = :gateway_name "
-    "RETURNING desired_revision"
-)
 _REMOVE = text(
     "UPDATE desired_node SET removed = true, revision = :revision, release_digest = NULL "
     "WHERE gateway_name = :gateway_name AND node_number = :number"
@@ -102,7 +98,7 @@ _PUT_DESIRED = text(
     "removed = false, operational_secret_sealed = excluded.operational_secret_sealed, "
     "operational_salt = excluded.operational_salt, release_digest = NULL"
 )
-_REVISION = text("SELECT desired_revision FROM gateway WHERE name = :gateway_name")
+_WANTED = text("SELECT desired_revision, desired_release FROM gateway WHERE name = :gateway_name")
 # What a rollout offered and nobody took yet is not asked for any more once the rollout is over:
 # its order to stop works at once, and its rows follow.
 _DESIRED = text(
@@ -186,9 +182,9 @@ class SqlNodeStore:
     async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:
         """Return what changed after a revision; everything for 0 or a revision never given out."""
         async with self._database.begin() as connection:
-            revision = (
-                await connection.execute(_REVISION, {"gateway_name": gateway_name})
-            ).scalar_one()
+            named = {"gateway_name": gateway_name}
+            wanted = (await connection.execute(_WANTED, named)).one()
+            revision = wanted.desired_revision
             complete = after_revision == 0 or after_revision > revision
             rows = await connection.execute(
                 _DESIRED,
@@ -208,6 +204,7 @@ class SqlNodeStore:
             release_keys=keys,
             release_threshold=documents[-1].release_threshold if documents else 1,
             trust_documents=tuple(bytes(row.digest) for row in documents),
+            gateway_release=bytes(wanted.desired_release or b""),
         )
 
     def _desired(self, row: Row[Any]) -> DesiredNode:

@@ -33,7 +33,7 @@ SELECT count(*) AS nodes, coalesce(avg(greatest(0, n.boot - s.boot)), 0) AS rebo
     coalesce(sum((SELECT count(*) FROM event e WHERE e.node_number = s.node_number
         AND e.severity <> 'info' AND e.occurred_at_ms > s.offered_at_ms - :watched_ms
         AND e.occurred_at_ms <= s.offered_at_ms)), 0) AS alarms_before
-FROM sample s JOIN node n ON n.number = s.node_number
+FROM sample s JOIN rollout_subject n ON n.number = s.node_number
 LEFT JOIN LATERAL (
     SELECT max(measured_at_ms) AS measured_at_ms FROM latest WHERE node_number = n.number
 ) l ON true

@@ -16,25 +16,25 @@ from poleward_fleet.domain.rollout_views import DryRun, LinkLoad, estimated_dura
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
-# Nodes that the target names and that the release fits, whatever they run.
+# Nodes or gateways that the target names and that the release fits, whatever they run.
 _TARGETS = """
-    SELECT n.number, n.gateway_name, n.release_sequence, n.link_state, n.device, n.pole_code,
-        p.area_code
-    FROM node n JOIN pole p ON p.code = n.pole_code
-    WHERE n.life_state IN ('commissioned', 'in_service') AND n.gateway_name IS NOT NULL
-    AND n.board_profile = :board_profile
-    AND (CAST(:areas AS text[]) IS NULL OR p.area_code = ANY (CAST(:areas AS text[])))
-    AND (CAST(:pole_codes AS text[]) = '{}' OR p.code = ANY (CAST(:pole_codes AS text[])))
-    AND p.labels @> CAST(:labels AS text[])
+    SELECT n.number, n.gateway_name, n.release_sequence, n.link_state, n.hardware_version,
+        n.code, coalesce(p.area_code, n.area_code) AS area
+    FROM rollout_subject n LEFT JOIN pole p ON p.code = n.pole_code
+    WHERE n.is_in_service AND n.board_profile = :board_profile
+    AND (CAST(:areas AS text[]) IS NULL
+        OR coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[])))
+    AND (CAST(:codes AS text[]) = '{}' OR n.code = ANY (CAST(:codes AS text[])))
+    AND coalesce(p.labels, '{}') @> CAST(:labels AS text[])
 """
 # The first of each kind of board in each area come first, then the second of each, and so on; in
 # every round those that are online. Chance decides among equals, another for each release.
 _ORDERED = f"""
-    SELECT number, gateway_name, pole_code, row_number() OVER (
+    SELECT number, gateway_name, code, row_number() OVER (
         ORDER BY link_state <> 'online', turn, hashint8(number # :sequence), number) - 1 AS position
     FROM (
         SELECT *, row_number() OVER (
-            PARTITION BY area_code, device ->> 'hardware_version', link_state <> 'online'
+            PARTITION BY area, hardware_version, link_state <> 'online'
             ORDER BY hashint8(number # :sequence), number) AS turn
         FROM ({_TARGETS}) AS target WHERE release_sequence < :sequence
     ) AS turns
@@ -72,7 +72,7 @@ _JOIN = text(
 _JOIN_UPDATED = text(
     "INSERT INTO rollout_node (rollout_number, node_number, gateway_name, wave, position, stage, "
     "since_ms, delay_ms) SELECT :number, n.number, n.gateway_name, 0, 0, 'queued', :now_ms, 0 "
-    "FROM rollout_node rn JOIN node n ON n.number = rn.node_number "
+    "FROM rollout_node rn JOIN rollout_subject n ON n.number = rn.node_number "
     "JOIN rollout o ON o.number = rn.rollout_number JOIN release r ON r.digest = o.release_digest "
     "WHERE rn.rollout_number = :returned AND n.release_sequence = r.sequence "
     "AND n.gateway_name IS NOT NULL "
@@ -110,7 +110,7 @@ _LINKS = text(
     "WHERE release_sequence < :sequence GROUP BY gateway_name ORDER BY gateway_name"
 )
 _CANARIES = text(
-    f"SELECT pole_code FROM ({_ORDERED}) AS ordered WHERE position < :many ORDER BY position"  # noqa: S608
+    f"SELECT code FROM ({_ORDERED}) AS ordered WHERE position < :many ORDER BY position"  # noqa: S608
 )
 _CANARIES_SHOWN = 50
 
@@ -127,7 +127,7 @@ def target_parameters(target: Target, release: Release, areas: AllowedAreas) -> 
         "board_profile": release.board_profile,
         "sequence": release.sequence,
         "areas": None if areas is None else list(areas),
-        "pole_codes": list(target.pole_codes),
+        "codes": list(target.pole_codes),
         "labels": list(target.labels),
     }
 
@@ -215,8 +215,9 @@ async def dry_run(
         _CANARIES, parameters | {"many": min(_CANARIES_SHOWN, wave_nodes[0])}
     )
     size = release.size_bytes
+    last_link = 0 if release.is_for_gateways else size
     links = tuple(
-        LinkLoad(row.gateway_name, row.nodes, size, row.nodes * size)
+        LinkLoad(row.gateway_name, row.nodes, size, row.nodes * last_link)
         for row in await connection.execute(_LINKS, parameters)
     )
     return DryRun(

@@ -19,7 +19,7 @@ from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
 _STANDINGS = text(
     "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
     "coalesce(w.opened_at_ms, 0) AS opened_at_ms FROM rollout_node rn "
-    "JOIN node n ON n.number = rn.node_number "
+    "JOIN rollout_subject n ON n.number = rn.node_number "
     "JOIN rollout_wave w ON w.rollout_number = rn.rollout_number AND w.wave = rn.wave "
     "WHERE rn.node_number = ANY (CAST(:numbers AS integer[])) "
     "AND rn.rollout_number = ANY (CAST(:rollouts AS bigint[]))"
@@ -29,7 +29,8 @@ _MOVE = text(
     "since_ms = :now_ms, delay_ms = r.delay_ms, boot = n.boot "
     "FROM unnest(CAST(:rollout AS bigint[]), CAST(:number AS integer[]), CAST(:stage AS text[]), "
     "CAST(:reason AS text[]), CAST(:delay_ms AS bigint[])) "
-    "AS r (rollout, number, stage, reason, delay_ms) JOIN node n ON n.number = r.number "
+    "AS r (rollout, number, stage, reason, delay_ms) "
+    "JOIN rollout_subject n ON n.number = r.number "
     "WHERE rn.rollout_number = r.rollout AND rn.node_number = r.number"
 )
 

@@ -81,7 +81,7 @@ CROSS JOIN LATERAL (
             AND o.rollout_number <> rn.rollout_number
             AND o.stage IN ('offered', 'downloading', 'downloaded', 'trial'))
     ORDER BY rn.wave, rn.position LIMIT g.room
-) c JOIN node n ON n.number = c.node_number
+) c JOIN rollout_subject n ON n.number = c.node_number
 ORDER BY c.wave, c.position LIMIT :room
 """
 )
@@ -89,12 +89,13 @@ _OVERDUE = text(
     "SELECT rn.node_number, rn.gateway_name, rn.wave, rn.stage, n.release_sequence = :sequence "
     "AS runs FROM unnest(CAST(:stages AS text[]), CAST(:until_ms AS bigint[])) "
     "AS s (stage, until_ms) JOIN rollout_node rn ON rn.rollout_number = :number "
-    "AND rn.stage = s.stage AND rn.since_ms <= s.until_ms JOIN node n ON n.number = rn.node_number "
+    "AND rn.stage = s.stage AND rn.since_ms <= s.until_ms "
+    "JOIN rollout_subject n ON n.number = rn.node_number "
     "ORDER BY rn.since_ms LIMIT :at_once"
 )
 _MOVE = text(
     "UPDATE rollout_node rn SET stage = :stage, reason = CAST(:reason AS jsonb), "
-    "since_ms = :now_ms, boot = n.boot FROM node n WHERE n.number = rn.node_number "
+    "since_ms = :now_ms, boot = n.boot FROM rollout_subject n WHERE n.number = rn.node_number "
     "AND rn.rollout_number = :number AND rn.node_number = ANY (CAST(:nodes AS integer[]))"
 )
 _OFFER = text(

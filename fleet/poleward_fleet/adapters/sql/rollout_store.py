@@ -42,18 +42,22 @@ _TALLY = text(
 )
 _TALLY_WITHIN = text(
     "SELECT rn.rollout_number, rn.wave, rn.stage, count(*) AS nodes FROM rollout_node rn "
-    "JOIN node n ON n.number = rn.node_number JOIN pole p ON p.code = n.pole_code "
+    "JOIN rollout_subject n ON n.number = rn.node_number "
+    "LEFT JOIN pole p ON p.code = n.pole_code "
     "WHERE (CAST(:number AS bigint) IS NULL OR rn.rollout_number = :number) "
-    "AND p.area_code = ANY (CAST(:areas AS text[])) GROUP BY 1, 2, 3"
+    "AND coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[])) GROUP BY 1, 2, 3"
 )
 _NODES = text(
     """
-SELECT rn.*, n.pole_code FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
+SELECT rn.*, n.code, n.pole_code
+FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
 CROSS JOIN LATERAL (
     SELECT * FROM rollout_node WHERE rollout_number = :number AND stage = s.stage
     ORDER BY since_ms DESC LIMIT :reach
-) rn JOIN node n ON n.number = rn.node_number LEFT JOIN pole p ON p.code = n.pole_code
-WHERE CAST(:areas AS text[]) IS NULL OR p.area_code = ANY (CAST(:areas AS text[]))
+) rn JOIN rollout_subject n ON n.number = rn.node_number
+LEFT JOIN pole p ON p.code = n.pole_code
+WHERE CAST(:areas AS text[]) IS NULL
+    OR coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[]))
 ORDER BY s.turn, rn.since_ms DESC, rn.node_number OFFSET :skip LIMIT :many
 """
 )
@@ -77,6 +81,11 @@ _ACCEPT = text(
     "AND opened_at_ms IS NOT NULL) WHERE number = :number AND state = 'paused'"
 )
 
+_UNKNOWN_GATEWAYS = text(
+    "SELECT code FROM unnest(CAST(:codes AS text[])) AS wanted (code) WHERE NOT EXISTS ("
+    "SELECT FROM gateway g WHERE g.name = wanted.code AND g.revoked_at_ms = 0 "
+    "AND (CAST(:areas AS text[]) IS NULL OR g.area_code = ANY (CAST(:areas AS text[])))) ORDER BY 1"
+)
 _UNKNOWN_POLES = text(
     "SELECT code FROM unnest(CAST(:codes AS text[])) AS wanted (code) WHERE NOT EXISTS ("
     "SELECT FROM pole p WHERE p.code = wanted.code "
@@ -137,12 +146,15 @@ class SqlRolloutStore:
             parameters = rollout_plan.target_parameters(target, release, areas)
             return await rollout_plan.dry_run(connection, policy, release, parameters)
 
-    async def unknown_poles(self, codes: Collection[str], areas: AllowedAreas) -> list[str]:
-        """Return those codes that no pole in the areas has."""
+    async def unknown(
+        self, release: Release, codes: Collection[str], areas: AllowedAreas
+    ) -> list[str]:
+        """Return those codes that no pole, or no gateway, in the areas has."""
         if not codes:
             return []
         named = {"codes": list(codes), "areas": None if areas is None else list(areas)}
-        return [row.code for row in await self._database.rows(_UNKNOWN_POLES, named)]
+        statement = _UNKNOWN_GATEWAYS if release.is_for_gateways else _UNKNOWN_POLES
+        return [row.code for row in await self._database.rows(statement, named)]
 
     async def rollouts(self, areas: AllowedAreas, number: int | None = None) -> list[Rollout]:
         """Return the rollouts that concern the areas, newest first, counting only nodes there."""
@@ -196,6 +208,7 @@ class SqlRolloutStore:
             RolloutNode(
                 node_number=row.node_number,
                 pole_code=row.pole_code or "",
+                gateway_name="" if row.pole_code else row.code or "",
                 wave=row.wave,
                 stage=NodeStage(row.stage),
                 reason=Words.of_json(row.reason),

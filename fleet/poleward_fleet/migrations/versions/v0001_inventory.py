@@ -40,11 +40,17 @@ CREATE TABLE gateway (
     software_version text NOT NULL DEFAULT '',
     coap_uri text NOT NULL DEFAULT '',
     revoked_at_ms bigint NOT NULL DEFAULT 0,
-    desired_revision bigint NOT NULL DEFAULT 1
+    desired_revision bigint NOT NULL DEFAULT 1,
+    -- Begins where no node's number is, so that a rollout names both by one.
+    number integer GENERATED ALWAYS AS IDENTITY (START WITH 2000000000)
+        CONSTRAINT gateway_number_key UNIQUE,
+    release_sequence bigint NOT NULL DEFAULT 0,
+    desired_release bytea
 );
 
 CREATE TABLE node (
-    number integer GENERATED ALWAYS AS IDENTITY CONSTRAINT node_pkey PRIMARY KEY,
+    number integer GENERATED ALWAYS AS IDENTITY CONSTRAINT node_pkey PRIMARY KEY
+        CONSTRAINT node_number_is_below_gateways CHECK (number < 2000000000),
     mac text NOT NULL CONSTRAINT node_mac_key UNIQUE
         CONSTRAINT node_mac_is_eui48 CHECK (mac ~ '^[0-9a-f]{12}$'),
     board_profile text NOT NULL,

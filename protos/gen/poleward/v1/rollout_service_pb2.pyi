@@ -67,7 +67,7 @@ class RolloutTarget(_message.Message):
 
     @_builtins.property
     def pole_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Nodes in these poles."""
+        """Nodes in these poles; gateways of these names, if the release is for gateways."""
 
     def __init__(
         self,
@@ -445,7 +445,7 @@ class RolloutNode(_message.Message):
     node_number: _builtins.int
     """Number of the node."""
     pole_code: _builtins.str
-    """Pole."""
+    """Code of its pole, or name of the gateway."""
     state: _builtins.str
     """queued, offered, downloading, downloaded, trial, confirmed, failed, rejected, returned, timed_out, cancelled, superseded."""
     reason: _builtins.str

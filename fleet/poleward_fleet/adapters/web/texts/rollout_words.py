@@ -44,6 +44,7 @@ _CHINESE = {
     "labels": "标签为 1 至 64 个可显示字符，不含空格",
     "too_many_poles": "最多可指定 {most} 个灯杆",
     "unknown_poles": "以下灯杆不存在：{poles}",
+    "unknown_gateways": "以下网关不存在：{poles}",
     "form_number": "{field} 应为整数",
     "form_release": "请从列表中选择版本",
 }

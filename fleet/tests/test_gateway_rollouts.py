@@ -1,0 +1,143 @@
+"""Releases for gateways: the same rollouts, whose subjects are gateways."""
+
+import pytest
+from release_builders import KEY, upload
+from rollout_rig import DEADLINES, begin, current, stages
+
+from fleet_rig import ADMIN, make_gateway
+from poleward_fleet.assembly import Fleet
+from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.gateway_link import GatewaySoftware, Hello, NodeUpdate
+from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.rollout import NodeStage, RolloutState
+from poleward_fleet.domain.rollout_policy import Policy, Target, Wave
+from poleward_fleet.services.gateways import GatewayLink
+from poleward_manifest import wheel_set
+from poleward_manifest.envelope import Component, Manifest, sign
+
+NAMES = ("gw-a", "gw-b", "gw-c")
+WHEELS = wheel_set.pack({"poleward-1.5.0-py3-none-any.whl": b"content" * 100})
+CANARY = (Wave(nodes=1), Wave())
+
+
+@pytest.fixture
+async def gateways(fleet: Fleet) -> dict[str, GatewayLink]:
+    """Three gateways that are connected."""
+    links = {}
+    for name in NAMES:
+        await make_gateway(fleet, name)
+        links[name], _ = await fleet.links.open(name, Hello("1.0.0", f"spool {name}", 0, ""))
+    return links
+
+
+@pytest.fixture
+async def release(fleet: Fleet) -> Release:
+    """A published release for gateways, number 5."""
+    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    await upload(fleet, WHEELS)
+    manifest = Manifest(5, "1.5.0", wheel_set.PROFILE, Component.of_wheels(WHEELS))
+    return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+
+
+async def tell(
+    fleet: Fleet, link: GatewayLink, release: Release, stage: NodeStage, *, runs: int = 0
+) -> None:
+    """Tell of a gateway as it does itself."""
+    update = NodeUpdate(release.digest, stage, "in its own words")
+    await fleet.ingest.software(link, GatewaySoftware("1.5.0", runs, update))
+    await fleet.rollout_loop.reconcile()
+
+
+async def wanted(fleet: Fleet, name: str) -> bytes:
+    return (await fleet.links._nodes.desired_state(name, 0)).gateway_release
+
+
+async def asked(fleet: Fleet, release: Release) -> set[str]:
+    return {name for name in NAMES if await wanted(fleet, name) == release.digest}
+
+
+async def test_gateways_get_a_release_in_waves_and_confirm_it(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    number = await begin(fleet, release, waves=CANARY, deadlines=DEADLINES)
+    (canary,) = await asked(fleet, release)
+    for stage in (NodeStage.DOWNLOADING, NodeStage.DOWNLOADED, NodeStage.TRIAL):
+        await tell(fleet, gateways[canary], release, stage)
+        assert await asked(fleet, release) == {canary}
+    await tell(fleet, gateways[canary], release, NodeStage.CONFIRMED, runs=5)
+    assert await asked(fleet, release) == set(NAMES)
+    for name in NAMES:
+        await tell(fleet, gateways[name], release, NodeStage.CONFIRMED, runs=5)
+    assert (await current(fleet, number)).state is RolloutState.FINISHED
+    nodes = await fleet.rollouts.nodes(ADMIN, number)
+    assert {node.gateway_name for node in nodes} == set(NAMES)
+    assert all(node.pole_code == "" for node in nodes)
+    (shown, *_) = await fleet.inventory.gateways(ADMIN)
+    assert shown.software_version == "1.5.0"
+
+
+async def test_a_bad_release_stops_at_its_canary_and_is_wanted_of_nobody(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    number = await begin(fleet, release, waves=CANARY, deadlines=DEADLINES, max_failures=1)
+    (canary,) = await asked(fleet, release)
+    await tell(fleet, gateways[canary], release, NodeStage.TRIAL)
+    await tell(fleet, gateways[canary], release, NodeStage.RETURNED)
+    rollout = await current(fleet, number)
+    assert rollout.state is RolloutState.STOPPED
+    assert rollout.counts == {NodeStage.RETURNED: 1, NodeStage.CANCELLED: 2}
+    assert await asked(fleet, release) == set()
+
+
+async def test_a_gateway_that_reports_what_it_was_not_given_is_not_believed(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    number = await begin(
+        fleet, release, Target(pole_codes=("gw-a",)), deadlines=DEADLINES, max_failures=1
+    )
+    link = gateways["gw-a"]
+    # It says that it confirmed, but runs something else: it is wanted of it as before.
+    await tell(fleet, link, release, NodeStage.CONFIRMED, runs=4)
+    assert await stages(fleet, number) == [NodeStage.OFFERED]
+    assert await asked(fleet, release) == {"gw-a"}
+    await tell(fleet, link, release, NodeStage.CONFIRMED, runs=5)
+    assert (await current(fleet, number)).state is RolloutState.FINISHED
+
+
+async def test_a_gateway_that_went_back_counts_as_returned(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    number = await begin(fleet, release, waves=CANARY, deadlines=DEADLINES, max_failures=1)
+    (canary,) = await asked(fleet, release)
+    await tell(fleet, gateways[canary], release, NodeStage.CONFIRMED, runs=5)
+    await fleet.ingest.software(gateways[canary], GatewaySoftware("1.0.0", 0))
+    await fleet.rollout_loop.reconcile()
+    rollout = await current(fleet, number)
+    assert rollout.state is RolloutState.STOPPED
+    assert rollout.counts[NodeStage.RETURNED] == 1
+
+
+async def test_a_dry_run_counts_gateways_and_no_last_link(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    would = await fleet.rollouts.dry_run(ADMIN, release.digest, Target(), Policy(waves=CANARY))
+    assert would.wave_nodes == (1, 2)
+    assert set(would.canaries) < set(NAMES)
+    assert {(load.nodes, load.uplink_bytes, load.downlink_bytes) for load in would.links} == {
+        (1, len(WHEELS), 0)
+    }
+
+
+async def test_gateways_that_are_not_there_or_not_in_the_area_are_named(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    with pytest.raises(InvalidError, match="gateways do not exist: gw-x"):
+        await begin(fleet, release, Target(pole_codes=("gw-a", "gw-x")))
+
+
+async def test_a_revoked_gateway_gets_nothing(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    await fleet.enrollment.revoke(ADMIN, "gw-c", reason="stolen")
+    would = await fleet.rollouts.dry_run(ADMIN, release.digest, Target(), Policy())
+    assert would.wave_nodes == (2,)
