@@ -62,6 +62,25 @@ def credentials_of(city: City, name: str) -> LinkCredentials:
     return LinkCredentials(known.link_address, known.ca_pem, known.key_pem, known.certificate_pem)
 
 
+def enroll(city: City, name: str) -> Path:
+    """Enrol a gateway for the whole city; return its folder."""
+    folder = city.plan.data / name
+    token = city.client.create_enrollment_token(gateway_name=name, area_code=street.CITY.code)
+    enrolling = Program(
+        "enrolment",
+        ["gateway", "enroll", "--data", str(folder), "--fleet", city.web],
+        log=city.plan.data / "logs" / f"{name}-enroll.log",
+        environment={"POLEWARD_ENROLLMENT_TOKEN": token},
+    )
+    enrolling.start()
+    try:
+        if enrolling.wait(READY_S):
+            enrolling.check()
+    finally:
+        enrolling.stop()
+    return folder
+
+
 @contextmanager
 def other_gateway(
     city: City, name: str, *, public_uri: str = "", coap_port: int = 0
@@ -74,28 +93,14 @@ def other_gateway(
         public_uri: Where its nodes find it, when that is not its own address.
         coap_port: Where it listens, when it takes the place of another one.
     """
-    logs = city.plan.data / "logs"
-    folder = city.plan.data / name
-    token = city.client.create_enrollment_token(gateway_name=name, area_code=street.CITY.code)
-    enrolling = Program(
-        "enrolment",
-        ["gateway", "enroll", "--data", str(folder), "--fleet", city.web],
-        log=logs / f"{name}-enroll.log",
-        environment={"POLEWARD_ENROLLMENT_TOKEN": token},
-    )
-    enrolling.start()
-    try:
-        if enrolling.wait(READY_S):
-            enrolling.check()
-    finally:
-        enrolling.stop()
+    folder = enroll(city, name)
     program = Program(
         name,
         [
             "gateway", "serve", "--data", str(folder), "--coap-port", str(coap_port),
             "--public-uri", public_uri,
         ],
-        log=logs / f"{name}.log",
+        log=city.plan.data / "logs" / f"{name}.log",
         run_file=folder / "run" / "gateway.json",
     )  # fmt: skip
     program.start()

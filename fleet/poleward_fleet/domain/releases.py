@@ -6,7 +6,6 @@ Not their signatures: verifying is the release reader's work (ports.EnvelopeRead
 from dataclasses import dataclass
 from enum import Enum
 
-
 GATEWAYS = "gateway"
 """Stands where other releases name a kind of board."""
 

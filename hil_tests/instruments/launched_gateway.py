@@ -1,0 +1,120 @@
+"""A further gateway of a city under its launcher, as the service starts it.
+
+Not the city's first gateway, which runs without a launcher.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hil_tests.instruments.second_gateway import enroll
+from poleward_manifest import envelope as envelopes
+from poleward_tools.client.rollout_views import Rollout, RolloutPolicy, RolloutTarget, RolloutWave
+from poleward_tools.demo.city import City
+from poleward_tools.releases.gateway_build import build_gateway_release
+
+DEADLINE_S = 120.0
+_sequences = iter(range(1, 1000))
+
+
+@dataclass(slots=True)
+class LaunchedGateway:
+    """A gateway and its launcher.
+
+    Args:
+        folder: Of the gateway.
+        coap: Where nodes find it, whatever release runs.
+    """
+
+    city: City
+    name: str
+    folder: Path
+    coap: str
+    launcher: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the launcher."""
+        with (self.city.plan.data / "logs" / f"{self.name}.log").open("ab") as log:
+            self.launcher = subprocess.Popen(
+                [
+                    sys.executable, "-m", "poleward_gateway.launcher",
+                    "--config", str(self.folder / "gateway.toml"), "serve",
+                ],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """End launcher and gateway at once, as a power cut does."""
+        assert self.launcher is not None
+        with suppress(OSError, ValueError):
+            running = json.loads((self.folder / "run" / "gateway.json").read_text())["pid"]
+            os.kill(running, signal.SIGKILL)
+        self.launcher.kill()
+        self.launcher.wait()
+
+    def stop(self) -> None:
+        """End both in order."""
+        assert self.launcher is not None
+        self.launcher.terminate()
+        self.launcher.wait(DEADLINE_S)
+
+    def version(self) -> str:
+        """Return what the fleet says that it runs."""
+        gateways = self.city.client.list_gateways()
+        return next(found.software_version for found in gateways if found.name == self.name)
+
+    def is_connected(self) -> bool:
+        """Whether the fleet has its stream."""
+        gateways = self.city.client.list_gateways()
+        return any(found.connected for found in gateways if found.name == self.name)
+
+    def roll_out(self, sources: Mapping[str, bytes]) -> tuple[str, int]:
+        """Publish a release of these sources for this gateway; return version and rollout."""
+        sequence = next(_sequences)
+        built = build_gateway_release(f"7.0.{sequence}", sequence, sources=sources)
+        client = self.city.client
+        client.upload_artifact(built.bundle)
+        digest = client.publish_release(envelopes.sign(built.manifest, [self.city.signing_key]), "")
+        stages: dict[str, Any] = dict.fromkeys(
+            ("offered_s", "downloading_s", "downloaded_s", "trial_s"), 600
+        )
+        policy = RolloutPolicy(waves=(RolloutWave(),), max_failures=1, **stages)
+        target = RolloutTarget(pole_codes=(self.name,))
+        return f"7.0.{sequence}", client.rollouts.create(digest, target, policy).number
+
+    def wait_over(self, number: int) -> Rollout:
+        """Wait until a rollout has ended."""
+        rollouts = self.city.client.rollouts
+        self.city.wait_until(
+            lambda: rollouts.get(number).is_over,
+            what=f"rollout {number} over",
+            timeout_s=DEADLINE_S,
+        )
+        return rollouts.get(number)
+
+
+@contextmanager
+def launched_gateway(city: City, name: str, *, trial_s: int) -> Iterator[LaunchedGateway]:
+    """Enrol a gateway and run it under its launcher inside the block."""
+    folder = enroll(city, name)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "gateway.toml").write_text(
+        f'data_dir = "{folder}"\ncoap_port = {port}\ntrial_s = {trial_s}\n', encoding="utf-8"
+    )
+    gateway = LaunchedGateway(city, name, folder, f"coap://127.0.0.1:{port}")
+    gateway.start()
+    try:
+        city.wait_until(gateway.is_connected, what=f"{name} connected", timeout_s=DEADLINE_S)
+        yield gateway
+    finally:
+        gateway.stop()
