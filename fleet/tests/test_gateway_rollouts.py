@@ -33,7 +33,7 @@ async def gateways(fleet: Fleet) -> dict[str, GatewayLink]:
 @pytest.fixture
 async def release(fleet: Fleet) -> Release:
     """A published release for gateways, number 5."""
-    await fleet.releases.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
+    await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     await upload(fleet, WHEELS)
     manifest = Manifest(5, "1.5.0", wheel_set.PROFILE, Component.of_wheels(WHEELS))
     return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
