@@ -39,6 +39,7 @@ from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
 from poleward_fleet.adapters.sql.trust_store import SqlTrustStore
 from poleward_fleet.adapters.sql.visit_store import SqlVisitStore
+from poleward_fleet.adapters.sql.work_order_store import SqlWorkOrderStore
 from poleward_fleet.domain.alarms import AlarmLimits
 from poleward_fleet.domain.history import Retention
 from poleward_fleet.ports.accounts import PasswordHasher
@@ -71,9 +72,11 @@ from poleward_fleet.services.releases import ReleaseService
 from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.single_sign_on import SingleSignOn
+from poleward_fleet.services.site_sync import SiteSync
 from poleward_fleet.services.telemetry import TelemetryService
 from poleward_fleet.services.trust import TrustService
 from poleward_fleet.services.web_services import Readiness, WebServices
+from poleward_fleet.services.work_orders import WorkOrderService
 
 
 class SystemClock:
@@ -118,6 +121,8 @@ class Fleet:
     telemetry: TelemetryService
     history: HistoryUpkeep
     visits: CommissioningService
+    site_sync: SiteSync
+    work_orders: WorkOrderService
     authority: FileCertificateAuthority
     artifacts: FileArtifactStore
     patch_worker: PatchWorker
@@ -131,8 +136,19 @@ def assemble(
     hasher: PasswordHasher | None = None,
     retention: Retention | None = None,
     openid: OpenIdSettings | None = None,
+    page_origin: str = "",
 ) -> Fleet:
-    """Put the services together on a migrated database."""
+    """Put the services together on a migrated database.
+
+    Args:
+        engine: Of the database.
+        data_dir: Folder for keys and artifacts.
+        clock: Time; None for the machine's.
+        hasher: Of passwords; None for Argon2id.
+        retention: How long each kind of record is kept.
+        openid: Provider at which people sign in.
+        page_origin: Web origin of the pages, for gateways that technicians' devices ask.
+    """
     clock = clock or SystemClock()
     hasher = hasher or Argon2Hasher()
     retention = retention or Retention()
@@ -158,7 +174,10 @@ def assemble(
     alarms = AlarmService(alarm_store, areas, changes, clock)
     meter = PrometheusMeter()
     lighting_store = SqlLightingStore(database)
-    links = GatewayLinks(gateway_store, node_store, command_store, lighting_store, changes, clock)
+    order_store = SqlWorkOrderStore(database)
+    links = GatewayLinks(
+        gateway_store, node_store, command_store, lighting_store, order_store, changes, clock
+    )
     city_map = CityMap(inventory_store, changes, clock)
     inventory = InventoryService(
         inventory_store, telemetry_store, areas, changes, links.connected, city_map
@@ -173,6 +192,7 @@ def assemble(
     provisioning = ProvisioningService(
         node_store, life_store, inventory, areas, audit_store, links, changes, clock
     )
+    visit_store = SqlVisitStore(database)
     meter.watch_gateways(lambda: len(links.connected()))
     return Fleet(
         accounts=accounts,
@@ -230,7 +250,7 @@ def assemble(
         ),
         history=HistoryUpkeep(history_store, retention, clock),
         visits=CommissioningService(
-            SqlVisitStore(database),
+            visit_store,
             provisioning,
             lives,
             inventory,
@@ -238,6 +258,18 @@ def assemble(
             telemetry_store,
             changes,
             clock,
+        ),
+        site_sync=SiteSync(order_store, visit_store, accounts, provisioning, lives, clock),
+        work_orders=WorkOrderService(
+            order_store,
+            gateway_store,
+            inventory,
+            accounts,
+            areas,
+            authority,
+            links,
+            clock,
+            page_origin,
         ),
         single_sign_on=SingleSignOn(
             OpenIdProvider(openid, clock), openid.grants, accounts, account_store, areas, clock
@@ -266,6 +298,7 @@ def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
         audit=fleet.audit,
         readiness=fleet.readiness,
         visits=fleet.visits,
+        work_orders=fleet.work_orders,
         discovery=discovery,
         single_sign_on=fleet.single_sign_on,
     )

@@ -25,6 +25,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.audit_services import AuditServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
+from poleward_fleet.adapters.grpc.commissioning_services import CommissioningServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.label_services import LabelServicer
 from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
@@ -171,14 +172,20 @@ async def running(
         await check_server(engine)
         await migrate.upgrade(engine)
         openid = load_settings(config.openid_file) if config.openid_file else None
+        host = _advertised_host(config)
+        web = f"http://{_host_port(host, web_socket.getsockname()[1])}"
         fleet = assemble(
-            engine, config.data_dir, hasher=hasher, retention=config.retention, openid=openid
+            engine,
+            config.data_dir,
+            hasher=hasher,
+            retention=config.retention,
+            openid=openid,
+            page_origin=config.page_origin or web,
         )
         await _make_administrator(fleet, config.data_dir)
         api_port, link_port = await _serve_grpc(config, fleet, stack)
-        host = _advertised_host(config)
         addresses = Addresses(
-            web=f"http://{_host_port(host, web_socket.getsockname()[1])}",
+            web=web,
             api=_host_port(host, api_port),
             link=_host_port(host, link_port),
         )
@@ -228,7 +235,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     key_pem, chain_pem = fleet.authority.make_server(names, SystemClock().now_ms())
     ca_pem = fleet.authority.ca_pem
     link_server = make_link_server(
-        GatewayLinkServicer(fleet.links, fleet.ingest, fleet.commands),
+        GatewayLinkServicer(fleet.links, fleet.ingest, fleet.commands, fleet.site_sync),
         LinkArtifactServicer(fleet.links, fleet.artifacts, fleet.patches),
         LinkEnrollmentServicer(fleet.enrollment),
     )
@@ -269,6 +276,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         LightingServicer(accounts, fleet.lighting, fleet.lamp_orders),
         LabelServicer(accounts, fleet.labels),
         TrustServicer(accounts, fleet.trust),
+        CommissioningServicer(accounts, fleet.visits, fleet.work_orders),
     )
     for server in (link_server, api_server):
         await server.start()

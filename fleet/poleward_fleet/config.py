@@ -23,6 +23,8 @@ class FleetConfig:
         public_host: Name or address under which others reach this machine; None for host.
         metrics_port: TCP port on 127.0.0.1 for Prometheus; None for none, 0 chooses a free one.
         retention: How long each kind of record is kept.
+        page_origin: Web origin of the pages, e.g. "https://fleet.example" behind a proxy; empty for
+            the address of this machine.
         openid_file: Settings of an OpenID provider at which people sign in; None for none.
     """
 
@@ -35,4 +37,5 @@ class FleetConfig:
     public_host: str | None = None
     metrics_port: int | None = None
     retention: Retention = field(default_factory=Retention)
+    page_origin: str = ""
     openid_file: Path | None = None

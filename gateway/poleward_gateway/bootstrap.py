@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
 from poleward_gateway.adapters.releases.verifier import ChainVerifier, ManifestVerifier
 from poleward_gateway.adapters.secrets.sealed_box import SealedBox, open_box
+from poleward_gateway.adapters.site_server import SiteServer
 from poleward_gateway.adapters.software.shelf import SoftwareShelf
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.adapters.storage.commands import SqliteCommandStore
@@ -44,6 +45,7 @@ from poleward_gateway.adapters.storage.nodes import (
 )
 from poleward_gateway.adapters.storage.schema import SCHEMA_VERSION
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
+from poleward_gateway.adapters.storage.site_visits import SqliteSiteStore
 from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.adapters.storage.trust import FolderTrustStore
 from poleward_gateway.adapters.systemd import ServiceManager
@@ -51,7 +53,7 @@ from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
 from poleward_gateway.domain.software import START_OTHER_EXIT
-from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Severity
+from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Event, Report, Severity
 from poleward_gateway.ports import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
@@ -63,6 +65,7 @@ from poleward_gateway.services.pace import Pace
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registrations import Registrations
 from poleward_gateway.services.registry import Registry
+from poleward_gateway.services.site_visits import SiteVisits
 from poleward_gateway.services.telemetry import Telemetry
 from poleward_gateway.services.trust import TrustChain
 from poleward_gateway.services.updates import Updates
@@ -167,6 +170,12 @@ async def running(config: GatewayConfig) -> AsyncIterator["Gateway"]:
             metrics = MetricsServer(gateway.tally, config.metrics_port, gateway.health)
             stack.callback(metrics.close)
             _log.info("metrics", port=metrics.port)
+        if config.site_port is not None:
+            site = SiteServer(
+                gateway.visits, config.site_host, config.site_port, asyncio.get_running_loop()
+            )
+            stack.callback(site.close)
+            gateway.site_url = config.site_url or _url(config.site_host, site.port)
         await gateway.start()
         stack.push_async_callback(gateway.close)
         gateway.endpoint.open(lanes)
@@ -218,8 +227,8 @@ class Gateway:
         self.telemetry = Telemetry(
             self.spool, self.registry, clock, self.tally,
             on_spooled=lambda: self.uplink.wake(),
-            on_event=lambda event: self.rules.on_event(event),
-            on_reports=lambda reports: self.rules.on_reports(reports),
+            on_event=self._on_event,
+            on_reports=self._on_reports,
         )  # fmt: skip
         self.artifacts = Artifacts(
             DiskArtifactStore(config.artifacts_dir),
@@ -291,9 +300,13 @@ class Gateway:
                 database.hold_ballast, self._note_alive,
             ),
         )  # fmt: skip
+        self.visits = SiteVisits(
+            known.name, SqliteSiteStore(database, box), self.upkeep, self.registry, self.commands,
+            clock, on_change=lambda: self.uplink.wake(),
+        )  # fmt: skip
         self.uplink = Uplink(
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
-            self.programs, self.own_software, self.tally,
+            self.programs, self.own_software, self.visits, self.tally,
         )  # fmt: skip
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.trust,
@@ -306,7 +319,9 @@ class Gateway:
             self.tally,
             software_version=version,
             coap_uri=lambda: self.endpoint.uri_as_seen_from(known.link_address),
+            site_url=lambda: self.site_url,
         )
+        self.site_url = ""
 
     async def start(self) -> None:
         """Begin to write, and settle what a crash left open."""
@@ -361,6 +376,16 @@ class Gateway:
         await self.registrations.save()
         await self.table.close()
 
+    def _on_event(self, event: Event) -> None:
+        """Have everybody look at an event that is on disk."""
+        self.rules.on_event(event)
+        self.visits.on_event(event)
+
+    def _on_reports(self, reports: Sequence[Report]) -> None:
+        """Have everybody look at reports that are on disk."""
+        self.rules.on_reports(reports)
+        self.visits.on_reports(reports)
+
     def _cloned(self, node: NodeNumber) -> None:
         """Have the fleet told that two devices are one node."""
         self.tally.count("clones_seen")
@@ -405,18 +430,22 @@ def _make_private(folder: Path) -> None:
         raise ConfigurationError(f"cannot use the folder {folder}: {error}") from error
 
 
+def _url(host: str, port: int, *, scheme: str = "http") -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
 def _write_run_file(
     config: GatewayConfig, gateway: Gateway, name: str, metrics_port: int | None
 ) -> None:
     """Say how the running gateway can be reached."""
-    host = f"[{config.coap_host}]" if ":" in config.coap_host else config.coap_host
     path = config.run_file
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
-        "coap": f"coap://{host}:{gateway.endpoint.port}",
+        "coap": _url(config.coap_host, gateway.endpoint.port, scheme="coap"),
         "name": name,
         "pid": os.getpid(),
         "metrics_port": metrics_port,
+        "site": gateway.site_url,
     }
     unfinished = path.with_suffix(".new")
     unfinished.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -26,6 +26,8 @@ _KINDS: dict[str, type] = {
 _WORDS = {int: "an integer", bool: "true or false", str: "a text"}
 _COAP_URI = re.compile(r"coap://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+)(:\d{1,5})?")
 
+_SITE_URL = re.compile(r"https?://(\[[0-9a-fA-F:.]+\]|[0-9A-Za-z.-]+)(:\d{1,5})?")
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
@@ -43,6 +45,11 @@ class GatewayConfig:
             empty for a file beside the data.
         metrics_port: TCP port on 127.0.0.1 for Prometheus, health and status; None for none, 0
             chooses a free one.
+        site_host: Address to serve technicians' devices on.
+        site_port: TCP port for technicians' devices while there is no uplink; None for none, 0
+            chooses a free one.
+        site_url: Where those devices find it, e.g. "https://gw-1.local"; empty for site_host and
+            site_port. A page that was loaded by HTTPS asks only HTTPS: put a proxy in front.
         reports_max: So many reports wait for the fleet before the oldest are dropped.
         log_format: "text" for people, "json" for programs.
         trial_s: So long a new release of the gateway may take to prove itself.
@@ -59,6 +66,9 @@ class GatewayConfig:
     metrics_port: int | None = None
     public_uri: str = ""
     key_source: str = ""
+    site_host: str = "127.0.0.1"
+    site_port: int | None = None
+    site_url: str = ""
     reports_max: int = 10_000_000
     log_format: str = "text"
     trial_s: int = 480
@@ -93,7 +103,11 @@ class GatewayConfig:
         return cls(**settings | {"data_dir": Path(settings["data_dir"]).resolve()})
 
     def __post_init__(self) -> None:
-        for name, port in (("coap_port", self.coap_port), ("metrics_port", self.metrics_port)):
+        for name, port in (
+            ("coap_port", self.coap_port),
+            ("metrics_port", self.metrics_port),
+            ("site_port", self.site_port),
+        ):
             if port is not None and not 0 <= port <= 65535:
                 raise ConfigurationError(f"{name} is {port}; choose one from 0 to 65535")
         if self.reports_max < REPORTS_MAX_LEAST:
@@ -111,6 +125,10 @@ class GatewayConfig:
         if self.public_uri and not _COAP_URI.fullmatch(self.public_uri):
             raise ConfigurationError(
                 f"public_uri is '{self.public_uri}'; give one like coap://gw-1.example:5683"
+            )
+        if self.site_url and not _SITE_URL.fullmatch(self.site_url):
+            raise ConfigurationError(
+                f"site_url is '{self.site_url}'; give one like https://gw-1.local"
             )
         if self.production and self.insecure_nosec:
             raise ConfigurationError(

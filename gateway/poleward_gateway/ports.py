@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from poleward_commissioning.visit import SiteVisit
+from poleward_commissioning.work_order import WorkOrder
 from poleward_gateway.domain.commands import CommandResult
 from poleward_gateway.domain.lighting import Lighting, NodeProgram
 from poleward_gateway.domain.nodes import (
@@ -19,6 +21,7 @@ from poleward_gateway.domain.nodes import (
     NodeState,
     Registration,
 )
+from poleward_gateway.domain.site_visits import KeptVisit
 from poleward_gateway.domain.software import GatewaySoftware, SoftwareRecord
 from poleward_gateway.domain.telemetry import Event, ReceivedMark, Report
 from poleward_gateway.domain.trust import Signers, TrustDocument
@@ -151,6 +154,22 @@ class LightingStore(Protocol):
 
     async def save(self, lighting: Lighting) -> None:
         """Store other lighting; returns after it is on disk."""
+
+
+class SiteStore(Protocol):
+    """The work order and technicians' visits; survive restarts."""
+
+    def order(self) -> WorkOrder | None:
+        """Return the order that is held; None for none."""
+
+    async def save_order(self, order: WorkOrder, *, forget_before_ms: int) -> None:
+        """Hold another order; visits that the fleet knows and that began before may go."""
+
+    def visits(self) -> Mapping[str, KeptVisit]:
+        """Return every visit by id."""
+
+    async def keep(self, kept: KeptVisit) -> None:
+        """Keep a visit as it is now; returns after it is on disk."""
 
 
 class CommandStore(Protocol):
@@ -475,6 +494,9 @@ class FleetStream(Protocol):
 
     async def send_states(self, states: Sequence[NodeState]) -> None:
         """Send the reported state of nodes."""
+
+    async def send_visit(self, visit: SiteVisit) -> None:
+        """Send a technician's visit."""
 
     async def send_result(self, result: CommandResult) -> None:
         """Send the outcome of a command."""

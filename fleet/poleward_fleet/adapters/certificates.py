@@ -68,6 +68,10 @@ class FileCertificateAuthority:
         """SHA-256 of the CA certificate in DER, hex."""
         return self._certificate.fingerprint(hashes.SHA256()).hex()
 
+    def sign(self, content: bytes) -> bytes:
+        """Sign content for gateways, which trust the CA (ECDSA with SHA-256, DER)."""
+        return self._key.sign(content, ec.ECDSA(hashes.SHA256()))
+
     def sign_gateway(self, csr_pem: str, gateway_name: str, now_ms: int) -> IssuedCertificate:
         """Sign a gateway's request; the name is ours, whatever the request says."""
         try:
@@ -136,7 +140,7 @@ class FileCertificateAuthority:
 def _make_ca(key: ec.EllipticCurvePrivateKey, now: datetime.datetime) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Poleward fleet CA")])
     usage = x509.KeyUsage(
-        digital_signature=False,
+        digital_signature=True,
         content_commitment=False,
         key_encipherment=False,
         data_encipherment=False,

@@ -26,6 +26,8 @@ class Hello:
     desired_revision: int
     coap_uri: str  # where nodes find it
     lighting_digest: bytes = b""
+    site_url: str = ""  # where technicians' devices find it; empty for nowhere
+    work_order_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,12 @@ class VisitRequest:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A visit as stored; signed_at_ms is 0 until the technician signed."""
+    """A visit as stored.
+
+    Args:
+        signed_at_ms: 0 until the technician signed.
+        conflict: Why a visit that a gateway answered does not stand; empty when it does.
+    """
 
     visit_id: str
     node_number: int
@@ -52,6 +57,7 @@ class Visit:
     signed_at_ms: int = 0
     note: str = ""
     results: tuple[Check, ...] = ()
+    conflict: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,9 @@ class CertificateAuthority(Protocol):
     def fingerprint(self) -> str:
         """SHA-256 of the CA certificate in DER, hex."""
 
+    def sign(self, content: bytes) -> bytes:
+        """Sign content for gateways, which trust the CA (ECDSA with SHA-256, DER)."""
+
     def sign_gateway(self, csr_pem: str, gateway_name: str, now_ms: int) -> IssuedCertificate:
         """Sign a gateway's request; the name is ours, whatever the request says.
 

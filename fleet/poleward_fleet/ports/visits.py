@@ -20,6 +20,9 @@ class VisitStore(Protocol):
     async def put(self, visit: Visit) -> None:
         """Keep a visit; one with the same id stays as it is."""
 
+    async def refuse(self, visit: Visit, conflict: str, audit: AuditEntry) -> None:
+        """Keep that a visit does not stand, and why."""
+
     async def blinked(self, visit_id: str, power_w: Sequence[float], failure: str) -> None:
         """Keep what the lamp drew, or why it could not be told."""
 

@@ -184,6 +184,11 @@ class AccountService:
         self._calls.spend(api_token.number, api_token.calls_per_s)
         return replace(_principal(account), scopes=api_token.scopes)
 
+    async def principal_named(self, name: str) -> Principal | None:
+        """Return who an account is, for what somebody did under that name; None for nobody."""
+        account = await self._store.account(name)
+        return _principal(account) if account else None
+
     async def add_account(
         self, actor: str, name: str, password: str, roles: frozenset[Role], area_code: str = ""
     ) -> None:

@@ -186,6 +186,8 @@ class CommissioningService:
         visit = await self._store.visit(visit_id)
         if visit is None:
             raise NotFoundError(f"visit {visit_id} does not exist")
+        if visit.conflict:
+            raise ConflictError(visit.conflict)
         return visit, await self._inventory.pole(principal, visit.pole_code, Permission.COMMISSION)
 
     async def _pole(self, principal: Principal, request: VisitRequest) -> PoleView:

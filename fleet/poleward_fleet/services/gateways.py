@@ -18,11 +18,13 @@ from poleward_fleet.domain.gateway_link import (
 )
 from poleward_fleet.domain.identity import DesiredState
 from poleward_fleet.domain.lighting import GatewayLighting
+from poleward_fleet.domain.work_orders import SignedOrder, SiteVisitOutcome
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.commands import CommandStore
 from poleward_fleet.ports.gateways import GatewayStore
 from poleward_fleet.ports.lighting import LightingStore
 from poleward_fleet.ports.nodes import AppliedStates, NodeStore
+from poleward_fleet.ports.work_orders import WorkOrderStore
 from poleward_fleet.services.changes import ChangeBroadcast
 
 _log = structlog.get_logger(__name__)
@@ -32,7 +34,14 @@ MAX_COMMANDS_WAITING = 10_000
 # still find a free connection to the database.
 MAX_READS_AT_ONCE = 4
 
-Downward = DesiredState | GatewayLighting | tuple[Command, ...] | BatchStored
+Downward = (
+    DesiredState
+    | GatewayLighting
+    | SignedOrder
+    | SiteVisitOutcome
+    | tuple[Command, ...]
+    | BatchStored
+)
 """What goes down a stream; commands that were ordered together go together."""
 
 
@@ -41,21 +50,22 @@ class GatewayLink:
 
     Downward messages wait here until the stream takes them: at most one desired state (it is
     always read anew from the last revision sent), its lighting (sent when its digest differs from
-    the one sent last), acknowledgements (only the newest of each kind
-    counts) and at most MAX_COMMANDS_WAITING commands; more are left to the resend at the next
-    connect, before their deadline.
+    the one sent last), its work order (when it is newer than what it holds), outcomes of visits
+    and acknowledgements (only the newest of each kind counts) and at most MAX_COMMANDS_WAITING
+    commands; more are left to the resend at the next connect, before their deadline.
     """
 
-    def __init__(
-        self, gateway_name: str, spool_id: str, revision: int, lighting_digest: bytes = b""
-    ) -> None:
+    def __init__(self, gateway_name: str, hello: Hello) -> None:
         self.gateway_name = gateway_name
-        self.spool_id = spool_id
-        self._lighting_digest = lighting_digest
+        self.spool_id = hello.spool_id
+        self._lighting_digest = hello.lighting_digest
         self._lighting_changed = True
+        self._order_revision = hello.work_order_revision
+        self._order_changed = True
+        self._outcomes: dict[str, SiteVisitOutcome] = {}
         self._node_numbers: set[int] = set()
         self.heard = True
-        self._revision = revision
+        self._revision = hello.desired_revision
         self._desired_changed = True
         self._acks: dict[str, int] = {}
         self._commands: dict[bytes, Command] = {}
@@ -82,6 +92,16 @@ class GatewayLink:
         self._lighting_changed = True
         self._woken.set()
 
+    def work_order_changed(self) -> None:
+        """Send the work order."""
+        self._order_changed = True
+        self._woken.set()
+
+    def tell(self, outcome: SiteVisitOutcome) -> None:
+        """Tell the gateway what became of a visit; the newest of each visit counts."""
+        self._outcomes[outcome.visit_id] = outcome
+        self._woken.set()
+
     def send(self, commands: Sequence[Command]) -> None:
         """Hand over the commands of one order."""
         if len(self._commands) + len(commands) > MAX_COMMANDS_WAITING:
@@ -98,7 +118,11 @@ class GatewayLink:
             self._lighting_changed = True
 
     async def messages(
-        self, nodes: NodeStore, lighting: LightingStore, turns: asyncio.Semaphore
+        self,
+        nodes: NodeStore,
+        lighting: LightingStore,
+        orders: WorkOrderStore,
+        turns: asyncio.Semaphore,
     ) -> AsyncIterator[Downward]:
         """Yield what goes down, commands first; desired state is read when it is its turn."""
         while not self._closed:
@@ -110,6 +134,14 @@ class GatewayLink:
             acks, self._acks = self._acks, {}
             for kind, number in acks.items():
                 yield BatchStored(kind, number)
+            outcomes, self._outcomes = self._outcomes, {}
+            for outcome in outcomes.values():
+                yield outcome
+            if self._order_changed:
+                self._order_changed = False
+                order = await orders.signed_after(self.gateway_name, self._order_revision)
+                if order is not None:
+                    yield order
             if self._desired_changed:
                 self._desired_changed = False
                 async with turns:
@@ -134,6 +166,7 @@ class GatewayLinks:
         nodes: Desired state.
         commands: Commands to send again at connect.
         lighting: What gateways need to run their lamps by themselves.
+        orders: What technicians may do at gateways that cannot reach the fleet.
         changes: Told who comes and goes.
         clock: Wall time.
     """
@@ -144,6 +177,7 @@ class GatewayLinks:
         nodes: NodeStore,
         commands: CommandStore,
         lighting: LightingStore,
+        orders: WorkOrderStore,
         changes: ChangeBroadcast,
         clock: Clock,
     ) -> None:
@@ -151,6 +185,7 @@ class GatewayLinks:
         self._nodes = nodes
         self._commands = commands
         self._lighting = lighting
+        self._orders = orders
         self._changes = changes
         self._clock = clock
         self._links: dict[str, GatewayLink] = {}
@@ -171,9 +206,7 @@ class GatewayLinks:
             UnauthenticatedError: The gateway is not known (any more).
         """
         stored = await self._gateways.hello(gateway_name, hello, self._clock.now_ms())
-        link = GatewayLink(
-            gateway_name, hello.spool_id, hello.desired_revision, hello.lighting_digest
-        )
+        link = GatewayLink(gateway_name, hello)
         link.desired_changed()
         previous = self._links.get(gateway_name)
         self._links[gateway_name] = link
@@ -186,7 +219,7 @@ class GatewayLinks:
 
     def messages(self, link: GatewayLink) -> AsyncIterator[Downward]:
         """Yield what goes down on a stream until it is closed."""
-        return link.messages(self._nodes, self._lighting, self._turns)
+        return link.messages(self._nodes, self._lighting, self._orders, self._turns)
 
     def close(self, link: GatewayLink) -> None:
         """Forget a stream; closing one that was replaced changes nothing for the new one."""
@@ -221,6 +254,11 @@ class GatewayLinks:
         """Send lighting to every gateway for which it differs; those that are away get it later."""
         for link in self._links.values():
             link.lighting_changed()
+
+    def work_order_changed(self, gateway_name: str) -> None:
+        """Send a gateway its work order; one that is away gets it later."""
+        if (link := self._links.get(gateway_name)) is not None:
+            link.work_order_changed()
 
     def send(self, gateway_name: str, commands: Sequence[Command]) -> bool:
         """Hand the commands of one order to a gateway; False when it is not connected."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from poleward_commissioning.claim_code import claim_code_hash
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError
+from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from poleward_fleet.domain.identity import (
     FreshKeys,
     ManufacturedNode,
@@ -151,6 +151,60 @@ class ProvisioningService:
         if view.pole.code != pole_code:
             raise InvalidError(f"'{pole_code}' is not the code of a pole")
         identity = await self._identify(principal, mac, claim_code, pole_code)
+        return await self._place(
+            principal,
+            identity,
+            view,
+            gateway_name=gateway_name,
+            keys=fresh_keys(),
+            report_interval_s=report_interval_s,
+            swap=swap,
+            sign_off=sign_off,
+        )
+
+    async def take_claim(
+        self,
+        principal: Principal,
+        *,
+        mac: str,
+        pole_code: str,
+        gateway_name: str,
+        keys: FreshKeys,
+        report_interval_s: int,
+        swap: bool,
+    ) -> None:
+        """Put a node into a pole whose label a gateway has checked, with the keys it was given.
+
+        Raises:
+            As `claim`, but for the claim code.
+        """
+        view = await self._inventory.pole(principal, pole_code, Permission.COMMISSION)
+        identity = await self._lives.identity(mac)
+        if identity is None:
+            raise NotFoundError(f"node {mac} is not known")
+        await self._place(
+            principal,
+            identity,
+            view,
+            gateway_name=gateway_name,
+            keys=keys,
+            report_interval_s=report_interval_s,
+            swap=swap,
+        )
+
+    async def _place(
+        self,
+        principal: Principal,
+        identity: NodeIdentity,
+        view: PoleView,
+        *,
+        gateway_name: str,
+        keys: FreshKeys,
+        report_interval_s: int,
+        swap: bool,
+        sign_off: bool = False,
+    ) -> int:
+        mac, pole_code = identity.mac, view.pole.code
         if identity.pole_code == pole_code and gateway_name in ("", identity.gateway_name):
             return identity.number
         if identity.pole_code:
@@ -171,7 +225,7 @@ class ProvisioningService:
             steps,
             pole_code=pole_code,
             gateway_name=gateway_name,
-            keys=fresh_keys(),
+            keys=keys,
             report_interval_s=report_interval_s or DEFAULT_REPORT_INTERVAL_S,
             swapped=swapped,
             audit=[

@@ -31,6 +31,7 @@ from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
 from poleward_fleet.domain.visits import VisitRequest, VisitState
+from poleward_fleet.domain.work_orders import SitePass
 from poleward_fleet.services.single_sign_on import SingleSignOn
 
 
@@ -348,6 +349,13 @@ class VisitControl(Protocol):
         """
 
 
+class PassReader(Protocol):
+    """What technicians take along to gateways that cannot reach the fleet."""
+
+    async def passes(self, principal: Principal) -> list[SitePass]:
+        """Return what the principal's device needs at each gateway with an order for them."""
+
+
 class AuditReader(Protocol):
     """The audit record."""
 
@@ -390,6 +398,7 @@ class WebServices:
     changes: Changes
     audit: AuditReader
     visits: VisitControl
+    work_orders: PassReader
     readiness: Readiness
     discovery: dict[str, str]  # served as /.well-known/poleward.json: api, link, ca_pem
     single_sign_on: SingleSignOn | None = None  # None: people sign in with passwords only

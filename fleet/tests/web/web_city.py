@@ -183,6 +183,7 @@ class FakeFleet:
             changes=self,
             audit=self,
             visits=NoVisits(),
+            work_orders=NoVisits(),
             readiness=self,
             discovery={"api": "127.0.0.1:7443", "link": "127.0.0.1:7444", "ca_pem": "-"},
         )

@@ -47,6 +47,7 @@ class DesiredNode:
 
     Args:
         gateway_uri: Where the node finds its next gateway; empty for this one.
+        is_adopted: Taken by a work order; the fleet has not said so itself.
     """
 
     number: NodeNumber
@@ -58,6 +59,7 @@ class DesiredNode:
     lamp_nominal_w: int
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
+    is_adopted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class DesiredChange:
 
     Args:
         revision: Revision after applying it.
-        complete: It holds every node; nodes not in it are to be forgotten.
+        complete: It holds every node; nodes not in it are to be forgotten, but for adopted ones.
         nodes: Nodes that are new or changed.
         removed: Nodes whose keys are to be forgotten.
         signers: Who may sign releases.

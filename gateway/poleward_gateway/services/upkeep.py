@@ -67,6 +67,7 @@ class Upkeep:
         self._time_at_s: dict[NodeNumber, float] = {}
         self._ask_at_s: dict[NodeNumber, float] = {}
         self._settled_as: dict[NodeNumber, DesiredNode] = {}
+        self._applying = asyncio.Lock()
 
     async def apply(self, change: DesiredChange) -> None:
         """Store desired state, use its keys, and settle what differs.
@@ -74,6 +75,36 @@ class Upkeep:
         The keys are in use before the revision counts as held, so that a crash in between has the
         fleet send them again.
         """
+        async with self._applying:
+            await self._apply(change)
+
+    async def adopt(self, node: DesiredNode) -> None:
+        """Serve a node that a work order allows, unless the fleet has said what it is to be."""
+        async with self._applying:
+            if self._registry.desired(node.number) is None:
+                await self._apply(self._own_change(nodes=(node,)))
+
+    async def give_back(self, number: NodeNumber) -> None:
+        """Serve an adopted node no longer."""
+        async with self._applying:
+            node = self._registry.desired(number)
+            if node is not None and node.is_adopted:
+                await self._apply(self._own_change(removed=(number,)))
+
+    def _own_change(
+        self, nodes: tuple[DesiredNode, ...] = (), removed: tuple[NodeNumber, ...] = ()
+    ) -> DesiredChange:
+        """Make a change that is not the fleet's: its revision stays."""
+        return DesiredChange(
+            revision=self._store.revision(),
+            complete=False,
+            nodes=nodes,
+            removed=removed,
+            signers=self._store.signers(),
+            trust_documents=self._store.trust_documents(),
+        )
+
+    async def _apply(self, change: DesiredChange) -> None:
         before = {node.number: node for node in self._store.nodes()}
         await self._store.apply(change)
         desired = self._store.nodes()

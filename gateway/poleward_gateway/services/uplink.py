@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import structlog
 
+from poleward_commissioning.visit import SiteVisit
+from poleward_commissioning.work_order import WorkOrder
 from poleward_gateway.domain.commands import Command
 from poleward_gateway.domain.lighting import Lighting
 from poleward_gateway.domain.nodes import DesiredChange
@@ -17,6 +19,7 @@ from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.own_software import OwnSoftware
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry
+from poleward_gateway.services.site_visits import SiteVisits
 from poleward_gateway.services.upkeep import Upkeep
 
 _log = structlog.get_logger(__name__)
@@ -33,8 +36,8 @@ LINGER_S = 0.1
 class Uplink:
     """The gateway's side of the stream to the fleet.
 
-    Events go before results, results before states, states before reports. Whatever was sent and
-    not acknowledged is sent again on the next stream, in the same batches.
+    Visits go before events, events before results, results before states, states before reports.
+    Whatever was sent and not acknowledged is sent again on the next stream, in the same batches.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Uplink:
         upkeep: Upkeep,
         programs: Programs,
         own_software: OwnSoftware,
+        visits: SiteVisits,
         tally: Tally,
     ) -> None:
         self._spool = spool
@@ -57,6 +61,7 @@ class Uplink:
         self._upkeep = upkeep
         self._programs = programs
         self._own_software = own_software
+        self._visits = visits
         self._tally = tally
         self._wake = asyncio.Event()
         self._room = asyncio.Event()  # cleared while the fleet is behind
@@ -65,6 +70,7 @@ class Uplink:
         self._acknowledged_events = 0
         self._sent_reports = 0
         self._sent_events = 0
+        self._sent_visits: dict[str, SiteVisit] = {}
 
     @property
     def spool_id(self) -> str:
@@ -80,6 +86,11 @@ class Uplink:
     def lighting_digest(self) -> bytes:
         """Digest of the lighting that the gateway holds, for Hello."""
         return self._programs.lighting.digest
+
+    @property
+    def work_order_revision(self) -> int:
+        """Revision of the work order that the gateway holds, for Hello."""
+        return self._visits.revision
 
     def wake(self) -> None:
         """Look for something to send."""
@@ -105,6 +116,7 @@ class Uplink:
         await self.take_event_ack(stored_event_batch)
         self._sent_reports = stored_report_batch
         self._sent_events = stored_event_batch
+        self._sent_visits.clear()
         self._registry.tell_everything()
         self._own_software.tell_everything()
         self.wake()
@@ -132,6 +144,16 @@ class Uplink:
     async def take_lighting(self, lighting: Lighting) -> None:
         """Take programs, groups, scenes and rules."""
         await self._programs.take(lighting)
+
+    async def take_work_order(self, order: WorkOrder) -> None:
+        """Take what technicians may do without the fleet."""
+        await self._visits.take_order(order)
+
+    async def take_visit_outcome(self, visit_id: str, digest: bytes, conflict: str) -> None:
+        """Take what became of a visit; its node's state counts in the fleet from now on."""
+        await self._visits.take_outcome(visit_id, digest, conflict)
+        self._registry.tell_everything()
+        self.wake()
 
     async def take_commands(self, commands: Sequence[Command]) -> None:
         """Take the commands of one order."""
@@ -163,7 +185,11 @@ class Uplink:
                     await self._room.wait()
 
     async def _send_urgent(self, stream: FleetStream) -> None:
-        """Send events, results and states that wait."""
+        """Send visits, events, results and states that wait."""
+        for visit in self._visits.untold():
+            if self._sent_visits.get(visit.visit_id) != visit:
+                await stream.send_visit(visit)
+                self._sent_visits[visit.visit_id] = visit
         while True:
             events = await self._spool.event_batch_after(self._sent_events, EVENTS_PER_BATCH)
             if events is None:

@@ -107,6 +107,7 @@ class FakeFleet(
         self.states: dict[int, Any] = {}
         self.gateway_software: Any = None
         self.results: list[Any] = []
+        self.visits: list[Any] = []
         self.hellos: list[Any] = []
         self.artifacts: dict[bytes, bytes] = {}
         self.downloads: list[tuple[bytes, int]] = []
@@ -171,6 +172,15 @@ class FakeFleet(
         if self._outbox is not None:
             self.send(desired_state=self._desired)
 
+    def settle(self, visit: Any, conflict: str = "") -> None:
+        """Say what became of a technician's visit."""
+        digest = hashlib.sha256(visit.content).digest()
+        self.send(
+            site_visit_outcome=pb.SiteVisitOutcome(
+                visit_id=visit.visit_id, content_digest=digest, conflict=conflict
+            )
+        )
+
     # Services
 
     async def Connect(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
@@ -211,6 +221,8 @@ class FakeFleet(
                 self.gateway_software = message.gateway_software
             elif kind == "command_result":
                 self.results.append(message.command_result)
+            elif kind == "site_visit":
+                self.visits.append(message.site_visit)
 
     def _take_reports(self, batch: Any) -> None:
         again = self.batches.setdefault(batch.batch_number, batch.SerializeToString())

@@ -39,6 +39,7 @@ from poleward_tools.cli import (
     table,
     token,
     user,
+    workorder,
 )
 from poleward_tools.cli.output import progress
 from poleward_tools.client import ClientError
@@ -76,6 +77,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(area.app, name="area")
 app.add_typer(alarm.app, name="alarm")
 app.add_typer(approval.app, name="approval")
+app.add_typer(workorder.app, name="workorder")
 app.add_typer(rig.app, name="rig")
 app.add_typer(board.app, name="board")
 app.add_typer(image.app, name="image")

@@ -140,6 +140,13 @@ def gateway_serve(
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of metrics, health and status on 127.0.0.1.")
     ] = None,
+    site_port: Annotated[
+        int | None,
+        typer.Option(help="TCP port for technicians on site, by the work order; 0 for a free one."),
+    ] = None,
+    site_url: Annotated[
+        str | None, typer.Option(help="Where their devices find it, e.g. https://gw-1.local.")
+    ] = None,
     production: Annotated[
         bool | None, typer.Option("--production", help="Refuse everything made for tests.")
     ] = None,
@@ -165,6 +172,8 @@ def gateway_serve(
         "public_uri": public_uri,
         "key_source": key,
         "metrics_port": metrics_port,
+        "site_port": site_port,
+        "site_url": site_url,
         "production": production,
         "insecure_nosec": insecure_nosec,
     }

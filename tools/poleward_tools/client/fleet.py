@@ -26,6 +26,7 @@ from poleward_tools.client.accounts import AccountCalls
 from poleward_tools.client.alarms import AlarmCalls
 from poleward_tools.client.approvals import ApprovalCalls
 from poleward_tools.client.audit import AuditCalls
+from poleward_tools.client.commissioning import CommissioningCalls
 from poleward_tools.client.connection import discover, open_channel
 from poleward_tools.client.errors import ClientError, Failure, translated
 from poleward_tools.client.labels import LabelCalls
@@ -59,6 +60,7 @@ class FleetClient:
         self.approvals = ApprovalCalls(self._channel, self._address)
         self.audit = AuditCalls(self._channel, self._address)
         self.tables = TableCalls(self._channel, self._address)
+        self.commissioning = CommissioningCalls(self._channel, self._address)
         self._artifacts = ArtifactServiceStub(self._channel)
         self._enrollment = EnrollmentServiceStub(self._channel)
         self._inventory = InventoryServiceStub(self._channel)

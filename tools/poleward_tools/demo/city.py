@@ -63,6 +63,7 @@ class City:
         addresses: what the fleet says about where it listens: web, api, link.
         coap: URI of the gateway for nodes, once it is up.
         gateway_metrics_port: where it tells Prometheus, once it is up.
+        site: where technicians' devices find the gateway, once it is up.
     """
 
     def __init__(self, plan: CityPlan) -> None:
@@ -72,6 +73,7 @@ class City:
         self.addresses: dict[str, str] = {}
         self.coap = ""
         self.gateway_metrics_port = 0
+        self.site = ""
         self.profile: FleetProfile | None = None
         self._client: FleetClient | None = None
         self._key: Ed25519PrivateKey | None = None
@@ -236,8 +238,8 @@ class City:
             time.sleep(poll_s)
 
     def start_gateway_again(self) -> None:
-        """Start the gateway on the port that its nodes know, after it was stopped or killed."""
-        self._start_gateway(_port(self.coap))
+        """Start the gateway on the ports that its nodes know, after it was stopped or killed."""
+        self._start_gateway(_port(self.coap), _port(self.site))
 
     def start_fleet_again(self) -> None:
         """Start the fleet on the ports that its gateway knows, after it was stopped or killed."""
@@ -307,19 +309,20 @@ class City:
         finally:
             enrolling.stop()
 
-    def _start_gateway(self, coap_port: int) -> None:
+    def _start_gateway(self, coap_port: int, site_port: int = 0) -> None:
         self.gateway = Program(
             "gateway",
             [
                 "gateway", "serve", "--data", str(self.gateway_dir),
-                "--coap-port", str(coap_port), "--metrics-port", "0",
+                "--coap-port", str(coap_port), "--site-port", str(site_port),
+                "--metrics-port", "0",
             ],
             log=self._log_dir / "gateway.log",
             run_file=self.gateway_dir / "run" / "gateway.json",
         )  # fmt: skip
         self.gateway.start()
         ready = self.gateway.wait_ready(_GATEWAY_READY_S)
-        self.coap = str(ready["coap"])
+        self.coap, self.site = str(ready["coap"]), str(ready["site"])
         self.gateway_metrics_port = int(ready["metrics_port"])
 
     def _next_mac(self) -> bytes:

@@ -21,12 +21,14 @@ from poleward_fleet.domain.errors import ConflictError, ForbiddenError, InvalidE
 from poleward_fleet.domain.gateway_link import BatchStored, StoredBatches
 from poleward_fleet.domain.identity import DesiredState
 from poleward_fleet.domain.lighting import GatewayLighting
+from poleward_fleet.domain.work_orders import SignedOrder, SiteVisitOutcome
 from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.services.commands import CommandService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.gateways import Downward, GatewayLink, GatewayLinks
 from poleward_fleet.services.ingest import IngestService, ReportIngest
 from poleward_fleet.services.patches import PatchService
+from poleward_fleet.services.site_sync import SiteSync
 
 _HELLO_TIMEOUT_S = 15
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,9 +42,14 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
     """
 
     def __init__(
-        self, links: GatewayLinks, ingest: IngestService, commands: CommandService
+        self,
+        links: GatewayLinks,
+        ingest: IngestService,
+        commands: CommandService,
+        visits: SiteSync,
     ) -> None:
         self._links = links
+        self._visits = visits
         self._ingest = ingest
         self._commands = commands
 
@@ -116,6 +123,9 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
                         detail=result.detail[:1000].replace("\x00", ""),
                         finished_at_ms=max(0, result.finished_at_ms),
                     )
+                case "site_visit":
+                    content = request.site_visit.content
+                    link.tell(await self._visits.take(link.gateway_name, content))
                 case "hello":
                     raise InvalidError("hello comes once, at the beginning of the stream")
                 case _:
@@ -145,6 +155,16 @@ def _response(message: Downward) -> link_pb.ConnectResponse:
         return link_pb.ConnectResponse(
             desired_lighting=lighting_mapping.desired_lighting_to_message(message)
         )
+    if isinstance(message, SignedOrder):
+        order = link_pb.SignedWorkOrder(content=message.content, signature=message.signature)
+        return link_pb.ConnectResponse(work_order=order)
+    if isinstance(message, SiteVisitOutcome):
+        outcome = link_pb.SiteVisitOutcome(
+            visit_id=message.visit_id,
+            content_digest=message.content_digest,
+            conflict=message.conflict,
+        )
+        return link_pb.ConnectResponse(site_visit_outcome=outcome)
     if isinstance(message, BatchStored):
         ack = link_pb.BatchAck(batch_number=message.batch_number)
         if message.kind == "event":

@@ -5,6 +5,7 @@ refused here.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
@@ -73,6 +74,11 @@ _COMMAND_STATUSES: dict[int, CommandStatus] = {
     link_pb.COMMAND_STATUS_REFUSED: CommandStatus.REFUSED,
     link_pb.COMMAND_STATUS_UNREACHABLE: CommandStatus.UNREACHABLE,
 }
+
+
+_ORIGIN = re.compile(
+    r"https?://[0-9A-Za-z.\[\]-]+(:[0-9]{1,5})?|https?://\[[0-9a-fA-F:.]+\](:[0-9]{1,5})?"
+)
 
 
 def report_columns(message: telemetry_pb.ReportColumns) -> ReportColumns:
@@ -219,7 +225,17 @@ def hello(message: link_pb.Hello) -> Hello:
         desired_revision=min(message.desired_revision, _INT64_MAX),
         coap_uri=message.coap_uri[:256].replace("\x00", ""),
         lighting_digest=message.lighting_digest,
+        site_url=_site_url(message.site_url),
+        work_order_revision=min(message.work_order_revision, _INT64_MAX),
     )
+
+
+def _site_url(text: str) -> str:
+    """Return an origin that a page may ask; empty for anything else.
+
+    It goes into a header of the page: nothing else may come with it.
+    """
+    return text if len(text) <= 256 and _ORIGIN.fullmatch(text) else ""
 
 
 def command_status(status: int) -> CommandStatus:

@@ -15,6 +15,7 @@ from poleward.v1 import (
     artifact_service_pb2_grpc,
     audit_service_pb2_grpc,
     bulk_service_pb2_grpc,
+    commissioning_service_pb2_grpc,
     enrollment_service_pb2_grpc,
     gateway_link_service_pb2_grpc,
     inventory_service_pb2_grpc,
@@ -32,6 +33,7 @@ from poleward_fleet.adapters.grpc.api_services import InventoryServicer, Telemet
 from poleward_fleet.adapters.grpc.approval_services import ApprovalServicer
 from poleward_fleet.adapters.grpc.audit_services import AuditServicer
 from poleward_fleet.adapters.grpc.bulk_services import BulkServicer
+from poleward_fleet.adapters.grpc.commissioning_services import CommissioningServicer
 from poleward_fleet.adapters.grpc.identity_services import EnrollmentServicer, ProvisioningServicer
 from poleward_fleet.adapters.grpc.label_services import LabelServicer
 from poleward_fleet.adapters.grpc.lighting_services import LightingServicer
@@ -71,6 +73,7 @@ _API_SERVICES = (
     "EnrollmentService",
     "InventoryService",
     "LightingService",
+    "CommissioningService",
     "LabelService",
     "ProvisioningService",
     "ReleaseService",
@@ -115,6 +118,7 @@ async def add_api_services(
     lighting: LightingServicer,
     labels: LabelServicer,
     trust: TrustServicer,
+    commissioning: CommissioningServicer,
 ) -> None:
     """Add the services, health and reflection."""
     account_service_pb2_grpc.add_AccountServiceServicer_to_server(accounts, server)
@@ -132,6 +136,7 @@ async def add_api_services(
     lighting_service_pb2_grpc.add_LightingServiceServicer_to_server(lighting, server)
     label_service_pb2_grpc.add_LabelServiceServicer_to_server(labels, server)
     trust_service_pb2_grpc.add_TrustServiceServicer_to_server(trust, server)
+    commissioning_service_pb2_grpc.add_CommissioningServiceServicer_to_server(commissioning, server)
     health = HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     names = [f"poleward.v1.{name}" for name in _API_SERVICES]

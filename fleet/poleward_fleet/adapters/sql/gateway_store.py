@@ -63,7 +63,8 @@ _REASSIGN = text(
     "AND life_state = 'quarantined'"
 )
 _HELLO = text(
-    "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_uri = :uri "
+    "UPDATE gateway SET heard_at_ms = :now_ms, software_version = :version, coap_uri = :uri, "
+    "site_url = :site_url "
     "WHERE name = :name"
 )
 _SOFTWARE = text(
@@ -199,6 +200,7 @@ class SqlGatewayStore:
                     "now_ms": now_ms,
                     "version": hello.software_version,
                     "uri": hello.coap_uri,
+                    "site_url": hello.site_url,
                 },
             )
             if done.rowcount == 0:

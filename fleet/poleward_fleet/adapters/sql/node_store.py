@@ -154,7 +154,9 @@ class SqlNodeStore:
                         "mac": [node.mac for node in fresh],
                         "profile": [node.board_profile for node in fresh],
                         "claim": [node.claim_code_hash for node in fresh],
-                        "secret": [seal(n.bootstrap_secret, _bootstrap(n.mac)) for n in fresh],
+                        "secret": [
+                            seal(n.bootstrap_secret, bootstrap_purpose(n.mac)) for n in fresh
+                        ],
                         "salt": [node.bootstrap_salt for node in fresh],
                     },
                 )
@@ -167,7 +169,9 @@ class SqlNodeStore:
         return [numbers[node.mac] for node in nodes]
 
     def _same(self, row: Row[Any], node: ManufacturedNode) -> bool:
-        secret = self._database.box.open(bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac))
+        secret = self._database.box.open(
+            bytes(row.bootstrap_secret_sealed), bootstrap_purpose(row.mac)
+        )
         if (secret, bytes(row.bootstrap_salt), row.claim_code_hash) != (
             node.bootstrap_secret,
             node.bootstrap_salt,
@@ -213,7 +217,7 @@ class SqlNodeStore:
         if task in (NodeTask.SERVE, NodeTask.HAND_OVER):
             bootstrap = OscoreKeys(
                 master_secret=self._database.box.open(
-                    bytes(row.bootstrap_secret_sealed), _bootstrap(row.mac)
+                    bytes(row.bootstrap_secret_sealed), bootstrap_purpose(row.mac)
                 ),
                 master_salt=bytes(row.bootstrap_salt),
                 node_id=bytes.fromhex(row.mac),
@@ -318,7 +322,8 @@ async def refuse_foreign(
         )
 
 
-def _bootstrap(mac: str) -> str:
+def bootstrap_purpose(mac: str) -> str:
+    """Name what bootstrap keys are for, as the box wants it."""
     return f"bootstrap:{mac}"
 
 

@@ -22,6 +22,7 @@ _PUT = text(
     ":technician, :began_at_ms, :received_at_ms, :latitude_deg, :longitude_deg, :accuracy_m) "
     "ON CONFLICT (id) DO NOTHING"
 )
+_REFUSE = text("UPDATE visit SET conflict = :conflict WHERE id = :id")
 _BLINKED = text(
     "UPDATE visit SET blink_w = CAST(:power_w AS float8[]), blink_failure = :failure "
     "WHERE id = :id AND signed_at_ms = 0"
@@ -45,21 +46,14 @@ class SqlVisitStore:
 
     async def put(self, visit: Visit) -> None:
         """Keep a visit; one with the same id stays as it is."""
-        place = visit.place
-        await self._database.run(
-            _PUT,
-            {
-                "id": visit.visit_id,
-                "node_number": visit.node_number,
-                "pole_code": visit.pole_code,
-                "technician": visit.technician,
-                "began_at_ms": visit.began_at_ms,
-                "received_at_ms": visit.received_at_ms,
-                "latitude_deg": place.latitude_deg if place else None,
-                "longitude_deg": place.longitude_deg if place else None,
-                "accuracy_m": place.accuracy_m if place else None,
-            },
-        )
+        await self._database.run(_PUT, _row(visit))
+
+    async def refuse(self, visit: Visit, conflict: str, audit: AuditEntry) -> None:
+        """Keep that a visit does not stand, and why."""
+        async with self._database.begin() as connection:
+            await connection.execute(_PUT, _row(visit))
+            await connection.execute(_REFUSE, {"id": visit.visit_id, "conflict": conflict})
+            await self._database.audit(connection, audit)
 
     async def blinked(self, visit_id: str, power_w: Sequence[float], failure: str) -> None:
         """Keep what the lamp drew, or why it could not be told."""
@@ -90,6 +84,21 @@ class SqlVisitStore:
         return [_visit(row) for row in rows]
 
 
+def _row(visit: Visit) -> dict[str, object]:
+    place = visit.place
+    return {
+        "id": visit.visit_id,
+        "node_number": visit.node_number,
+        "pole_code": visit.pole_code,
+        "technician": visit.technician,
+        "began_at_ms": visit.began_at_ms,
+        "received_at_ms": visit.received_at_ms,
+        "latitude_deg": place.latitude_deg if place else None,
+        "longitude_deg": place.longitude_deg if place else None,
+        "accuracy_m": place.accuracy_m if place else None,
+    }
+
+
 def _visit(row: Row[Any]) -> Visit:
     place = None
     if row.latitude_deg is not None:
@@ -106,5 +115,6 @@ def _visit(row: Row[Any]) -> Visit:
         blink_failure=row.blink_failure,
         signed_at_ms=row.signed_at_ms,
         note=row.note,
+        conflict=row.conflict,
         results=tuple(Check(name, Verdict(verdict), value) for name, verdict, value in row.results),
     )

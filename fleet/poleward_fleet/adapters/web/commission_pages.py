@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from poleward_commissioning.checklist import Place
+from poleward_commissioning.visit import visit_answer
 from poleward_fleet.adapters.web.pages import HERE, Pages, language_of
 from poleward_fleet.adapters.web.request_guard import Guard
 from poleward_fleet.adapters.web.texts import translate
@@ -90,14 +91,9 @@ class SignMessage(BaseModel):
 
 def visit_json(state: VisitState) -> dict[str, Any]:
     """Return what the page shows of a visit."""
-    return {
-        "signed_at_ms": state.visit.signed_at_ms,
-        "is_complete": state.is_complete,
-        "checks": [
-            {"name": check.name, "verdict": check.verdict.value, "value": check.value}
-            for check in state.checks
-        ],
-    }
+    return visit_answer(
+        state.checks, is_complete=state.is_complete, signed_at_ms=state.visit.signed_at_ms
+    )
 
 
 def commission_router(pages: Pages, guard: Guard) -> APIRouter:
@@ -111,6 +107,8 @@ def commission_router(pages: Pages, guard: Guard) -> APIRouter:
     ) -> Response:
         principal.require(Permission.COMMISSION)
         areas = await services.inventory.areas(principal)
+        passes = await services.work_orders.passes(principal)
+        request.state.connect_sources = [site.site_url for site in passes if site.site_url]
         return pages.render(request, "commission.html", areas=areas)
 
     @router.get("/commission-worker.js")
@@ -142,6 +140,23 @@ def commission_router(pages: Pages, guard: Guard) -> APIRouter:
         principal.require(Permission.COMMISSION)
         found = await services.inventory.search_poles(principal, "", limit=POLES_OFFERED)
         return JSONResponse({"poles": [view.pole.code for view in found]})
+
+    @router.get("/data/commission/passes")
+    async def passes(principal: Annotated[Principal, Depends(guard)]) -> Response:
+        found = await services.work_orders.passes(principal)
+        shown = [
+            {
+                "gateway": site.gateway_name,
+                "technician": principal.name,
+                "url": site.site_url,
+                "expires_at_ms": site.expires_at_ms,
+                "secret": site.secret.hex(),
+                "poles": site.pole_codes,
+            }
+            for site in found
+            if site.site_url
+        ]
+        return JSONResponse({"passes": shown}, headers={"cache-control": "no-store"})
 
     @router.post("/data/visits")
     async def begin(

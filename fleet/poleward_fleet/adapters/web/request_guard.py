@@ -41,6 +41,8 @@ class SecurityHeaders:
     Args:
         application: What it stands before.
         tile_url: Address template of map tiles; its host may be the source of images.
+
+    A page may ask other origins that its handler puts into the request's state `connect_sources`.
     """
 
     def __init__(self, application: Application, tile_url: str) -> None:
@@ -50,7 +52,7 @@ class SecurityHeaders:
         host = tiles.netloc.replace("{s}", "*")
         images = f" {tiles.scheme}://{host}" if host else ""
         self._policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+            "default-src 'none'; script-src 'self'; style-src 'self'; "
             f"img-src 'self' data:{images}; font-src 'self'; form-action 'self'; "
             "base-uri 'none'; frame-ancestors 'none'; worker-src 'self'; manifest-src 'self'"
         )
@@ -64,7 +66,8 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["content-security-policy"] = self._policy
+                asked = " ".join(("'self'", *scope.get("state", {}).get("connect_sources", ())))
+                headers["content-security-policy"] = f"{self._policy}; connect-src {asked}"
                 headers["x-content-type-options"] = "nosniff"
                 headers["referrer-policy"] = "same-origin"
                 headers["cross-origin-opener-policy"] = "same-origin"

@@ -39,6 +39,7 @@ CREATE TABLE gateway (
     heard_at_ms bigint NOT NULL DEFAULT 0,
     software_version text NOT NULL DEFAULT '',
     coap_uri text NOT NULL DEFAULT '',
+    site_url text NOT NULL DEFAULT '',
     revoked_at_ms bigint NOT NULL DEFAULT 0,
     desired_revision bigint NOT NULL DEFAULT 1,
     -- Begins where no node's number is, so that a rollout names both by one.

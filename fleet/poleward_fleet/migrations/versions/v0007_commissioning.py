@@ -1,4 +1,4 @@
-"""Visits of technicians to poles, with what they saw there."""
+"""Visits of technicians to poles, and the work orders of gateways."""
 
 from poleward_fleet.migrations.statements import drop, execute
 
@@ -21,9 +21,19 @@ CREATE TABLE visit (
     blink_failure text NOT NULL DEFAULT '',
     signed_at_ms bigint NOT NULL DEFAULT 0,
     note text NOT NULL DEFAULT '',
-    results jsonb NOT NULL DEFAULT '[]'
+    results jsonb NOT NULL DEFAULT '[]',
+    conflict text NOT NULL DEFAULT ''
 );
 CREATE INDEX visit_pole_idx ON visit (pole_code, began_at_ms);
+
+CREATE TABLE work_order (
+    gateway_name text NOT NULL CONSTRAINT work_order_gateway_fkey REFERENCES gateway (name),
+    revision bigint NOT NULL,
+    made_at_ms bigint NOT NULL,
+    content_sealed bytea NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT work_order_pkey PRIMARY KEY (gateway_name, revision)
+);
 """
 
 
@@ -34,4 +44,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("visit")
+    drop("work_order visit")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -101,6 +102,17 @@ def check_pin(ca_pem: str, token: str) -> None:
             "the fleet shows another CA certificate than the token names; "
             "check the address, or ask for a token of this fleet"
         )
+
+
+def is_signed_by(ca_pem: bytes, signature: bytes, content: bytes) -> bool:
+    """Tell whether the CA signed this content (ECDSA with SHA-256)."""
+    key = x509.load_pem_x509_certificate(ca_pem).public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    try:
+        key.verify(signature, content, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def save(folder: Path, identity: Identity, box: SecretBox) -> None:

@@ -16,9 +16,11 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import artifact_service_pb2_grpc as artifact_grpc
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward.v1 import gateway_link_service_pb2_grpc as link_grpc
+from poleward_commissioning.visit import SiteVisit
+from poleward_commissioning.work_order import WorkOrder, signed_part
 from poleward_gateway.adapters.fleet_link import enrollment, lighting_mapping, mapping
 from poleward_gateway.adapters.fleet_link.errors import translated
-from poleward_gateway.adapters.fleet_link.identity import Identity
+from poleward_gateway.adapters.fleet_link.identity import Identity, is_signed_by
 from poleward_gateway.domain.commands import CommandResult
 from poleward_gateway.domain.errors import (
     ArtifactUnavailableError,
@@ -62,6 +64,7 @@ class FleetLink:
         identity: Key and certificate; replaced when renewed.
         save_identity: Stores a renewed identity.
         coap_uri: Returns where nodes find the gateway, for Hello.
+        site_url: Returns where technicians on site find it, for Hello; empty for nowhere.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class FleetLink:
         *,
         software_version: str,
         coap_uri: Callable[[], str],
+        site_url: Callable[[], str],
     ) -> None:
         self._identity = identity
         self._save_identity = save_identity
@@ -80,6 +84,7 @@ class FleetLink:
         self._tally = tally
         self._software_version = software_version
         self._coap_uri = coap_uri
+        self._site_url = site_url
         self._told: str | None = None
         self._told_connected = False
 
@@ -219,10 +224,31 @@ class FleetLink:
             elif kind == "desired_lighting":
                 lighting = lighting_mapping.lighting_from_message(message.desired_lighting)
                 await self._uplink.take_lighting(lighting)
+            elif kind == "work_order":
+                await self._take_work_order(message.work_order)
+            elif kind == "site_visit_outcome":
+                outcome = message.site_visit_outcome
+                await self._uplink.take_visit_outcome(
+                    outcome.visit_id, outcome.content_digest, outcome.conflict
+                )
             elif kind == "command":
                 await self._take_commands([message.command])
             elif kind == "command_batch":
                 await self._take_commands(message.command_batch.commands)
+
+    async def _take_work_order(self, message: pb.SignedWorkOrder) -> None:
+        """Take an order if the fleet's CA signed it; anything else is logged and left."""
+        signed = signed_part(message.content)
+        if not is_signed_by(self._identity.ca_pem, message.signature, signed):
+            _log.error("work_order_not_signed")
+            self._tally.count("work_orders_refused")
+            return
+        try:
+            order = WorkOrder.from_bytes(message.content)
+        except ValueError as error:
+            _log.error("work_order_unknown", why=str(error))
+            return
+        await self._uplink.take_work_order(order)
 
     async def _take_commands(self, messages: Iterable[pb.Command]) -> None:
         """Take the commands of one order; one of a kind that is new to us is logged."""
@@ -260,6 +286,8 @@ class FleetLink:
                 desired_revision=self._uplink.desired_revision,
                 coap_uri=self._coap_uri(),
                 lighting_digest=self._uplink.lighting_digest,
+                site_url=self._site_url(),
+                work_order_revision=self._uplink.work_order_revision,
             )
         )
 
@@ -278,6 +306,12 @@ class _Stream:
 
     async def send_states(self, states: Sequence[NodeState]) -> None:
         await self._call.write(mapping.states_to_message(states))
+
+    async def send_visit(self, visit: SiteVisit) -> None:
+        content = visit.to_bytes()
+        await self._call.write(
+            pb.ConnectRequest(site_visit=pb.SiteVisit(visit_id=visit.visit_id, content=content))
+        )
 
     async def send_result(self, result: CommandResult) -> None:
         await self._call.write(mapping.result_to_message(result))

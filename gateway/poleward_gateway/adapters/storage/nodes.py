@@ -68,7 +68,11 @@ class SqliteDesiredStore:
         Raises:
             StorageError: It is not stored; nothing changed.
         """
-        nodes = {} if change.complete else dict(self._nodes)
+        nodes = {
+            number: node
+            for number, node in self._nodes.items()
+            if node.is_adopted or not change.complete
+        }
         for node in change.nodes:
             nodes[node.number] = node
         for number in change.removed:
@@ -236,6 +240,7 @@ def _node_to_text(node: DesiredNode, box: SecretBox) -> str:
             "lamp_nominal_w": node.lamp_nominal_w,
             "task": node.task.value,
             "gateway_uri": node.gateway_uri,
+            "is_adopted": node.is_adopted,
         }
     )
 
@@ -254,6 +259,7 @@ def _node_from_text(number: NodeNumber, text: str, box: SecretBox) -> DesiredNod
         lamp_nominal_w=fields["lamp_nominal_w"],
         task=NodeTask(fields["task"]),
         gateway_uri=fields["gateway_uri"],
+        is_adopted=fields["is_adopted"],
     )
 
 

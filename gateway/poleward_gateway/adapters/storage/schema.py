@@ -72,6 +72,14 @@ CREATE TABLE node_update (
     state TEXT NOT NULL,
     reason TEXT NOT NULL
 );
+CREATE TABLE site_visit (
+    visit_id TEXT PRIMARY KEY,
+    content BLOB NOT NULL,
+    node INTEGER NOT NULL,
+    pole TEXT NOT NULL,
+    is_told INTEGER NOT NULL,
+    conflict TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 

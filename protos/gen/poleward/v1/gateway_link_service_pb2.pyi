@@ -181,6 +181,7 @@ class ConnectRequest(_message.Message):
     REPORTED_STATE_FIELD_NUMBER: _builtins.int
     COMMAND_RESULT_FIELD_NUMBER: _builtins.int
     GATEWAY_SOFTWARE_FIELD_NUMBER: _builtins.int
+    SITE_VISIT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of the stream."""
@@ -205,6 +206,10 @@ class ConnectRequest(_message.Message):
     def gateway_software(self) -> Global___GatewaySoftware:
         """What the gateway itself runs."""
 
+    @_builtins.property
+    def site_visit(self) -> Global___SiteVisit:
+        """A technician's visit that the gateway answered by its work order."""
+
     def __init__(
         self,
         *,
@@ -214,12 +219,13 @@ class ConnectRequest(_message.Message):
         reported_state: Global___ReportedState | None = ...,
         command_result: Global___CommandResult | None = ...,
         gateway_software: Global___GatewaySoftware | None = ...,
+        site_visit: Global___SiteVisit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result", "gateway_software"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result", "gateway_software", "site_visit"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -238,6 +244,8 @@ class ConnectResponse(_message.Message):
     COMMAND_FIELD_NUMBER: _builtins.int
     DESIRED_LIGHTING_FIELD_NUMBER: _builtins.int
     COMMAND_BATCH_FIELD_NUMBER: _builtins.int
+    WORK_ORDER_FIELD_NUMBER: _builtins.int
+    SITE_VISIT_OUTCOME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """First message of the stream."""
@@ -266,6 +274,14 @@ class ConnectResponse(_message.Message):
     def command_batch(self) -> Global___CommandBatch:
         """Actions on many nodes, from one order."""
 
+    @_builtins.property
+    def work_order(self) -> Global___SignedWorkOrder:
+        """What technicians may do at the gateway while it cannot reach the fleet."""
+
+    @_builtins.property
+    def site_visit_outcome(self) -> Global___SiteVisitOutcome:
+        """What became of a visit."""
+
     def __init__(
         self,
         *,
@@ -276,12 +292,14 @@ class ConnectResponse(_message.Message):
         command: Global___Command | None = ...,
         desired_lighting: Global___DesiredLighting | None = ...,
         command_batch: Global___CommandBatch | None = ...,
+        work_order: Global___SignedWorkOrder | None = ...,
+        site_visit_outcome: Global___SiteVisitOutcome | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "site_visit_outcome", b"site_visit_outcome", "welcome", b"welcome", "work_order", b"work_order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "command_batch", b"command_batch", "desired_lighting", b"desired_lighting", "desired_state", b"desired_state", "event_ack", b"event_ack", "message", b"message", "report_ack", b"report_ack", "site_visit_outcome", b"site_visit_outcome", "welcome", b"welcome", "work_order", b"work_order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "report_ack", "event_ack", "desired_state", "command", "desired_lighting", "command_batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "report_ack", "event_ack", "desired_state", "command", "desired_lighting", "command_batch", "work_order", "site_visit_outcome"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -298,6 +316,8 @@ class Hello(_message.Message):
     DESIRED_REVISION_FIELD_NUMBER: _builtins.int
     COAP_URI_FIELD_NUMBER: _builtins.int
     LIGHTING_DIGEST_FIELD_NUMBER: _builtins.int
+    SITE_URL_FIELD_NUMBER: _builtins.int
+    WORK_ORDER_REVISION_FIELD_NUMBER: _builtins.int
     software_version: _builtins.str
     """Software version of the gateway."""
     spool_id: _builtins.str
@@ -308,6 +328,10 @@ class Hello(_message.Message):
     """Where nodes find the gateway, e.g. "coap://192.0.2.7:5683"."""
     lighting_digest: _builtins.bytes
     """Digest of the lighting that the gateway holds; empty for none."""
+    site_url: _builtins.str
+    """Where technicians' devices on site find the gateway, e.g. "http://192.0.2.7:8090"; empty for nowhere."""
+    work_order_revision: _builtins.int
+    """Revision of the work order that the gateway holds; 0 for none."""
     def __init__(
         self,
         *,
@@ -316,10 +340,12 @@ class Hello(_message.Message):
         desired_revision: _builtins.int = ...,
         coap_uri: _builtins.str = ...,
         lighting_digest: _builtins.bytes = ...,
+        site_url: _builtins.str = ...,
+        work_order_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_uri", b"coap_uri", "desired_revision", b"desired_revision", "lighting_digest", b"lighting_digest", "software_version", b"software_version", "spool_id", b"spool_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coap_uri", b"coap_uri", "desired_revision", b"desired_revision", "lighting_digest", b"lighting_digest", "site_url", b"site_url", "software_version", b"software_version", "spool_id", b"spool_id", "work_order_revision", b"work_order_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -855,6 +881,88 @@ class DesiredLighting(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DesiredLighting: _TypeAlias = DesiredLighting  # noqa: Y015
+
+@_typing.final
+class SignedWorkOrder(_message.Message):
+    """SignedWorkOrder replaces the work order that the gateway holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    content: _builtins.bytes
+    """The order as poleward_commissioning encodes it, with the keys of its nodes."""
+    signature: _builtins.bytes
+    """Signature of the fleet's CA over it (ECDSA P-256 with SHA-256, DER)."""
+    def __init__(
+        self,
+        *,
+        content: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedWorkOrder: _TypeAlias = SignedWorkOrder  # noqa: Y015
+
+@_typing.final
+class SiteVisit(_message.Message):
+    """SiteVisit is what the gateway knows of a visit; it is sent until its outcome came."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISIT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    visit_id: _builtins.str
+    """UUID of the visit."""
+    content: _builtins.bytes
+    """The visit as poleward_commissioning encodes it."""
+    def __init__(
+        self,
+        *,
+        visit_id: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "visit_id", b"visit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteVisit: _TypeAlias = SiteVisit  # noqa: Y015
+
+@_typing.final
+class SiteVisitOutcome(_message.Message):
+    """SiteVisitOutcome says that the fleet has stored a visit, or why it does not stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VISIT_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_DIGEST_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    visit_id: _builtins.str
+    """UUID of the visit."""
+    content_digest: _builtins.bytes
+    """SHA-256 of the content that this is about."""
+    conflict: _builtins.str
+    """Why the visit does not stand, for people; empty when it does."""
+    def __init__(
+        self,
+        *,
+        visit_id: _builtins.str = ...,
+        content_digest: _builtins.bytes = ...,
+        conflict: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "content_digest", b"content_digest", "visit_id", b"visit_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SiteVisitOutcome: _TypeAlias = SiteVisitOutcome  # noqa: Y015
 
 @_typing.final
 class Command(_message.Message):

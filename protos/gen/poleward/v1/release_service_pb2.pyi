@@ -83,6 +83,7 @@ class Release(_message.Message):
     PUBLISHED_AT_MS_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     BUNDLE_BYTES_FIELD_NUMBER: _builtins.int
+    IMAGE_BYTES_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the envelope, 32 bytes."""
     version: _builtins.str
@@ -97,6 +98,8 @@ class Release(_message.Message):
     """Notes."""
     bundle_bytes: _builtins.int
     """Size of the bundle in bytes."""
+    image_bytes: _builtins.int
+    """Size of the image in bytes; 0 for a release without one."""
     def __init__(
         self,
         *,
@@ -107,10 +110,11 @@ class Release(_message.Message):
         published_at_ms: _builtins.int = ...,
         notes: _builtins.str = ...,
         bundle_bytes: _builtins.int = ...,
+        image_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["board_profile", b"board_profile", "bundle_bytes", b"bundle_bytes", "digest", b"digest", "notes", b"notes", "published_at_ms", b"published_at_ms", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board_profile", b"board_profile", "bundle_bytes", b"bundle_bytes", "digest", b"digest", "image_bytes", b"image_bytes", "notes", b"notes", "published_at_ms", b"published_at_ms", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

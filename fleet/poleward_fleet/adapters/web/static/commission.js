@@ -2,13 +2,13 @@
 
 import { codeOf, labelOf, macOf, scan } from "./label_scanner.js";
 import { clockTime, number, text } from "./texts.js";
+import { ask, takePasses } from "./visit_answers.js";
 import { dropVisit, keepVisit, keptVisits } from "./visit_store.js";
 
 const POLL_MS = 1000;
 const RETRY_MS = 3000;
 const BLINKS = 3; // before somebody has to ask for another
 const $ = (id) => document.getElementById(id);
-const csrf = document.querySelector('meta[name="csrf"]').content;
 
 let place = null;
 let visits = [];
@@ -85,7 +85,7 @@ function wishedVisit() {
   return {
     visit_id: crypto.randomUUID(), mac, claim_code, pole_code, place, new_pole,
     began_at_ms: Date.now(), swap: false, place_confirmed: false,
-    state: null, problem: "", sign: null, wants_blink: true, ready_s: null,
+    state: null, problem: "", sign: null, wants_blink: true, ready_s: null, gateway: "",
   };
 }
 
@@ -99,41 +99,37 @@ async function begin(event) {
   await reload();
 }
 
-// Sending: each visit goes on from where it stands, as soon as there is a network.
+// Sending: each visit goes on from where it stands, as soon as the fleet or a gateway on site answers.
 
-async function ask(method, path, body) {
-  const answer = await fetch(path, {
-    method,
-    headers: { "content-type": "application/json", "x-csrf-token": csrf },
-    body: body && JSON.stringify(body),
-  });
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
-  const words = answer.status === 401 ? text("commission.login") : said.detail || said.error || answer.statusText;
-  throw Object.assign(new Error(words), { status: answer.status });
+async function answerTo(visit, method, path, body) {
+  const answer = await ask(visit, method, path, body);
+  if (answer?.status === 200) return answer.said;
+  const { status = 0, said = {} } = answer ?? {};
+  const words = said.error || said.detail || "";
+  throw Object.assign(new Error(status === 401 && !visit.gateway ? text("commission.login") : words), { status });
 }
 
 async function advance(visit) {
   const path = `/data/visits/${visit.visit_id}`;
   if (!visit.state) {
-    const { state, problem, sign, wants_blink, ready_s, ...request } = visit;
-    visit.state = await ask("POST", "/data/visits", request);
+    const { state, problem, sign, wants_blink, ready_s, gateway, ...request } = visit;
+    visit.state = await answerTo(visit, "POST", "/data/visits", request);
     visit.claim_code = ""; // it was of use once
   } else if (visit.wants_blink && verdictOf(visit.state, "link") === "passed") {
-    visit.state = await ask("POST", `${path}/blink`);
+    visit.state = await answerTo(visit, "POST", `${path}/blink`);
     visit.blinks = (visit.blinks ?? 0) + 1;
     visit.wants_blink = verdictOf(visit.state, "lamp") === "failed" && visit.blinks < BLINKS;
   } else if (visit.sign) {
-    visit.state = await ask("POST", `${path}/sign-off`, visit.sign);
+    visit.state = await answerTo(visit, "POST", `${path}/sign-off`, visit.sign);
     visit.sign = null;
-  } else if (!visit.state.signed_at_ms) {
-    visit.state = await ask("GET", path);
+  } else if (!isOver(visit)) {
+    visit.state = await answerTo(visit, "GET", path);
   }
   if (visit.state.is_complete && visit.ready_s === null) visit.ready_s = (Date.now() - visit.began_at_ms) / 1000;
 }
 
 const verdictOf = (state, name) => state.checks.find((check) => check.name === name)?.verdict;
-const isOver = (visit) => visit.state?.signed_at_ms && !visit.sign;
+const isOver = (visit) => visit.state?.signed_at_ms && visit.state.is_told && !visit.sign;
 
 async function work(visit) {
   if (busy.has(visit.visit_id) || isOver(visit) || visit.problem?.status === 409 || visit.problem?.status === 403) return;
@@ -144,6 +140,7 @@ async function work(visit) {
   } catch (error) {
     // Without a status nobody answered: it stays here and is tried again.
     visit.problem = error.status ? { status: error.status, words: error.message } : { status: 0, words: "" };
+    if (error.status === 409) visit.sign = null; // to be decided anew
   } finally {
     busy.delete(visit.visit_id);
   }
@@ -157,6 +154,7 @@ function statusOf(visit) {
   const { problem, state } = visit;
   if (problem?.status) return ["problem", problem.words];
   if (problem) return ["waiting", text(visit.sign ? "commission.sign_waiting" : "commission.waiting")];
+  if (state?.signed_at_ms && !state.is_told) return ["untold", text("commission.untold", { at: clockTime(state.signed_at_ms), gateway: visit.gateway })];
   if (state?.signed_at_ms) return ["signed", text("commission.signed", { at: clockTime(state.signed_at_ms) })];
   if (!state) return ["sending", text("commission.sending")];
   return visit.ready_s === null ? ["checking", text("commission.checking")] : ["ready", text("commission.took", { s: number(visit.ready_s, 1) })];
@@ -193,8 +191,8 @@ function actionsOf(visit) {
     const isConflict = visit.problem.status === 409;
     return [...(isConflict && !visit.swap ? [swap] : []), ...(isConflict && !visit.place_confirmed ? [confirm] : []), drop];
   }
-  if (isOver(visit)) return [drop];
-  if (!visit.state || visit.sign) return [];
+  if (isOver(visit) || (visit.state?.signed_at_ms && visit.problem?.status)) return [drop];
+  if (!visit.state || visit.state.signed_at_ms || visit.sign) return [];
   const note = element("textarea", { placeholder: text("commission.note"), value: visit.note ?? "", maxLength: 500 });
   note.addEventListener("input", () => (visit.note = note.value));
   const sign = button("commission.sign", () => decide(visit, { sign: { note: visit.note ?? "" } }), true);
@@ -211,6 +209,7 @@ function card(visit) {
   return element("article", { className: "visit", dataset: { visit: visit.visit_id, kind } },
     element("h3", { textContent: visit.pole_code }),
     element("p", { className: "status", textContent: words, dataset: { kind } }),
+    ...(visit.gateway ? [element("p", { className: "quiet", textContent: text("commission.by_gateway", { gateway: visit.gateway }) })] : []),
     element("ul", { className: "checks" }, ...checks),
     element("div", { className: "actions" }, ...actionsOf(visit)));
 }
@@ -233,9 +232,11 @@ $("locate").addEventListener("click", locate);
 $("is-new").addEventListener("change", () => ($("new-pole").hidden = !$("is-new").checked));
 $("visit-form").addEventListener("submit", begin);
 addEventListener("online", () => visits.forEach(work));
+addEventListener("online", takePasses);
 setInterval(() => visits.filter((visit) => visit.state).forEach(work), POLL_MS);
 setInterval(() => visits.filter((visit) => !visit.state).forEach(work), RETRY_MS);
 navigator.serviceWorker?.register("/commission-worker.js", { scope: "/commission" });
 locate();
 offerPoles();
+takePasses();
 reload();

@@ -1,22 +1,25 @@
-// Keeps visits on this device until the fleet has them: IndexedDB, one record per visit.
+// Keeps visits on this device until the fleet has them, and passes for gateways: IndexedDB.
 
 const NAME = "poleward-visits";
 
 function open() {
   return new Promise((resolve, reject) => {
-    const request = indexedDB.open(NAME, 1);
-    request.onupgradeneeded = () => request.result.createObjectStore("visits", { keyPath: "visit_id" });
+    const request = indexedDB.open(NAME, 2);
+    request.onupgradeneeded = ({ oldVersion }) => {
+      if (oldVersion < 1) request.result.createObjectStore("visits", { keyPath: "visit_id" });
+      request.result.createObjectStore("passes", { keyPath: "gateway" });
+    };
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
 }
 
-async function run(mode, work) {
+async function run(name, mode, work) {
   const database = await open();
   try {
     return await new Promise((resolve, reject) => {
-      const transaction = database.transaction("visits", mode);
-      const request = work(transaction.objectStore("visits"));
+      const transaction = database.transaction(name, mode);
+      const request = work(transaction.objectStore(name));
       transaction.oncomplete = () => resolve(request.result);
       transaction.onerror = () => reject(transaction.error);
     });
@@ -25,10 +28,19 @@ async function run(mode, work) {
   }
 }
 
-export const keepVisit = (visit) => run("readwrite", (store) => store.put(visit));
-export const dropVisit = (id) => run("readwrite", (store) => store.delete(id));
+export const keepVisit = (visit) => run("visits", "readwrite", (store) => store.put(visit));
+export const dropVisit = (id) => run("visits", "readwrite", (store) => store.delete(id));
+export const keptPasses = () => run("passes", "readonly", (store) => store.getAll());
+
+export function keepPasses(passes) {
+  return run("passes", "readwrite", (store) => {
+    const emptied = store.clear();
+    passes.forEach((pass) => store.put(pass));
+    return emptied;
+  });
+}
 
 export async function keptVisits() {
-  const visits = await run("readonly", (store) => store.getAll());
+  const visits = await run("visits", "readonly", (store) => store.getAll());
   return visits.sort((a, b) => b.began_at_ms - a.began_at_ms);
 }

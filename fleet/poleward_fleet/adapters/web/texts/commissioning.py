@@ -46,6 +46,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Signed on this device; sent when there is a network.",
         "已在本机签收，联网后自动上传。",
     ),
+    "js.commission.by_gateway": ("Answered by gateway {gateway}", "由网关 {gateway} 应答"),
+    "js.commission.untold": (
+        "Signed off {at}. Gateway {gateway} tells the fleet when it has a network.",
+        "已签收 {at}。网关 {gateway} 联网后将上报平台。",
+    ),
     "js.commission.login": (
         "Sign in again; what is here is kept.",
         "请重新登录，本机数据不会丢失。",
