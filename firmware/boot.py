@@ -92,7 +92,8 @@ def start() -> None:
         from esp32 import NVS, Partition
 
         nvs = NVS("boot")
-        slot = choose_slot(nvs, is_whole, Partition(Partition.RUNNING).info()[2])
+        running: Any = Partition.RUNNING
+        slot = choose_slot(nvs, is_whole, Partition(running).info()[2])
         if read_integer(nvs, "trial"):
             start_watchdog()
     except Exception as error:

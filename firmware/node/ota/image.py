@@ -34,7 +34,7 @@ async def holds(partition: "Any", part: Part) -> bool:
         digest.update(view)
         if at % _SECTOR_BYTES == 0:
             await asyncio.sleep(0)
-    return digest.digest() == part.digest
+    return bool(digest.digest() == part.digest)
 
 
 async def check(part: Part, partition: "Any") -> None:

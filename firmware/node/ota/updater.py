@@ -332,7 +332,8 @@ class Updater:
                     raise UpdateError(firmware_update.RESULT_NO_FLASH, "flash is full")
                 raise
             try:
-                return await check()
+                await check()
+                return
             except UpdateError:
                 os.remove(archive)
                 if not sink.start_block:
