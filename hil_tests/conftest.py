@@ -4,6 +4,7 @@ Scenarios are in the test modules; what a city is is in poleward_tools/demo/city
 """
 
 import asyncio
+import contextlib
 import datetime
 import selectors
 import socket
@@ -217,11 +218,11 @@ def next_place() -> Callable[[], tuple[Pole, Area]]:
     return _PLACES.next
 
 
-@pytest.fixture
-def make_node(city: City) -> Iterator[MakeNode]:
+@contextlib.contextmanager
+def making_nodes(city: City) -> Iterator[MakeNode]:
     """Make a node in a pole and an area of its own, or one that may come into somebody's pole.
 
-    Their power is taken after the test."""
+    Their power is taken at the end."""
     made: list[RigNode] = []
 
     def make(
@@ -248,6 +249,13 @@ def make_node(city: City) -> Iterator[MakeNode]:
     yield make
     for node in made:
         node.switch_off()
+
+
+@pytest.fixture
+def make_node(city: City) -> Iterator[MakeNode]:
+    """Make nodes of the test's own."""
+    with making_nodes(city) as make:
+        yield make
 
 
 @pytest.fixture
