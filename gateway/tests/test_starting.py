@@ -2,10 +2,12 @@
 
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from aiocoap.numbers import codes
+from cryptography import x509
 from gateway_fakes.desired import desired_node, keys_of
 from gateway_fakes.fleet import FakeAuthority, FakeFleet, FakeWeb
 from gateway_fakes.node import MakeNode, until
@@ -140,6 +142,38 @@ async def test_a_certificate_is_renewed_when_its_time_has_come(
     after = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
     assert after.key_pem != before.key_pem
     assert after.expires_at() >= before.expires_at()
+
+
+def test_a_certificate_is_renewed_at_two_thirds_of_its_life(config: GatewayConfig) -> None:
+    known = identity.load(config.identity_dir, open_box(config.key_source, config.key_file))
+    life = known.expires_at() - known.begins_at()
+    assert known.renew_after() == known.begins_at() + life * 2 / 3
+
+
+async def test_with_an_expired_certificate_it_serves_its_nodes_and_keeps_what_they_report(
+    config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
+) -> None:
+    fleet.desire([desired_node(1)], revision=1)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: len(gateway.table) == 2)
+    box = open_box(config.key_source, config.key_file)
+    known = identity.load(config.identity_dir, box)
+    public_key = x509.load_pem_x509_certificate(known.certificate_pem).public_key()
+    old = fleet.authority.issue(known.name, public_key, age_days=40)
+    identity.save(config.identity_dir, replace(known, certificate_pem=old), box)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: "so enrol again" in str(gateway.fleet_link._told), timeout_s=60)
+        node = await make_node(gateway.endpoint.port)
+        await node.bootstrap()
+        await node.register()
+        assert (await node.report(1, 0, {"/3418/0/4": 1.0})).code == codes.CHANGED
+        await gateway.console.answer({"do": "dim", "level_percent": 30})
+        assert ("/3416/0/1", 30) in node.writes
+        assert gateway.spool.waiting_reports() == 1
+    # Enrolled again it passes on what it kept.
+    identity.save(config.identity_dir, known, box)
+    async with bootstrap.running(config):
+        await until(lambda: len(fleet.reports) == 1, timeout_s=60)
 
 
 async def test_a_gateway_of_another_fleet_is_refused_and_keeps_serving(

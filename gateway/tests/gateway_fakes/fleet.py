@@ -54,8 +54,10 @@ class FakeAuthority:
         der = self.certificate.public_bytes(serialization.Encoding.DER)
         self.pin = hashlib.sha256(der).hexdigest()[:32]
 
-    def _sign(self, subject: x509.Name, public_key: Any, *, is_ca: bool = False) -> Any:
-        now = datetime.datetime.now(datetime.UTC)
+    def _sign(
+        self, subject: x509.Name, public_key: Any, *, is_ca: bool = False, age_days: int = 0
+    ) -> Any:
+        now = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=age_days)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -74,8 +76,8 @@ class FakeAuthority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, SHA256())
 
-    def issue(self, name: str, public_key: Any) -> bytes:
-        certificate = self._sign(_name(name), public_key)
+    def issue(self, name: str, public_key: Any, *, age_days: int = 0) -> bytes:
+        certificate = self._sign(_name(name), public_key, age_days=age_days)
         return bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def server_credentials(self, *, mutual: bool) -> grpc.ServerCredentials:

@@ -165,6 +165,8 @@ class FleetLink:
     async def _session(self) -> None:
         """Live one stream; returns when the fleet ends it."""
         what = f"the link to {self._identity.link_address}"
+        if datetime.datetime.now(datetime.UTC) > (ended_at := self._identity.expires_at()):
+            what += f" with a certificate that ended on {ended_at:%Y-%m-%d}, so enrol again"
         async with self._channel() as channel:
             stub: Any = link_grpc.GatewayLinkServiceStub(channel)
             call = stub.Connect()
