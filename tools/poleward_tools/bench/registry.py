@@ -162,6 +162,12 @@ BENCHMARKS = {
             _in_module("city_map"),
         ),
         Benchmark(
+            "sos",
+            "emergency calls of 50 virtual boards until the alarm stands, some with no fleet",
+            _in_module("sos"),
+            sized=True,
+        ),
+        Benchmark(
             "boards",
             "40 virtual boards started at once: memory, and time to registered",
             _in_module("boards"),
