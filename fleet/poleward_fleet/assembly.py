@@ -313,4 +313,6 @@ def people_services(fleet: Fleet) -> PeopleServices:
         fleet.bulk,
         fleet.lives,
         fleet.provisioning,
+        fleet.releases,
+        fleet.trust,
     )

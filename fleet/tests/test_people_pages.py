@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from release_builders import publish
 
 from fleet_rig import ADMIN, CITY, DISTRICT, FakeClock
 from poleward_fleet.adapters.web.app import create_app
@@ -15,7 +16,16 @@ from poleward_fleet.domain.approvals import ApprovalNeededError, ApprovalState, 
 
 SECRET = "twelve characters"
 HEAD = "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
-PATHS = ("/account", "/people", "/people/mei", "/approvals", "/tables", "/audit")
+PATHS = (
+    "/account",
+    "/people",
+    "/people/mei",
+    "/approvals",
+    "/tables",
+    "/audit",
+    "/keys",
+    "/components",
+)
 
 
 @pytest.fixture
@@ -223,3 +233,34 @@ async def test_form_without_its_token_changes_nothing(chief: Browser, fleet: Fle
     for path in ("/people", "/people/mei/drop", "/account/tokens", "/approvals/1", "/tables"):
         assert (await chief.client.post(path, data={"name": "x"})).status_code == 403
     assert len(await fleet.administration.accounts(ADMIN)) == 2
+
+
+async def test_a_key_is_revoked_on_the_page_once_a_second_person_agreed(
+    chief: Browser, mei: Browser, fleet: Fleet
+) -> None:
+    await publish(fleet)
+    (key,) = (await fleet.trust.trust(ADMIN)).keys
+    path = f"/keys/{key.key_id.hex()}/revoke"
+    assert path in (await chief.get("/keys")).text
+    assert path not in (await mei.get("/keys")).text
+    assert (await mei.post(path, reason="lost")).status_code == 403
+    assert (await chief.post(path, reason=" ")).status_code == 400
+    assert (await chief.post("/keys/xyz/revoke", reason="lost")).status_code == 400
+    asked = await chief.post(path, reason="lost")
+    assert (asked.status_code, asked.headers["location"]) == (303, "/approvals")
+    officer = Principal("olga", frozenset({Role.SECURITY_OFFICER}))
+    (approval,) = await fleet.approvals.approvals(officer)
+    await fleet.approvals.approve(officer, approval.number)
+    done = await chief.post(path, reason="lost")
+    assert (done.status_code, done.headers["location"]) == (303, "/keys")
+    page = (await chief.get("/keys")).text
+    assert "revoked by chief" in page
+    assert path not in page
+
+
+async def test_who_runs_a_component_is_asked_on_the_page(chief: Browser, fleet: Fleet) -> None:
+    await publish(fleet)
+    page = (await chief.get("/components?component=mpy-cross&below=1.27")).text
+    assert "0 nodes run mpy-cross below 1.27." in page
+    assert (await chief.get("/components?component=x&below=soon")).status_code == 400
+    assert 'href="/components"' in (await chief.get("/releases")).text

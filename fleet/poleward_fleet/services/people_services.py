@@ -1,4 +1,4 @@
-"""What the pages about people, tables and the lives of nodes get.
+"""What the pages about people, tables, keys and the lives of nodes get.
 
 Not what the other pages need (services/web_services.py).
 """
@@ -11,6 +11,8 @@ from poleward_fleet.services.bulk import BulkService
 from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.provisioning import ProvisioningService
+from poleward_fleet.services.releases import ReleaseService
+from poleward_fleet.services.trust import TrustService
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +25,5 @@ class PeopleServices:
     bulk: BulkService
     lives: NodeLifeService
     provisioning: ProvisioningService
+    releases: ReleaseService
+    trust: TrustService

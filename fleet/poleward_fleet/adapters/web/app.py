@@ -20,6 +20,7 @@ from poleward_fleet.adapters.web.audit_pages import audit_router
 from poleward_fleet.adapters.web.commission_pages import commission_router
 from poleward_fleet.adapters.web.fleet_pages import fleet_router
 from poleward_fleet.adapters.web.health_pages import health_router
+from poleward_fleet.adapters.web.key_pages import key_router
 from poleward_fleet.adapters.web.lighting_pages import lighting_router
 from poleward_fleet.adapters.web.live_streams import LiveStreams
 from poleward_fleet.adapters.web.login_pages import login_router
@@ -108,7 +109,7 @@ def create_app(
     app.include_router(audit_router(pages, guard))
     if people:
         for make_router in (
-            account_router, people_router, approval_router, table_router, node_router
+            account_router, people_router, approval_router, table_router, node_router, key_router
         ):  # fmt: skip
             app.include_router(make_router(pages, guard, people))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")

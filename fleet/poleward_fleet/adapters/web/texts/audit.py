@@ -52,6 +52,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "action.pole.import": ("poles imported", "导入灯杆"),
     "action.release.publish": ("release published", "发布版本"),
     "action.release.refused": ("release refused", "拒绝版本"),
+    "action.release_key.revoke": ("release key revoked", "吊销签名密钥"),
+    "action.trust_document.publish": ("trust document published", "发布信任文件"),
     "action.release_key.trust": ("release key trusted", "信任签名密钥"),
     "action.rollout.create": ("rollout started", "创建升级任务"),
     "action.rollout.running": ("rollout resumed", "恢复升级任务"),

@@ -1,0 +1,64 @@
+"""Release keys with their revocation, and which nodes run a component.
+
+Not the list of releases (rollout_pages.py).
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from poleward_fleet.adapters.web.pages import Pages
+from poleward_fleet.adapters.web.people_forms import form_of, gone_on
+from poleward_fleet.adapters.web.request_guard import Guard
+from poleward_fleet.domain.accounts import Permission, Principal
+from poleward_fleet.domain.approvals import ApprovalNeededError
+from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.services.people_services import PeopleServices
+
+
+def key_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRouter:
+    """Return the routes of this module."""
+    router = APIRouter()
+
+    @router.get("/keys")
+    async def show_keys(
+        request: Request, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
+        return pages.render(
+            request, "keys.html", trust=await people.trust.trust(principal),
+            may_revoke=principal.may(Permission.TRUST_KEYS),
+        )  # fmt: skip
+
+    @router.post("/keys/{key_id}/revoke")
+    async def revoke(
+        request: Request, key_id: str, principal: Annotated[Principal, Depends(guard)]
+    ) -> Response:
+        reason = (await form_of(request)).text("reason").strip()
+        if not reason:
+            raise InvalidError("say why the key is revoked; the second person reads it")
+        try:
+            encoded = bytes.fromhex(key_id)
+        except ValueError:
+            raise InvalidError(f"'{key_id[:20]}' is no key id") from None
+        try:
+            await people.trust.revoke_key(principal, encoded, reason)
+        except ApprovalNeededError:
+            return gone_on(request, "/approvals")
+        return gone_on(request, "/keys")
+
+    @router.get("/components")
+    async def show_affected(
+        request: Request,
+        principal: Annotated[Principal, Depends(guard)],
+        component: str = "",
+        below: str = "",
+    ) -> Response:
+        found = None
+        if component and below:
+            found = await people.releases.affected(principal, component, below)
+        return pages.render(
+            request, "components.html", found=found, component=component, below=below
+        )
+
+    return router
