@@ -22,6 +22,7 @@ from poleward_tools.demo.program import Program
 from poleward_tools.exit_codes import USAGE, CommandError
 from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
+from poleward_tools.releases.sbom import make_sbom
 from poleward_tools.virtual_board.air_series import air_series
 from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.surroundings import Surroundings
@@ -287,7 +288,7 @@ class City:
     def publish(self, release: factory.BuiltRelease, notes: str) -> bytes:
         """Upload and publish a release; returns the digest of its envelope."""
         self.client.upload_artifact(release.bundle)
-        return self.client.publish_release(release.envelope, notes)
+        return self.client.publish_release(release.envelope, notes, make_sbom(release.built))
 
     def _enroll_gateway(self) -> None:
         token = self.client.create_enrollment_token(
