@@ -152,6 +152,23 @@ async def test_a_release_that_came_back_is_told_and_not_tried_again_until_it_is_
         await until(gateway.replaced.is_set)
 
 
+async def test_a_trial_is_confirmed_once_the_disk_takes_it(
+    fleet: FakeFleet,
+    shelf: FakeShelf,
+    start: Start,
+    bring: Callable[[bytes], Awaitable[None]],
+) -> None:
+    release = publish(fleet)
+    await bring(release)
+    shelf.is_full = True
+    async with start() as gateway:
+        await until(lambda: bool(gateway.tally.gauges.get("fleet_connected")))
+        gateway.own_software.tick()
+        assert shelf.written.trial == release
+        shelf.is_full = False
+        await until(told(fleet, pb.UPDATE_STATE_CONFIRMED))
+
+
 async def test_what_is_wanted_survives_a_restart_without_the_fleet(
     fleet: FakeFleet, shelf: FakeShelf, start: Start
 ) -> None:

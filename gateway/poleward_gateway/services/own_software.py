@@ -18,6 +18,7 @@ from poleward_gateway.domain.errors import (
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.software import (
     GatewaySoftware,
+    SoftwareRecord,
     TrialFacts,
     confirm,
     room_needed_bytes,
@@ -157,17 +158,23 @@ class OwnSoftware:
         )
         if still_lacks(facts):
             return
-        self._write_confirmed()
+        if not self._keep(confirm(self._record)):
+            return
+        self._is_on_trial = False
         names = self._shelf.names(self._record.confirmed)
         self._sequence = 0 if names is None else names.sequence
         self._move(self._record.confirmed, UpdateState.CONFIRMED)
         self._jobs.add("old software", self._clear)
 
-    def _write_confirmed(self) -> None:
-        confirmed = confirm(self._record)
-        self._shelf.write(confirmed)
-        self._record = confirmed
-        self._is_on_trial = False
+    def _keep(self, record: SoftwareRecord) -> bool:
+        """Write the record; False when the disk does not take it: then it is tried again."""
+        try:
+            self._shelf.write(record)
+        except StorageError as error:
+            _log.warning("software_not_written", error=str(error))
+            return False
+        self._record = record
+        return True
 
     async def _bring(self, wanted: bytes) -> None:
         """Fetch, install and try a release."""
@@ -180,8 +187,9 @@ class OwnSoftware:
             await self._install(release)
             if wanted != self._desired.own_release():
                 return
-            self._record = try_next(self._record, wanted, self._trial_s)
-            self._shelf.write(self._record)
+            trial = try_next(self._record, wanted, self._trial_s)
+            self._shelf.write(trial)
+            self._record = trial
             self._move(wanted, UpdateState.TRIAL)
             self._restart()
         except ArtifactRejectedError as error:
@@ -237,10 +245,8 @@ class OwnSoftware:
 
     def _forget(self) -> None:
         """Forget how the last update ended: the fleet wants something else, or nothing."""
-        if self._record.ended is not None:
-            self._record = replace(self._record, ended=None)
-            self._shelf.write(self._record)
-        self._note(None)
+        if self._record.ended is None or self._keep(replace(self._record, ended=None)):
+            self._note(None)
 
     def _move(self, release: bytes, state: UpdateState, reason: str = "") -> None:
         """Note where the update stands now."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from poleward_gateway.domain.errors import StorageError
 from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
 from poleward_gateway.ports import ReleaseNames
 
@@ -13,6 +14,7 @@ class FakeShelf:
         installed: Releases by digest.
         free: Bytes of the disk.
         readable: Schema from which on the database of every release can be used.
+        is_full: The disk takes nothing.
     """
 
     def __init__(self) -> None:
@@ -22,11 +24,14 @@ class FakeShelf:
         self.has_launcher = True
         self.free = 1 << 40
         self.readable = 1
+        self.is_full = False
 
     def record(self) -> SoftwareRecord:
         return self.written
 
     def write(self, record: SoftwareRecord) -> None:
+        if self.is_full:
+            raise StorageError("no space left on device")
         self.written = record
 
     def free_bytes(self) -> int:
