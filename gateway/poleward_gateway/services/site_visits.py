@@ -51,9 +51,16 @@ _SOS_EVENT = "sos.pressed"
 
 @dataclass(slots=True)
 class _Seen:
-    """What a node said since its visit began; after a restart of the gateway it says it again."""
+    """What a node said since its visit began; after a restart of the gateway it says it again.
+
+    Args:
+        since_ms: When that was; what was measured before counts for nothing but the lamp, which
+            says nothing new when it is set to what it is.
+        lamp: Newest level and power.
+    """
 
     since_ms: int
+    lamp: dict[str, float] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     measured_at_ms: int = 0
     sos_pressed: bool = False
@@ -220,12 +227,17 @@ class SiteVisits:
             return
         for report in reports:
             seen = self._seen.get(report.node)
-            if seen is None or report.time_ms < seen.since_ms - 1000:
+            if seen is None:
                 continue
-            for series, value in zip(report.layout, report.values, strict=True):
-                if series.instance == 0 and math.isfinite(value):
-                    seen.values[series.metric] = value
-            seen.measured_at_ms = max(seen.measured_at_ms, report.time_ms)
+            values = {
+                series.metric: value
+                for series, value in zip(report.layout, report.values, strict=True)
+                if series.instance == 0 and math.isfinite(value)
+            }
+            seen.lamp |= {name: values[name] for name in (_LEVEL, _POWER) if name in values}
+            if report.time_ms >= seen.since_ms - 1000:
+                seen.values |= values
+                seen.measured_at_ms = max(seen.measured_at_ms, report.time_ms)
             seen.changed.set()
 
     def on_event(self, event: Event) -> None:
@@ -359,12 +371,12 @@ class SiteVisits:
             return None
         try:
             async with asyncio.timeout(POWER_WAIT_S):
-                while not (seen.values.get(_LEVEL) == level_percent and _POWER in seen.values):
+                while not (seen.lamp.get(_LEVEL) == level_percent and _POWER in seen.lamp):
                     seen.changed.clear()
                     await seen.changed.wait()
         except TimeoutError:
             return None
-        return seen.values[_POWER]
+        return seen.lamp[_POWER]
 
     async def _change(self, visit_id: str, **changes: Any) -> None:
         kept = self._known(visit_id)
