@@ -16,6 +16,7 @@ from poleward_tools.cli import (
     audit,
     bench,
     board,
+    commission,
     demo,
     factory,
     flash,
@@ -85,6 +86,7 @@ app.add_typer(factory.app, name="factory")
 app.command("flash")(flash.flash)
 app.command("export")(table.export)
 app.command("login")(login.login)
+app.command("commission")(commission.commission)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 

@@ -3,15 +3,19 @@
 Visits themselves are in commission.py.
 """
 
+import json as json_module
+import os
 import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import print_json, print_table, results
-from poleward_tools.client.commissioning import WorkOrder
-from poleward_tools.exit_codes import USAGE, CommandError
+from poleward_tools.client.commissioning import SitePass, WorkOrder
+from poleward_tools.exit_codes import REFUSED, USAGE, CommandError
 
 app = typer.Typer(
     no_args_is_help=True, help="Work orders: commissioning at a gateway without an uplink."
@@ -46,6 +50,49 @@ def make(
         print_json({"order": order})
     else:
         _print([order])
+
+
+@app.command("pass")
+def take_pass(
+    gateway: GatewayArgument,
+    out: Annotated[Path, typer.Option(help="File for it; it holds a secret.")],
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write what you need to work at a gateway without the fleet, for `poleward commission --pass`.
+
+    Example: `poleward workorder pass gw-harbour --out pass.json`
+    """
+    with open_client(fleet, token) as client:
+        found = [site for site in client.commissioning.passes() if site.gateway == gateway]
+    if not found:
+        raise CommandError(f"No work order of {gateway} is for you; have one made.", REFUSED)
+    content = asdict(found[0]) | {"secret": found[0].secret.hex()}
+    try:
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise CommandError(f"Cannot write {out}: {error}.", USAGE) from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json_module.dump(content, file)
+    if json:
+        print_json({"gateway": gateway, "file": str(out), "url": found[0].url})
+    else:
+        results.print(f"{out}: good for {found[0].url or gateway}.", markup=False)
+
+
+def read_pass(path: Path) -> SitePass:
+    """Read what `poleward workorder pass` wrote.
+
+    Raises:
+        CommandError: It is none.
+    """
+    try:
+        fields = json_module.loads(path.read_text(encoding="utf-8"))
+        return SitePass(**fields | {"secret": bytes.fromhex(fields["secret"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CommandError(f"{path} is no pass ({error}).", USAGE) from error
 
 
 @app.command("list")
