@@ -105,7 +105,7 @@ async function answerTo(visit, method, path, body) {
   const answer = await ask(visit, method, path, body);
   if (answer?.status === 200) return answer.said;
   const { status = 0, said = {} } = answer ?? {};
-  const words = said.error || said.detail || "";
+  const words = said.detail || said.error || "";
   throw Object.assign(new Error(status === 401 && !visit.gateway ? text("commission.login") : words), { status });
 }
 
