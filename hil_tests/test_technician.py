@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import segno
 from PIL import Image
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from hil_tests.conftest import RigNode
-from poleward_tools.client.views import Area, Pole
-from poleward_tools.demo.city import City
+from poleward_tools.client.views import Area, NodeLife, Pole
+from poleward_tools.demo.city import GATEWAY_NAME, City
 from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing.claim_code import label_payload
 from poleward_tools.virtual_board.node_folder import NodeFolder
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("
 CHROMIUM = "/usr/bin/chromium"
 READY_MS = 90_000
 expect.set_options(timeout=READY_MS)
+CHECKS = ("link", "version", "clock", "supply", "temperature", "particles", "lamp")
 
 
 @dataclass
@@ -64,12 +65,12 @@ def video_of_label(path: Path, identity: NodeIdentity) -> None:
 
 
 @pytest.fixture
-def phone(city: City, tmp_path: Path) -> Iterator[Callable[[Blank], Page]]:
-    """Open the page on a phone of 320 px whose camera sees a node's label, signed in."""
+def phone(city: City, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open the page on a small phone whose camera sees a node's label, signed in."""
     with sync_playwright() as playwright:
         browsers = []
 
-        def open_page(blank: Blank) -> Page:
+        def open_page(blank: Blank, width: int = 320, height: int = 640) -> Page:
             video = tmp_path / "camera.mjpeg"
             video_of_label(video, blank.identity)
             browser = playwright.chromium.launch(
@@ -85,7 +86,7 @@ def phone(city: City, tmp_path: Path) -> Iterator[Callable[[Blank], Page]]:
             browsers.append(browser)
             place = blank.node.pole
             context = browser.new_context(
-                viewport={"width": 320, "height": 640},
+                viewport={"width": width, "height": height},
                 has_touch=True,
                 locale="en",
                 geolocation={
@@ -143,7 +144,7 @@ def test_a_visit_with_the_uplink_cut_and_restored(
     assert not page.evaluate(too_wide)
 
     page.context.set_offline(False)
-    for name in ("link", "version", "clock", "supply", "temperature", "particles", "lamp"):
+    for name in CHECKS:
         line = visit.locator(f"[data-check='{name}']")
         expect(line).to_have_attribute("data-verdict", "passed")
     wait_ready(page)
@@ -182,3 +183,104 @@ def test_a_conflict_is_shown_and_never_guessed(
     assert node.view().number != before.number
     assert node.city.client.get_node(str(before.number)).life_state == "swapped_out"
     node.wait_until(lambda: "refused: 4.01" in node.console(), "old node refused")
+
+
+def take_order_along(made: Blank, page: Page) -> None:
+    """Have a work order made for a node, and wait until gateway and phone hold it."""
+    city = made.node.city
+    calls = city.client.commissioning
+    order = calls.make_order(GATEWAY_NAME, [made.identity.mac.hex()], ["field"])
+    assert order.technicians == ("field",)
+    page.evaluate("navigator.serviceWorker.ready.then(() => 1)")
+    page.reload()
+    passes = "import('/static/visit_store.js').then((store) => store.keptPasses())"
+    made.node.wait_until(
+        lambda: any(p["url"] == city.site for p in page.evaluate(passes)), "pass on the phone"
+    )
+    expect(page.locator("#poles option").first).to_be_attached()
+    log = city.plan.data / "logs" / "gateway.log"
+    held = f"revision={order.revision} technicians=['field']"
+    made.node.wait_until(
+        lambda: held in log.read_text(encoding="utf-8", errors="replace"), "order at the gateway"
+    )
+
+
+def begin_on_site(made: Blank, page: Page) -> Locator:
+    """Begin a visit that only the gateway can answer, and wait for its checks."""
+    page.reload()
+    page.fill("#mac", made.identity.mac.hex(":"))
+    page.fill("#code", made.identity.claim_code)
+    page.fill("#pole", made.node.pole.code)
+    page.tap("#begin")
+    visit = page.locator(".visit")
+    for name in CHECKS:
+        line = visit.locator(f"[data-check='{name}']")
+        expect(line).to_have_attribute("data-verdict", "passed")
+    expect(visit).to_have_attribute("data-kind", "ready")
+    expect(visit).to_contain_text(f"Answered by gateway {GATEWAY_NAME}")
+    return visit
+
+
+@pytest.mark.timeout(600)
+def test_a_visit_that_the_gateway_answers_while_the_fleet_is_away(
+    blank: Callable[[], Blank],
+    phone: Callable[..., Page],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    made = blank()
+    city = made.node.city
+    page = phone(made, 360, 740)
+    take_order_along(made, page)
+    city.fleet.kill()
+    try:
+        visit = begin_on_site(made, page)
+        record_property("on_site", visit.locator(".status").inner_text())
+        page.screenshot(path=str(tmp_path / "on-site.png"), full_page=True)
+        visit.locator("[data-act='commission.sign']").tap()
+        expect(visit).to_have_attribute("data-kind", "untold")
+        page.reload()
+        expect(visit).to_have_attribute("data-kind", "untold")
+    finally:
+        city.start_fleet_again()
+    expect(visit).to_have_attribute("data-kind", "signed")
+
+    def life() -> NodeLife:
+        return city.client.get_node(made.identity.mac.hex())
+
+    made.node.wait_until(lambda: life().life_state == "in_service", "in service")
+    assert life().pole_code == made.node.pole.code
+    signed = city.client.audit.export(actor="field", subject=made.node.pole.code)
+    assert "visit.sign" in {record.action for record in signed}
+    made.node.wait_until(lambda: made.node.reports() > 0, "what it measured meanwhile")
+
+
+@pytest.mark.timeout(600)
+def test_a_conflict_that_shows_only_after_the_uplink_is_back(
+    blank: Callable[[], Blank], phone: Callable[..., Page]
+) -> None:
+    made, other = blank(), blank()
+    city = made.node.city
+    page = phone(made, 360, 740)
+    take_order_along(made, page)
+    city.fleet.kill()
+    try:
+        visit = begin_on_site(made, page)
+        visit.locator("[data-act='commission.sign']").tap()
+        expect(visit).to_have_attribute("data-kind", "untold")
+    finally:
+        city.gateway.kill()
+        city.start_fleet_again()
+    # Somebody else put the same node elsewhere before the gateway could tell.
+    city.client.commission(
+        mac=made.identity.mac,
+        claim_code=made.identity.claim_code,
+        pole_code=other.node.pole.code,
+        gateway_name=GATEWAY_NAME,
+    )
+    city.start_gateway_again()
+    words = f"stands in pole {other.node.pole.code}"
+    expect(visit.locator(".status")).to_contain_text(words)
+    told = city.client.audit.export(actor=GATEWAY_NAME, subject=made.node.pole.code)
+    assert any(words in record.detail["why"] for record in told)
+    assert city.client.get_node(made.identity.mac.hex()).pole_code == other.node.pole.code
