@@ -17,7 +17,9 @@ from poleward_manifest import wheel_set
 from poleward_manifest.envelope import Component, Manifest, encode_manifest
 from poleward_tools.releases.build import BuildError, BuiltRelease
 
-_PACKAGES = ("poleward_gateway", "poleward_manifest", "nodelink", "poleward")
+_PACKAGES = (
+    "poleward_gateway", "poleward_manifest", "poleward_commissioning", "nodelink", "poleward",
+)  # fmt: skip
 _DISTRIBUTION = "poleward"
 _EXTRA = re.compile(r"""\s*;\s*extra\s*==\s*['"]gateway['"]\s*""")
 # The oldest time that a zip file can hold: no build's own time may be in it.

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -56,6 +57,13 @@ def test_it_is_built_and_shown_on_the_command_line(tmp_path: Path) -> None:
     facts = json.loads(shown.stdout)
     assert (facts["board_profile"], facts["sequence"]) == (wheel_set.PROFILE, 4)
     assert [file["path"] for file in facts["files"]] == [WHEEL]
+
+
+def test_whatever_of_ours_is_imported_is_there() -> None:
+    sources = gateway_sources()
+    ours = re.compile(rb"^\s*(?:from|import) (poleward\w*|nodelink)\b", re.MULTILINE)
+    imported = {name.decode() for text in sources.values() for name in ours.findall(text)}
+    assert imported <= {path.partition("/")[0] for path in sources}
 
 
 def test_the_sources_are_those_that_run_here() -> None:
