@@ -43,7 +43,7 @@ def filling() -> Change:
     return (
         "node/ota/hss.py",
         "import hashlib\n",
-        f"import hashlib\n\nFILLING = {os.urandom(4096)}\n",
+        f"import hashlib\n\nFILLING = {os.urandom(4096)!r}\n",
     )
 
 

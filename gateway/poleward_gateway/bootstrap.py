@@ -54,7 +54,7 @@ from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
 from poleward_gateway.domain.software import START_OTHER_EXIT
 from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Event, Report, Severity
-from poleward_gateway.ports import FoundPatch
+from poleward_gateway.ports.releases import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.jobs import JobPool

@@ -22,7 +22,7 @@ from poleward_gateway.adapters.storage.spool import SqliteSpool
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.telemetry import Event, Report, Series, Severity
-from poleward_gateway.ports import ReportBatch
+from poleward_gateway.ports.spool import ReportBatch
 
 T = TypeVar("T")
 CLOCK = SystemClock()

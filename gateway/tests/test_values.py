@@ -25,7 +25,7 @@ from poleward_gateway.domain.nodes import (
 from poleward_gateway.domain.telemetry import ReceivedMark, Report, Series, missing_before
 from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
-from poleward_gateway.ports import ReportBatch
+from poleward_gateway.ports.spool import ReportBatch
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 uint32 = st.integers(0, 2**32 - 1)

@@ -18,7 +18,8 @@ import structlog
 from poleward_gateway.domain.commands import CommandResult, SetLamp
 from poleward_gateway.domain.errors import RefusedError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Clock, Spool
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.spool import Spool
 from poleward_gateway.services.orders import Orders
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry

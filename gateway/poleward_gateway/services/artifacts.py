@@ -12,12 +12,12 @@ import structlog
 
 from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.ports import (
+from poleward_gateway.ports.clock import Tally
+from poleward_gateway.ports.releases import (
     ArtifactSource,
     ArtifactStore,
     PatchState,
     ReleaseVerifier,
-    Tally,
     VerifiedRelease,
 )
 

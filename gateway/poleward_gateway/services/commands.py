@@ -18,7 +18,9 @@ from poleward_gateway.domain.commands import (
 )
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Clock, CommandStore, NodeLink
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import NodeLink
+from poleward_gateway.ports.stores import CommandStore
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 

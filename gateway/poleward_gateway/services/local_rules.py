@@ -14,7 +14,8 @@ from poleward_gateway.domain.lighting import EventTrigger, ReadingTrigger, Rule
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.rules import Happened
 from poleward_gateway.domain.telemetry import GATEWAY_EVENT_BASE, Event, Report, Severity
-from poleward_gateway.ports import Clock, Spool
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.spool import Spool
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.orders import Orders
 from poleward_gateway.services.programs import Programs

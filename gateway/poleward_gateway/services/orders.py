@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from poleward_gateway.domain.commands import Command, CommandResult, SetLamp
 from poleward_gateway.domain.errors import RefusedError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Clock
+from poleward_gateway.ports.clock import Clock
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.programs import Programs
 

@@ -26,7 +26,10 @@ from poleward_gateway.domain.software import (
     try_next,
 )
 from poleward_gateway.domain.updates import FINAL_STATES, NodeUpdate, UpdateState
-from poleward_gateway.ports import Clock, DesiredStore, SoftwareShelf, VerifiedRelease
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.releases import VerifiedRelease
+from poleward_gateway.ports.software import SoftwareShelf
+from poleward_gateway.ports.stores import DesiredStore
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry

@@ -5,7 +5,7 @@ Not how many nodes are updated at a time: services/updates.py.
 
 import asyncio
 
-from poleward_gateway.ports import Clock
+from poleward_gateway.ports.clock import Clock
 
 BYTES_PER_S = 512 * 1024
 

@@ -10,7 +10,9 @@ import structlog
 from poleward_gateway.domain.errors import NodeError, NodeRefusedError
 from poleward_gateway.domain.lighting import Lighting, NodeProgram, node_program
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Clock, LightingStore, NodeLink
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import NodeLink
+from poleward_gateway.ports.stores import LightingStore
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 

@@ -10,7 +10,9 @@ import structlog
 
 from poleward_gateway.domain.errors import StorageError
 from poleward_gateway.domain.nodes import NodeNumber, Registration
-from poleward_gateway.ports import Clock, RegistrationStore, SecurityContexts
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import SecurityContexts
+from poleward_gateway.ports.stores import RegistrationStore
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 

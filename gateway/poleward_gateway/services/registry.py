@@ -21,7 +21,7 @@ from poleward_gateway.domain.nodes import (
     link_state_after,
 )
 from poleward_gateway.domain.updates import NodeUpdate
-from poleward_gateway.ports import Clock, Tally
+from poleward_gateway.ports.clock import Clock, Tally
 
 _log = structlog.get_logger(__name__)
 

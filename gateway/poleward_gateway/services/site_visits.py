@@ -32,7 +32,8 @@ from poleward_gateway.domain.commands import Command, CommandStatus, SetLamp
 from poleward_gateway.domain.nodes import DesiredNode, NodeNumber, OscoreKeys
 from poleward_gateway.domain.site_visits import KeptVisit, Refusal, VisitRefusedError
 from poleward_gateway.domain.telemetry import Event, Report
-from poleward_gateway.ports import Clock, SiteStore
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.stores import SiteStore
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.upkeep import Upkeep

@@ -19,7 +19,8 @@ from poleward_gateway.domain.telemetry import (
     missing_before,
     seen_event,
 )
-from poleward_gateway.ports import Clock, Spool, Tally
+from poleward_gateway.ports.clock import Clock, Tally
+from poleward_gateway.ports.spool import Spool
 from poleward_gateway.services.registry import Registry
 
 _log = structlog.get_logger(__name__)

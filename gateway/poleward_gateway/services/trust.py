@@ -11,7 +11,10 @@ import structlog
 from poleward_gateway.domain.errors import ArtifactError, NodeError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.trust import Signers, TrustDocument
-from poleward_gateway.ports import Clock, DesiredStore, DocumentVerifier, NodeLink, TrustStore
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import NodeLink
+from poleward_gateway.ports.releases import DocumentVerifier, TrustStore
+from poleward_gateway.ports.stores import DesiredStore
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 

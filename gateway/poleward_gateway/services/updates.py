@@ -22,7 +22,9 @@ from poleward_gateway.domain.updates import (
     UpdateState,
     next_step,
 )
-from poleward_gateway.ports import Clock, NodeLink, UpdateStore
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import NodeLink
+from poleward_gateway.ports.stores import UpdateStore
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry

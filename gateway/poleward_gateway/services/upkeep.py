@@ -10,7 +10,9 @@ import structlog
 
 from poleward_gateway.domain.errors import NodeError
 from poleward_gateway.domain.nodes import DesiredChange, DesiredNode, NodeNumber, NodeTask
-from poleward_gateway.ports import Clock, DesiredStore, NodeLink, SecurityContexts
+from poleward_gateway.ports.clock import Clock
+from poleward_gateway.ports.nodes import NodeLink, SecurityContexts
+from poleward_gateway.ports.stores import DesiredStore
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 

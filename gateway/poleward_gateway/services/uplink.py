@@ -14,7 +14,10 @@ from poleward_commissioning.work_order import WorkOrder
 from poleward_gateway.domain.commands import Command
 from poleward_gateway.domain.lighting import Lighting
 from poleward_gateway.domain.nodes import DesiredChange
-from poleward_gateway.ports import CommandStore, DesiredStore, FleetStream, Spool, Tally
+from poleward_gateway.ports.clock import Tally
+from poleward_gateway.ports.fleet import FleetStream
+from poleward_gateway.ports.spool import Spool
+from poleward_gateway.ports.stores import CommandStore, DesiredStore
 from poleward_gateway.services.commands import Commands
 from poleward_gateway.services.own_software import OwnSoftware
 from poleward_gateway.services.programs import Programs

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from poleward_gateway.domain.errors import StorageError
 from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
-from poleward_gateway.ports import ReleaseNames
+from poleward_gateway.ports.software import ReleaseNames
 
 
 class FakeShelf:

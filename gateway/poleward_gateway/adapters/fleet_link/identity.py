@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from poleward_gateway.domain.errors import ConfigurationError, NotEnrolledError, RefusedError
-from poleward_gateway.ports import SecretBox
+from poleward_gateway.ports.stores import SecretBox
 
 RENEW_AT = 2 / 3
 """Share of its life after which a certificate is renewed."""

@@ -30,7 +30,9 @@ from poleward_gateway.domain.errors import (
 )
 from poleward_gateway.domain.nodes import NodeState
 from poleward_gateway.domain.software import GatewaySoftware
-from poleward_gateway.ports import EventBatch, FoundPatch, ReportBatch, Tally
+from poleward_gateway.ports.clock import Tally
+from poleward_gateway.ports.releases import FoundPatch
+from poleward_gateway.ports.spool import EventBatch, ReportBatch
 from poleward_gateway.services.uplink import Uplink
 
 _log = structlog.get_logger(__name__)

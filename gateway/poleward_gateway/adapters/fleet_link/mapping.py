@@ -31,7 +31,8 @@ from poleward_gateway.domain.software import GatewaySoftware
 from poleward_gateway.domain.telemetry import Report, Series, Severity
 from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
-from poleward_gateway.ports import EventBatch, FoundPatch, PatchState, ReportBatch
+from poleward_gateway.ports.releases import FoundPatch, PatchState
+from poleward_gateway.ports.spool import EventBatch, ReportBatch
 
 _LINK_STATES = {
     LinkState.BOOTSTRAPPED: pb.NODE_LINK_STATE_BOOTSTRAPPED,

@@ -17,7 +17,7 @@ from aiocoap import interfaces
 from aiocoap.message import Message
 
 from poleward_gateway.adapters.node_link.lanes import IP_PKTINFO, Lanes
-from poleward_gateway.ports import Tally
+from poleward_gateway.ports.clock import Tally
 
 _log = structlog.get_logger(__name__)
 

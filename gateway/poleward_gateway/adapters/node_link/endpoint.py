@@ -37,7 +37,7 @@ from poleward_gateway.adapters.node_link.security import (
 )
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Tally
+from poleward_gateway.ports.clock import Tally
 
 _log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.security import NodeContext, Purpose, SecurityTable
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.telemetry import Event, Report
-from poleward_gateway.ports import Clock, Tally
+from poleward_gateway.ports.clock import Clock, Tally
 from poleward_gateway.services.telemetry import Receipt, Telemetry
 
 RETRY_AFTER_S = 10

@@ -20,7 +20,7 @@ from poleward_gateway.adapters.node_link.security import Context, Purpose
 from poleward_gateway.adapters.node_link.senml import SENML_CBOR
 from poleward_gateway.domain.errors import ArtifactError
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.ports import Clock, Tally
+from poleward_gateway.ports.clock import Clock, Tally
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.pace import Pace

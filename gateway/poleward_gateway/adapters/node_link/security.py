@@ -17,7 +17,7 @@ from aiocoap import oscore
 
 from poleward_gateway.adapters.node_link.datagrams import NodeAddress
 from poleward_gateway.domain.nodes import DesiredNode, NodeNumber, NodeTask, OscoreKeys
-from poleward_gateway.ports import Tally
+from poleward_gateway.ports.clock import Tally
 
 _log = structlog.get_logger(__name__)
 

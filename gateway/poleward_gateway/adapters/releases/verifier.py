@@ -7,7 +7,7 @@ import hashlib
 
 from poleward_gateway.domain.errors import ArtifactRejectedError
 from poleward_gateway.domain.trust import Signers, TrustDocument
-from poleward_gateway.ports import VerifiedRelease
+from poleward_gateway.ports.releases import VerifiedRelease
 from poleward_manifest import bundle, envelope, image, trust, wheel_set
 from poleward_manifest.errors import EnvelopeError
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from poleward_gateway.adapters.software import record_file
 from poleward_gateway.domain.errors import ArtifactRejectedError, InstallationError
 from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
-from poleward_gateway.ports import ReleaseNames
+from poleward_gateway.ports.software import ReleaseNames
 from poleward_manifest import envelope as envelopes
 from poleward_manifest import wheel_set
 from poleward_manifest.errors import EnvelopeError

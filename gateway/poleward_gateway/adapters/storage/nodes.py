@@ -20,7 +20,7 @@ from poleward_gateway.domain.nodes import (
 )
 from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
-from poleward_gateway.ports import SecretBox
+from poleward_gateway.ports.stores import SecretBox
 
 
 @dataclass(frozen=True, slots=True)

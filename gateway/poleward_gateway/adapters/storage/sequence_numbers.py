@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.salvage import CONTEXTS_LOST
-from poleward_gateway.ports import Clock
+from poleward_gateway.ports.clock import Clock
 
 Window = tuple[int, int]
 """Replay window: lowest index and bits (RFC 8613, 7.4)."""

@@ -12,7 +12,7 @@ from poleward_commissioning.work_order import OrderPole, WorkOrder
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.site_visits import KeptVisit
-from poleward_gateway.ports import SecretBox
+from poleward_gateway.ports.stores import SecretBox
 
 _PURPOSE = "work order"
 

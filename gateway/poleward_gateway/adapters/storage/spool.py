@@ -19,7 +19,7 @@ from poleward_gateway.domain.telemetry import (
     Severity,
     gap_event,
 )
-from poleward_gateway.ports import EventBatch, ReportBatch
+from poleward_gateway.ports.spool import EventBatch, ReportBatch
 
 MARKS_WRITTEN_EVERY = 8192
 """Reports after which marks are written; a start reads at most about as many again."""
