@@ -67,7 +67,7 @@ dialect: setup ## mpy-cross compiles every node file
 	@PATH="$(BIN):$$PATH" bash tools/checks/dialect.sh
 
 unit: setup ## Unit, node, system and browser tests
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup -q
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -q
 
 bench: setup ## All benchmarks; one with NAME=…
 	$(BIN)/poleward bench $(NAME)

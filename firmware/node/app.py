@@ -21,20 +21,17 @@ from node.lwm2m.client import Client
 from node.lwm2m.delivery import Delivery
 from node.lwm2m.dispatch import Dispatcher
 from node.lwm2m.objects import command_guard
-from node.lwm2m.objects.air_quality import AirQuality
 from node.lwm2m.objects.device import Device
 from node.lwm2m.objects.electrical import Electrical
 from node.lwm2m.objects.emergency_call import EmergencyCallObject
 from node.lwm2m.objects.firmware_update import FirmwareUpdate
-from node.lwm2m.objects.humidity import Humidity
-from node.lwm2m.objects.illuminance import Illuminance
 from node.lwm2m.objects.lamp import Lamp
 from node.lwm2m.objects.lighting_program import LightingProgram
+from node.lwm2m.objects.measurements import AirQuality, Humidity, Illuminance, Temperature
 from node.lwm2m.objects.push_button import PushButton
 from node.lwm2m.objects.release import Release
 from node.lwm2m.objects.report import Report
 from node.lwm2m.objects.server import Server
-from node.lwm2m.objects.temperature import Temperature
 from node.lwm2m.reports import Reporter
 from node.oscore.context import SecurityContext
 from node.ota.errors import FetchRefused

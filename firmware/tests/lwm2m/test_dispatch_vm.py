@@ -10,7 +10,7 @@ from node.lwm2m.dispatch import Dispatcher
 from node.lwm2m.objects import command_guard
 from node.lwm2m.objects.device import Device
 from node.lwm2m.objects.lamp import Lamp
-from node.lwm2m.objects.temperature import Temperature
+from node.lwm2m.objects.measurements import Temperature
 
 NOW = 1700000000
 CONTEXT = object()

@@ -19,11 +19,9 @@ from node.coap import message
 from node.coap.clock import TickClock
 from node.coap.endpoint import Endpoint
 from node.codec import options as coap_options
-from node.lwm2m.objects.air_quality import AirQuality
 from node.lwm2m.objects.electrical import Electrical
-from node.lwm2m.objects.humidity import Humidity
 from node.lwm2m.objects.lamp import Lamp
-from node.lwm2m.objects.temperature import Temperature
+from node.lwm2m.objects.measurements import AirQuality, Humidity, Temperature
 from node.lwm2m.reports import PROFILES, Reporter, stamp
 from node.lwm2m.values import FORMAT_SENML_CBOR
 from node.oscore import protect
