@@ -1,6 +1,10 @@
 """A technician's whole visit with a phone: scan, no network, network, checks, signature, swap."""
 
 import io
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +187,37 @@ def test_a_conflict_is_shown_and_never_guessed(
     assert node.view().number != before.number
     assert node.city.client.get_node(str(before.number)).life_state == "swapped_out"
     node.wait_until(lambda: "refused: 4.01" in node.console(), "old node refused")
+
+
+def test_a_visit_with_a_laptop_at_the_nodes_console(blank: Callable[[], Blank]) -> None:
+    made = blank()
+    city = made.node.city
+    assert city.profile is not None
+    made.node.wait_until(made.node.board.port.exists, "board in the rack")
+    command = [
+        sys.executable, "-m", "poleward_tools", "commission", "--json",
+        "--port", str(made.node.board.port), "--pole", made.node.pole.code,
+    ]  # fmt: skip
+    settings = {
+        "POLEWARD_CLAIM_CODE": made.identity.claim_code,
+        "POLEWARD_FLEET": city.web,
+        "POLEWARD_TOKEN": city.profile.token,
+    }
+    with subprocess.Popen(
+        command, env=os.environ | settings, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as laptop:  # fmt: skip
+        assert laptop.stderr is not None
+        assert laptop.stderr.readline().startswith("Listening")
+        made.node.power_cut()
+        out, err = laptop.communicate(timeout=READY_MS / 1000)
+    assert laptop.returncode == 0, err
+    said = json.loads(out)
+    assert said["mac"] == made.identity.mac.hex()
+    checks = {check["name"]: check["verdict"] for check in said["state"]["checks"]}
+    assert {checks[name] for name in CHECKS} == {"passed"}
+    life = city.client.get_node
+    made.node.wait_until(lambda: life(said["mac"]).life_state == "in_service", "in service")
 
 
 def take_order_along(made: Blank, page: Page) -> None:

@@ -156,9 +156,9 @@ def watch(
 
 def _mac_at(port: str) -> str:
     """Return the address that a node says on its serial console when it starts."""
-    progress.print(f"Listening at {port}: give the node power, or press its reset.", markup=False)
     try:
         with serial.serial_for_url(port, BAUD, timeout=1) as console:
+            progress.print(f"Listening at {port}: give the node power, or reset it.", markup=False)
             heard = b""
             give_up_s = time.monotonic() + _CONSOLE_S
             while time.monotonic() < give_up_s:
