@@ -5,7 +5,7 @@ Not the envelope around a signature. A public key's length tells its kind: 32 or
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import pyhsslms
 from cryptography.exceptions import InvalidSignature
@@ -66,14 +66,24 @@ class HssLmsKey:
         return signature
 
 
-SigningKey = Ed25519PrivateKey | HssLmsKey
+class KeptKey(Protocol):
+    """A private key that somebody keeps and only signs with; of either kind."""
+
+    def public_key(self) -> bytes:
+        """Give the public half as it is trusted."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign a message; whoever keeps the key says what it raises."""
+
+
+SigningKey = Ed25519PrivateKey | KeptKey
 
 
 def public_bytes(key: SigningKey) -> bytes:
     """Give the public half of a key."""
-    if isinstance(key, HssLmsKey):
-        return key.public_key()
-    return key.public_key().public_bytes_raw()
+    if isinstance(key, Ed25519PrivateKey):
+        return key.public_key().public_bytes_raw()
+    return key.public_key()
 
 
 def key_id(public_key: bytes) -> bytes:

@@ -14,6 +14,7 @@ import typer
 
 from poleward_manifest import trust
 from poleward_manifest.errors import EnvelopeError
+from poleward_tools.cli import signing_keys
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
 from poleward_tools.demo.key_drill import drill as run_drill
@@ -25,9 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Who may sign releases: trust docum
 
 _ROLES = ("root", "release", "directive")
 DaysOption = Annotated[int, typer.Option(min=1, help="Days until the document expires.")]
-SignOption = Annotated[
-    list[Path] | None, typer.Option("--sign", help="Private key that signs; may be given often.")
-]
+SignOption = Annotated[list[str] | None, typer.Option("--sign", help=signing_keys.KEY_HELP)]
 PlaceArgument = Annotated[
     Path, typer.Argument(help="File of a trust document, or a folder: its newest.")
 ]
@@ -44,7 +43,7 @@ def create(
         list[Path] | None, typer.Option(help="Public directive key; may be given often.")
     ] = None,
     factory: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(help="Private release key that fleet and nodes trust already."),
     ] = None,
     days: DaysOption = 730,
@@ -69,7 +68,7 @@ def create(
             folder,
             trust_folder.TEMPLATES[template],
             directive_keys=[keys.load_public_key(path) for path in directive or ()],
-            factory_keys=[keys.load_signing_key(path) for path in factory or ()],
+            factory_keys=[signing_keys.load(name) for name in factory or ()],
             expires_at_s=trust_folder.in_days(days),
         )
         _show(path, trust_folder.load(path), json)
@@ -160,7 +159,7 @@ def rotate(
         document = trust.following(
             before, expires_at_s=trust_folder.in_days(days), **{role: changed}
         )
-        signed = trust.sign(document, [keys.load_signing_key(path) for path in sign or ()])
+        signed = trust.sign(document, [signing_keys.load(name) for name in sign or ()])
         target = trust_folder.document_path(path.parent, document.version)
         trust_folder.save(target, signed)
         _show(target, signed, json)
@@ -170,7 +169,7 @@ def rotate(
 def sign(
     place: PlaceArgument,
     *,
-    key: Annotated[list[Path], typer.Option(help="Private root key; may be given often.")],
+    key: Annotated[list[str], typer.Option(help=signing_keys.KEY_HELP)],
     json: JsonOption = False,
 ) -> None:
     """Sign a trust document; signatures of other keys stay.
@@ -180,8 +179,8 @@ def sign(
     with _explained():
         path = trust_folder.newest(place)
         signed = trust_folder.load(path)
-        for one in key:
-            signed = trust.add_signature(signed, keys.load_signing_key(one))
+        for name in key:
+            signed = trust.add_signature(signed, signing_keys.load(name))
         trust_folder.save(path, signed)
         _show(path, signed, json)
 

@@ -1,4 +1,4 @@
-"""Commands about releases: `poleward release key|build|sign|verify|inspect|trust|publish`.
+"""Commands about releases and their keys: `poleward release key|build|sign|verify|publish|…`.
 
 Bringing a release to nodes is a rollout, see rollout.py.
 """
@@ -19,6 +19,7 @@ from poleward_manifest import wheel_set
 from poleward_manifest.errors import EnvelopeError
 from poleward_manifest.overview import overview
 from poleward_manifest.signatures import public_bytes
+from poleward_tools.cli import signing_keys
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import print_json, print_table, results
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
@@ -67,6 +68,27 @@ def key(
         return
     results.print(f"Key {envelopes.key_id(public_key).hex()}: {path}, {keys.public_path(path)}")
     results.print("Keep the first offline. The second goes to the fleet: poleward release trust")
+
+
+@app.command("public-key")
+def public_key(
+    key: Annotated[str, typer.Argument(help="Private key, a file or pkcs11: URI.")],
+    out: Annotated[Path, typer.Argument(help="File for the public half.")],
+    *,
+    json: JsonOption = False,
+) -> None:
+    """Write the public half of a private key, also of one in a token.
+
+    Example: `poleward release public-key "pkcs11:token=releases;object=key-1" keys/key-1.pub`
+    """
+    with _explained():
+        public = public_bytes(signing_keys.load(key))
+        keys.save_public_key(out, public)
+    key_id = envelopes.key_id(public)
+    if json:
+        print_json({"public": str(out), "key_id": key_id, "public_key": public})
+    else:
+        results.print(f"Key {key_id.hex()}: {out}. It goes to the fleet: poleward release trust")
 
 
 @app.command("build")
@@ -146,18 +168,22 @@ def build(
 def sign(
     folder: FolderArgument,
     *,
-    key: Annotated[list[Path], typer.Option(help="Private key; may be given several times.")],
+    key: Annotated[list[str], typer.Option(help=signing_keys.KEY_HELP)],
     json: JsonOption = False,
 ) -> None:
     """Sign a release; signatures of other keys stay.
+
+    A key in a token is a pkcs11: URI (RFC 7512), for example "pkcs11:token=releases;object=key-1".
+    Its library is module-path in the URI or POLEWARD_PKCS11_MODULE, its PIN POLEWARD_PKCS11_PIN,
+    or you are asked.
 
     Example: `poleward release sign release-1.4.0 --key keys/release.pem`
     """
     with _explained():
         stored = folders.load(folder)
         envelope = stored.envelope
-        for path in key:
-            envelope = envelopes.add_signature(envelope, keys.load_signing_key(path))
+        for name in key:
+            envelope = envelopes.add_signature(envelope, signing_keys.load(name))
         stored = replace(stored, envelope=envelope)
         folders.save(folder, stored)
     _show(folder, stored, json)

@@ -132,6 +132,21 @@ def load_public_key(path: Path) -> bytes:
     return public_key
 
 
+def save_public_key(path: Path, public_key: bytes) -> None:
+    """Write a public release key as `load_public_key` reads it.
+
+    Raises:
+        ReleaseKeyError: a file is there already, which may be a private key, or cannot be written.
+    """
+    try:
+        with path.open("x") as file:
+            file.write(public_key.hex() + "\n")
+    except FileExistsError as error:
+        raise ReleaseKeyError(f"{path} is there already; choose another name") from error
+    except OSError as error:
+        raise ReleaseKeyError(f"{path} cannot be written: {error.strerror}") from error
+
+
 def public_path(path: Path) -> Path:
     """Name the file of the public half."""
     return path.with_name(path.name + ".pub")
