@@ -139,6 +139,15 @@ def test_a_node_with_a_foreign_gateway_gets_nothing(
     assert node.view().link_state == "unknown"
     assert node.reports() == 0
 
+    def is_told() -> bool:
+        return any(
+            (stranger.gateway_name, stranger.kind, stranger.node_number)
+            == (foreign_gateway.name, "foreign_node", node.view().number)
+            for stranger in node.city.client.list_strangers()
+        )
+
+    node.wait_until(is_told, "the fleet knows who tried", 120)
+
 
 def test_a_gateway_gets_neither_keys_nor_a_word_for_a_node_that_is_not_its_own(
     foreign_gateway: OtherGateway, node: RigNode

@@ -36,6 +36,7 @@ from poleward_fleet.adapters.sql.report_days import SqlReportDays
 from poleward_fleet.adapters.sql.rollout_steps import SqlRolloutSteps
 from poleward_fleet.adapters.sql.rollout_store import SqlRolloutStore
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
+from poleward_fleet.adapters.sql.stranger_store import SqlStrangerStore
 from poleward_fleet.adapters.sql.telemetry_store import SqlTelemetryStore
 from poleward_fleet.adapters.sql.trust_store import SqlTrustStore
 from poleward_fleet.adapters.sql.visit_store import SqlVisitStore
@@ -73,6 +74,7 @@ from poleward_fleet.services.rollout_loop import RolloutLoop
 from poleward_fleet.services.rollouts import RolloutService
 from poleward_fleet.services.single_sign_on import SingleSignOn
 from poleward_fleet.services.site_sync import SiteSync
+from poleward_fleet.services.strangers import StrangerService
 from poleward_fleet.services.telemetry import TelemetryService
 from poleward_fleet.services.trust import TrustService
 from poleward_fleet.services.web_services import Readiness, WebServices
@@ -118,6 +120,7 @@ class Fleet:
     rollouts: RolloutService
     rollout_loop: RolloutLoop
     single_sign_on: SingleSignOn | None
+    strangers: StrangerService
     telemetry: TelemetryService
     history: HistoryUpkeep
     visits: CommissioningService
@@ -245,6 +248,7 @@ def assemble(
             SqlRolloutStore(database), release_store, areas, rollout_loop, links, changes, clock
         ),
         rollout_loop=rollout_loop,
+        strangers=StrangerService(SqlStrangerStore(database), alarms, areas),
         telemetry=TelemetryService(
             telemetry_store, history_store, inventory, areas, retention, clock
         ),
@@ -314,5 +318,6 @@ def people_services(fleet: Fleet) -> PeopleServices:
         fleet.lives,
         fleet.provisioning,
         fleet.releases,
+        fleet.strangers,
         fleet.trust,
     )

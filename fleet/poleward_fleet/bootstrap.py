@@ -235,7 +235,9 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
     key_pem, chain_pem = fleet.authority.make_server(names, SystemClock().now_ms())
     ca_pem = fleet.authority.ca_pem
     link_server = make_link_server(
-        GatewayLinkServicer(fleet.links, fleet.ingest, fleet.commands, fleet.site_sync),
+        GatewayLinkServicer(
+            fleet.links, fleet.ingest, fleet.commands, fleet.site_sync, fleet.strangers
+        ),
         LinkArtifactServicer(fleet.links, fleet.artifacts, fleet.patches),
         LinkEnrollmentServicer(fleet.enrollment),
     )
@@ -267,7 +269,7 @@ async def _serve_grpc(config: FleetConfig, fleet: Fleet, stack: AsyncExitStack) 
         AuditServicer(accounts, fleet.audit),
         BulkServicer(accounts, fleet.bulk),
         InventoryServicer(accounts, fleet.inventory, fleet.commands),
-        ProvisioningServicer(accounts, fleet.provisioning, fleet.lives),
+        ProvisioningServicer(accounts, fleet.provisioning, fleet.lives, fleet.strangers),
         EnrollmentServicer(accounts, fleet.enrollment, ca_pem, _host_port(host, link_port)),
         TelemetryServicer(accounts, fleet.telemetry),
         ArtifactServicer(accounts, fleet.artifacts, fleet.patches),

@@ -66,6 +66,7 @@ from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registrations import Registrations
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.site_visits import SiteVisits
+from poleward_gateway.services.strangers import Strangers
 from poleward_gateway.services.telemetry import Telemetry
 from poleward_gateway.services.trust import TrustChain
 from poleward_gateway.services.updates import Updates
@@ -244,11 +245,13 @@ class Gateway:
             self.table, self.telemetry, self.layouts, clock, self.tally,
             on_heard=lambda nodes: self.resources.heard(nodes),
         )  # fmt: skip
+        strangers = Strangers(clock, self.tally)
         self.endpoint = NodeEndpoint(
             self.table,
             handler=lambda caller, request: self.resources.handle(caller, request),
             on_heard=lambda nodes: self.resources.heard(nodes),
             on_leaving=lambda node: self.resources.heard_leaving(node),
+            on_refused=strangers.note,
             tally=self.tally,
             clones=CloneWatch(clock.monotonic_s, self._cloned),
             reports=self.reports,
@@ -306,7 +309,7 @@ class Gateway:
         )  # fmt: skip
         self.uplink = Uplink(
             self.spool, desired, command_store, self.commands, self.registry, self.upkeep,
-            self.programs, self.own_software, self.visits, self.tally,
+            self.programs, self.own_software, self.visits, strangers, self.tally,
         )  # fmt: skip
         self.resources = NodeResources(
             self.registry, self.telemetry, self.layouts, self.upkeep, self.artifacts, self.trust,

@@ -3,22 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway_fakes.clock import SteppedClock
+
 from poleward_gateway.adapters.clock import SystemClock
 from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
-
-
-class SteppedClock:
-    """Time that moves when a test says so."""
-
-    def __init__(self) -> None:
-        self.ms = 1_800_000_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_s(self) -> float:
-        return self.ms / 1000
 
 
 def opened(path: Path, clock: SteppedClock) -> Sequence[int]:

@@ -29,6 +29,7 @@ class AlarmKind(Enum):
     POWER_HIGH = "lamp.power_high"
     POWER_LOW = "lamp.power_low"
     POWER_FACTOR_LOW = "supply.power_factor_low"
+    STRANGERS = "gateway.strangers"
 
 
 SEVERITIES = {
@@ -52,8 +53,10 @@ class Alarm:
     """One alarm; 0 stands for what has not happened.
 
     Args:
+        node_number: Of the node, or of the gateway that it is about.
         noticed_at_ms: When the fleet learned of it; escalation counts from here.
         escalation: How many deadlines passed without an acknowledgement.
+        gateway_name: Of the gateway that it is about; empty when it is about a node.
     """
 
     number: int
@@ -67,11 +70,12 @@ class Alarm:
     acknowledged_by: str = ""
     cleared_at_ms: int = 0
     escalation: int = 0
+    gateway_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AlarmChange:
-    """An alarm of a node begins or ends."""
+    """An alarm of a node, or of a gateway under its number, begins or ends."""
 
     node_number: int
     kind: AlarmKind

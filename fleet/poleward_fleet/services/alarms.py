@@ -240,6 +240,12 @@ class AlarmService:
             await self._store.change(changes)
             self._changes.publish(alarms=True)
 
+    async def take_strangers(self, gateway_number: int, *, are_many: bool) -> None:
+        """Raise or clear the alarm of a gateway that refuses many strangers."""
+        change = AlarmChange(gateway_number, AlarmKind.STRANGERS, are_many, self._clock.now_ms())
+        await self._store.change([change])
+        self._changes.publish(alarms=True)
+
     async def run(self) -> None:
         """Escalate, for ever; cancelled by its owner."""
         while True:
@@ -281,7 +287,7 @@ def _entry(actor: str, action: str, alarm: Alarm) -> AuditEntry:
     return AuditEntry(
         actor,
         f"alarm.{action}",
-        alarm.pole_code or str(alarm.node_number),
+        alarm.pole_code or alarm.gateway_name or str(alarm.node_number),
         (("kind", alarm.kind.value), ("number", str(alarm.number))),
     )
 

@@ -12,6 +12,7 @@ from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.own_account import OwnAccount
 from poleward_fleet.services.provisioning import ProvisioningService
 from poleward_fleet.services.releases import ReleaseService
+from poleward_fleet.services.strangers import StrangerService
 from poleward_fleet.services.trust import TrustService
 
 
@@ -26,4 +27,5 @@ class PeopleServices:
     lives: NodeLifeService
     provisioning: ProvisioningService
     releases: ReleaseService
+    strangers: StrangerService
     trust: TrustService

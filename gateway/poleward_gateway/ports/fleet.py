@@ -12,6 +12,7 @@ from poleward_gateway.domain.nodes import (
     NodeState,
 )
 from poleward_gateway.domain.software import GatewaySoftware
+from poleward_gateway.domain.strangers import StrangersSeen
 from poleward_gateway.ports.spool import EventBatch, ReportBatch
 
 
@@ -38,3 +39,6 @@ class FleetStream(Protocol):
 
     async def send_software(self, software: GatewaySoftware) -> None:
         """Send what the gateway itself runs."""
+
+    async def send_strangers(self, seen: StrangersSeen) -> None:
+        """Send whom the gateway refused."""

@@ -23,6 +23,7 @@ from poleward_gateway.services.own_software import OwnSoftware
 from poleward_gateway.services.programs import Programs
 from poleward_gateway.services.registry import Registry
 from poleward_gateway.services.site_visits import SiteVisits
+from poleward_gateway.services.strangers import Strangers
 from poleward_gateway.services.upkeep import Upkeep
 
 _log = structlog.get_logger(__name__)
@@ -54,6 +55,7 @@ class Uplink:
         programs: Programs,
         own_software: OwnSoftware,
         visits: SiteVisits,
+        strangers: Strangers,
         tally: Tally,
     ) -> None:
         self._spool = spool
@@ -65,6 +67,7 @@ class Uplink:
         self._programs = programs
         self._own_software = own_software
         self._visits = visits
+        self._strangers = strangers
         self._tally = tally
         self._wake = asyncio.Event()
         self._room = asyncio.Event()  # cleared while the fleet is behind
@@ -122,6 +125,7 @@ class Uplink:
         self._sent_visits.clear()
         self._registry.tell_everything()
         self._own_software.tell_everything()
+        self._strangers.tell_everything()
         self.wake()
         return True
 
@@ -206,6 +210,8 @@ class Uplink:
             await stream.send_software(software)
         while states := self._registry.take_changed(STATES_PER_MESSAGE):
             await stream.send_states(states)
+        if (seen := self._strangers.take_news()) is not None:
+            await stream.send_strangers(seen)
 
     async def _send_report_batch(self, stream: FleetStream) -> bool:
         """Send one batch of reports; False when none waits or the fleet is behind."""

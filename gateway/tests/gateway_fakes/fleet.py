@@ -108,6 +108,7 @@ class FakeFleet(
         self.events: list[Any] = []
         self.states: dict[int, Any] = {}
         self.gateway_software: Any = None
+        self.strangers: list[Any] = []
         self.results: list[Any] = []
         self.visits: list[Any] = []
         self.hellos: list[Any] = []
@@ -221,6 +222,8 @@ class FakeFleet(
                     self.states[state.node_number] = state
             elif kind == "gateway_software":
                 self.gateway_software = message.gateway_software
+            elif kind == "strangers_seen":
+                self.strangers.append(message.strangers_seen)
             elif kind == "command_result":
                 self.results.append(message.command_result)
             elif kind == "site_visit":

@@ -34,9 +34,9 @@ def list_alarms(
         print_json({"alarms": alarms})
         return
     print_table(
-        ("alarm #", "what", "severity", "pole", "since", "state"),
+        ("alarm #", "what", "severity", "where", "since", "state"),
         (
-            (alarm.number, alarm.kind, alarm.severity, alarm.pole_code or alarm.node_number,
+            (alarm.number, alarm.kind, alarm.severity, _place(alarm),
              age_text(alarm.raised_at_ms), _state(alarm))
             for alarm in alarms
         ),
@@ -79,8 +79,11 @@ def _show(alarm: Alarm, *, json: bool) -> None:
     if json:
         print_json(alarm)
     else:
-        place = alarm.pole_code or f"node {alarm.node_number}"
-        results.print(f"Alarm {alarm.number} ({alarm.kind} at {place}): {_state(alarm)}.")
+        results.print(f"Alarm {alarm.number} ({alarm.kind} at {_place(alarm)}): {_state(alarm)}.")
+
+
+def _place(alarm: Alarm) -> str:
+    return alarm.pole_code or alarm.gateway_name or f"node {alarm.node_number}"
 
 
 def _state(alarm: Alarm) -> str:

@@ -221,6 +221,35 @@ def rotate_nodes(
     _take_step("rotate", nodes, fleet, token, json=json, reason=reason)
 
 
+@app.command("strangers")
+def list_strangers(
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List whom gateways refused: unknown nodes, nodes that they do not serve, wrong keys.
+
+    Attempts are counted since the gateway started.
+
+    Example: `poleward node strangers --json`
+    """
+    with open_client(fleet, token) as client:
+        strangers = client.list_strangers()
+    if json:
+        print_json({"strangers": strangers})
+        return
+    print_table(
+        ("what", "gateway", "key id", "node #", "from", "attempts #", "first", "last"),
+        (
+            (stranger.kind, stranger.gateway_name, stranger.key_id or "–",
+             stranger.node_number or "–", stranger.peer, stranger.attempts,
+             age_text(stranger.first_seen_at_ms), age_text(stranger.last_seen_at_ms))
+            for stranger in strangers
+        ),
+    )  # fmt: skip
+
+
 def _take_step(
     step: str,
     nodes: list[str],

@@ -16,7 +16,7 @@ _TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One alarm; times are 0 for what has not happened."""
+    """One alarm; times are 0 for what has not happened, node_number may be that of a gateway."""
 
     number: int
     node_number: int
@@ -28,6 +28,7 @@ class Alarm:
     acknowledged_by: str
     cleared_at_ms: int
     escalation: int
+    gateway_name: str
 
 
 class AlarmCalls:
@@ -70,4 +71,5 @@ def _view(alarm: alarms.Alarm) -> Alarm:
         acknowledged_by=alarm.acknowledged_by,
         cleared_at_ms=alarm.cleared_at_ms,
         escalation=alarm.escalation,
+        gateway_name=alarm.gateway_name,
     )

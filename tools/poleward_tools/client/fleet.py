@@ -238,6 +238,14 @@ class FleetClient:
             answer = self._provisioning.TakeNodeStep(request, timeout=_TIMEOUT_S)
         return [mapping.node_life_view(node) for node in answer.nodes]
 
+    def list_strangers(self) -> list[views.Stranger]:
+        """List whom gateways refused, the newest first."""
+        with translated("list strangers", self._address):
+            answer = self._provisioning.ListStrangers(
+                provisioning.ListStrangersRequest(), timeout=_TIMEOUT_S
+            )
+        return [mapping.stranger_view(stranger) for stranger in answer.strangers]
+
     def create_enrollment_token(
         self, *, gateway_name: str, area_code: str, valid_s: int = 0
     ) -> str:

@@ -86,6 +86,20 @@ def node_life_view(life: provisioning.NodeLife) -> views.NodeLife:
     )
 
 
+def stranger_view(stranger: provisioning.Stranger) -> views.Stranger:
+    """Convert a stranger."""
+    return views.Stranger(
+        gateway_name=stranger.gateway_name,
+        kind=stranger.kind,
+        key_id=stranger.key_id,
+        node_number=stranger.node_number,
+        peer=stranger.peer,
+        first_seen_at_ms=stranger.first_seen_at_ms,
+        last_seen_at_ms=stranger.last_seen_at_ms,
+        attempts=stranger.attempts,
+    )
+
+
 def latest_view(value: inventory.LatestValue) -> views.LatestValue:
     """Convert a latest value."""
     return views.LatestValue(value.metric, value.instance, value.value, value.measured_at_ms)

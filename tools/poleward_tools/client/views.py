@@ -58,6 +58,20 @@ class NodeLife:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody whom a gateway refused; node_number 0 when the key id is no node's."""
+
+    gateway_name: str
+    kind: str
+    key_id: str
+    node_number: int
+    peer: str
+    first_seen_at_ms: int
+    last_seen_at_ms: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoleView:
     """A pole and the node in it, if any."""
 

@@ -67,4 +67,5 @@ def alarm_to_message(alarm: Alarm) -> alarm_pb.Alarm:
         acknowledged_by=alarm.acknowledged_by,
         cleared_at_ms=alarm.cleared_at_ms,
         escalation=alarm.escalation,
+        gateway_name=alarm.gateway_name,
     )

@@ -14,10 +14,12 @@ from poleward_fleet.adapters.grpc.callers import principal_of
 from poleward_fleet.domain.errors import ForbiddenError, InvalidError
 from poleward_fleet.domain.identity import ManufacturedNode, NodeIdentity, StationPermit
 from poleward_fleet.domain.life_cycle import Step, steps_from
+from poleward_fleet.domain.strangers import Stranger
 from poleward_fleet.services.accounts import AccountService
 from poleward_fleet.services.enrollment import EnrollmentService
 from poleward_fleet.services.node_life import NodeLifeService
 from poleward_fleet.services.provisioning import ProvisioningService
+from poleward_fleet.services.strangers import StrangerService
 
 _Context = grpc.aio.ServicerContext[Any, Any]
 _STEPS: dict["provisioning_pb.NodeStep.ValueType", Step] = {
@@ -35,11 +37,16 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
     """Nodes from the factory into poles."""
 
     def __init__(
-        self, accounts: AccountService, provisioning: ProvisioningService, lives: NodeLifeService
+        self,
+        accounts: AccountService,
+        provisioning: ProvisioningService,
+        lives: NodeLifeService,
+        strangers: StrangerService,
     ) -> None:
         self._accounts = accounts
         self._provisioning = provisioning
         self._lives = lives
+        self._strangers = strangers
 
     async def ImportNodes(
         self, request: provisioning_pb.ImportNodesRequest, context: _Context
@@ -100,6 +107,28 @@ class ProvisioningServicer(provisioning_service_pb2_grpc.ProvisioningServiceServ
             reason=request.reason,
         )
         return provisioning_pb.TakeNodeStepResponse(nodes=[_life(node) for node in nodes])
+
+    async def ListStrangers(
+        self, request: provisioning_pb.ListStrangersRequest, context: _Context
+    ) -> provisioning_pb.ListStrangersResponse:
+        """List whom gateways refused."""
+        principal = await principal_of(self._accounts, context)
+        found = await self._strangers.strangers(principal)
+        return provisioning_pb.ListStrangersResponse(strangers=map(_stranger, found))
+
+
+def _stranger(stranger: Stranger) -> provisioning_pb.Stranger:
+    seen = stranger.sighting
+    return provisioning_pb.Stranger(
+        gateway_name=stranger.gateway_name,
+        kind=stranger.kind.value,
+        key_id=seen.key_id.hex(),
+        node_number=stranger.node_number,
+        peer=seen.peer,
+        first_seen_at_ms=seen.first_seen_at_ms,
+        last_seen_at_ms=seen.last_seen_at_ms,
+        attempts=seen.attempts,
+    )
 
 
 def _permit(permit: provisioning_pb.StationPermit) -> StationPermit:

@@ -29,6 +29,7 @@ from poleward_fleet.services.gateways import Downward, GatewayLink, GatewayLinks
 from poleward_fleet.services.ingest import IngestService, ReportIngest
 from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.site_sync import SiteSync
+from poleward_fleet.services.strangers import StrangerService
 
 _HELLO_TIMEOUT_S = 15
 _Context = grpc.aio.ServicerContext[Any, Any]
@@ -47,9 +48,11 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
         ingest: IngestService,
         commands: CommandService,
         visits: SiteSync,
+        strangers: StrangerService,
     ) -> None:
         self._links = links
         self._visits = visits
+        self._strangers = strangers
         self._ingest = ingest
         self._commands = commands
 
@@ -113,6 +116,10 @@ class GatewayLinkServicer(link_grpc.GatewayLinkServiceServicer):
                 case "gateway_software":
                     await self._ingest.software(
                         link, mapping.gateway_software(request.gateway_software)
+                    )
+                case "strangers_seen":
+                    await self._strangers.take(
+                        link.gateway_name, mapping.strangers_seen(request.strangers_seen)
                     )
                 case "command_result":
                     result = request.command_result

@@ -31,10 +31,13 @@ from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, 
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_fleet.domain.rollout import NodeStage
+from poleward_fleet.domain.strangers import SIGHTINGS_MAX, Sighting, StrangersSeen
 from poleward_fleet.domain.telemetry import NodeEvent, ReportColumns, SeriesKey, Severity
 
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
+_KEY_ID_MAX_BYTES = 16
+_FAULTS = {link_pb.STRANGER_FAULT_UNKNOWN_KEY_ID, link_pb.STRANGER_FAULT_WRONG_KEY}
 MAX_SERIES = 256
 MAX_LAYOUTS = 256
 MAX_REPORTS = 100_000
@@ -170,6 +173,23 @@ def gateway_software(message: link_pb.GatewaySoftware) -> GatewaySoftware:
         release_sequence=message.release_sequence,
         update=_update(message.update) if message.HasField("update") else None,
     )
+
+
+def strangers_seen(message: link_pb.StrangersSeen) -> StrangersSeen:
+    """Unpack whom a gateway refused; what says the same key id again counts once."""
+    sightings = {
+        (seen.fault, seen.key_id[:_KEY_ID_MAX_BYTES]): Sighting(
+            is_wrong_key=seen.fault == link_pb.STRANGER_FAULT_WRONG_KEY,
+            key_id=seen.key_id[:_KEY_ID_MAX_BYTES],
+            peer=seen.peer[:64].replace("\x00", ""),
+            first_seen_at_ms=max(0, seen.first_seen_at_ms),
+            last_seen_at_ms=max(0, seen.last_seen_at_ms),
+            attempts=min(seen.attempts, _INT64_MAX),
+        )
+        for seen in message.sightings[:SIGHTINGS_MAX]
+        if seen.fault in _FAULTS
+    }
+    return StrangersSeen(tuple(sightings.values()), message.attempts_per_minute)
 
 
 def _update(message: link_pb.NodeUpdate) -> NodeUpdate:

@@ -29,7 +29,9 @@ _WATCHED = text(
 # What is judged again after a crash raises the same alarm; a kind stands once for each node.
 _RAISE = text(
     "INSERT INTO alarm (node_number, pole_code, kind, severity, raised_at_ms, noticed_at_ms) "
-    "SELECT number, coalesce(pole_code, ''), k, v, t, :now_ms FROM node "
+    "SELECT number, pole_code, k, v, t, :now_ms FROM ("
+    "SELECT number, coalesce(pole_code, '') AS pole_code FROM node "
+    "UNION ALL SELECT number, '' FROM gateway) AS subject "
     "JOIN unnest(CAST(:node_number AS integer[]), CAST(:kind AS text[]), "
     "CAST(:severity AS text[]), CAST(:at_ms AS bigint[])) AS r (n, k, v, t) ON number = n "
     "ORDER BY n, k ON CONFLICT DO NOTHING"
@@ -45,23 +47,26 @@ _KEEP_STATES = text(
     "FROM unnest(CAST(:numbers AS integer[]), CAST(:content AS text[])) AS r (n, c) ORDER BY n "
     "ON CONFLICT ON CONSTRAINT alarm_state_pkey DO UPDATE SET content = excluded.content"
 )
+_SELECT = "SELECT a.*, coalesce(g.name, '') AS gateway_name FROM alarm a "
 _ALLOWED = (
-    "LEFT JOIN pole p ON p.code = a.pole_code "
-    "WHERE (CAST(:allowed AS text[]) IS NULL OR p.area_code = ANY (CAST(:allowed AS text[]))) "
+    "LEFT JOIN pole p ON p.code = a.pole_code LEFT JOIN gateway g ON g.number = a.node_number "
+    "WHERE (CAST(:allowed AS text[]) IS NULL "
+    "OR coalesce(p.area_code, g.area_code) = ANY (CAST(:allowed AS text[]))) "
 )
 _ALARMS = text(
-    "SELECT a.* FROM alarm a " + _ALLOWED +  # noqa: S608 — constant
+    _SELECT + _ALLOWED +
     "AND (CAST(:is_open AS boolean) IS NULL OR (a.cleared_at_ms = 0) = :is_open) "
     "ORDER BY a.cleared_at_ms <> 0, a.raised_at_ms DESC, a.number DESC LIMIT :limit"
 )  # fmt: skip
-_ALARM = text("SELECT a.* FROM alarm a " + _ALLOWED + "AND a.number = :number")  # noqa: S608
+_ALARM = text(_SELECT + _ALLOWED + "AND a.number = :number")
 _ACKNOWLEDGE = text(
     "UPDATE alarm SET acknowledged_at_ms = :now_ms, acknowledged_by = :by "
     "WHERE number = :number AND acknowledged_at_ms = 0"
 )
 _END = text("UPDATE alarm SET cleared_at_ms = :now_ms WHERE number = :number AND cleared_at_ms = 0")
 _CALLS = text(
-    "SELECT a.* FROM alarm a WHERE kind = 'sos' AND cleared_at_ms = 0 AND acknowledged_at_ms = 0"
+    "SELECT a.*, '' AS gateway_name FROM alarm a "
+    "WHERE kind = 'sos' AND cleared_at_ms = 0 AND acknowledged_at_ms = 0"
 )
 _ESCALATE = text(
     "UPDATE alarm SET escalation = :escalation "
@@ -216,4 +221,5 @@ def _alarm(row: Row[Any]) -> Alarm:
         acknowledged_by=row.acknowledged_by,
         cleared_at_ms=row.cleared_at_ms,
         escalation=row.escalation,
+        gateway_name=row.gateway_name,
     )

@@ -37,6 +37,7 @@ from poleward_fleet.adapters.web.request_guard import (
 )
 from poleward_fleet.adapters.web.rollout_pages import rollout_router
 from poleward_fleet.adapters.web.sign_on_pages import sign_on_router
+from poleward_fleet.adapters.web.stranger_pages import stranger_router
 from poleward_fleet.adapters.web.table_pages import table_router
 from poleward_fleet.adapters.web.texts import say, translate
 from poleward_fleet.domain.errors import (
@@ -109,7 +110,8 @@ def create_app(
     app.include_router(audit_router(pages, guard))
     if people:
         for make_router in (
-            account_router, people_router, approval_router, table_router, node_router, key_router
+            account_router, people_router, approval_router, table_router, node_router, key_router,
+            stranger_router,
         ):  # fmt: skip
             app.include_router(make_router(pages, guard, people))
     app.mount("/static", _RevalidatedFiles(directory=HERE / "static"), name="static")

@@ -49,6 +49,17 @@ CREATE TABLE gateway (
     desired_release bytea
 );
 
+CREATE TABLE stranger (
+    gateway_name text NOT NULL CONSTRAINT stranger_gateway_fkey REFERENCES gateway (name),
+    is_wrong_key boolean NOT NULL,
+    key_id bytea NOT NULL,
+    peer text NOT NULL,
+    first_seen_at_ms bigint NOT NULL,
+    last_seen_at_ms bigint NOT NULL,
+    attempts bigint NOT NULL,
+    CONSTRAINT stranger_pkey PRIMARY KEY (gateway_name, is_wrong_key, key_id)
+);
+
 CREATE TABLE node (
     number integer GENERATED ALWAYS AS IDENTITY CONSTRAINT node_pkey PRIMARY KEY
         CONSTRAINT node_number_is_below_gateways CHECK (number < 2000000000),
@@ -119,4 +130,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    drop("desired_node factory_station past_stay node gateway pole area")
+    drop("desired_node factory_station past_stay node stranger gateway pole area")

@@ -30,6 +30,7 @@ from poleward_gateway.domain.errors import (
 )
 from poleward_gateway.domain.nodes import NodeState
 from poleward_gateway.domain.software import GatewaySoftware
+from poleward_gateway.domain.strangers import StrangersSeen
 from poleward_gateway.ports.clock import Tally
 from poleward_gateway.ports.releases import FoundPatch
 from poleward_gateway.ports.spool import EventBatch, ReportBatch
@@ -322,3 +323,6 @@ class _Stream:
 
     async def send_software(self, software: GatewaySoftware) -> None:
         await self._call.write(mapping.software_to_message(software))
+
+    async def send_strangers(self, seen: StrangersSeen) -> None:
+        await self._call.write(mapping.strangers_to_message(seen))

@@ -28,6 +28,7 @@ from poleward_gateway.domain.nodes import (
     OscoreKeys,
 )
 from poleward_gateway.domain.software import GatewaySoftware
+from poleward_gateway.domain.strangers import Fault, StrangersSeen
 from poleward_gateway.domain.telemetry import Report, Series, Severity
 from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
@@ -39,6 +40,10 @@ _LINK_STATES = {
     LinkState.ONLINE: pb.NODE_LINK_STATE_ONLINE,
     LinkState.SILENT: pb.NODE_LINK_STATE_SILENT,
     LinkState.OFFLINE: pb.NODE_LINK_STATE_OFFLINE,
+}
+_FAULTS = {
+    Fault.UNKNOWN_KEY_ID: pb.STRANGER_FAULT_UNKNOWN_KEY_ID,
+    Fault.WRONG_KEY: pb.STRANGER_FAULT_WRONG_KEY,
 }
 _UPDATE_STATES = {
     UpdateState.IDLE: pb.UPDATE_STATE_IDLE,
@@ -244,6 +249,26 @@ def software_to_message(software: GatewaySoftware) -> pb.ConnectRequest:
             version=software.version,
             release_sequence=software.sequence,
             update=None if update is None else _update(update),
+        )
+    )
+
+
+def strangers_to_message(seen: StrangersSeen) -> pb.ConnectRequest:
+    """Make the message of whom the gateway refused."""
+    sightings = [
+        pb.StrangerSighting(
+            fault=_FAULTS[sighting.fault],
+            key_id=sighting.key_id,
+            peer=sighting.peer,
+            first_seen_at_ms=sighting.first_seen_at_ms,
+            last_seen_at_ms=sighting.last_seen_at_ms,
+            attempts=sighting.attempts,
+        )
+        for sighting in seen.sightings
+    ]
+    return pb.ConnectRequest(
+        strangers_seen=pb.StrangersSeen(
+            sightings=sightings, attempts_per_minute=seen.attempts_per_minute
         )
     )
 

@@ -37,6 +37,7 @@ from poleward_gateway.adapters.node_link.security import (
 )
 from poleward_gateway.domain.errors import NodeRefusedError, NodeUnreachableError
 from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.strangers import Fault
 from poleward_gateway.ports.clock import Tally
 
 _log = structlog.get_logger(__name__)
@@ -49,9 +50,6 @@ BLOCK_SIZE_EXPONENT = 6
 
 ANSWER_TIMEOUT_S = 30.0
 """Wait for an answer at most this long, unless the caller says otherwise."""
-
-KIDS_LOGGED_MAX = 256
-"""Unknown key ids that are logged once each; further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,9 @@ Handler = Callable[[Caller, Any], Awaitable[Any]]
 """Takes the caller and an aiocoap request, returns an aiocoap response."""
 
 HeardListener = Callable[[Sequence[NodeNumber]], None]
+
+RefusalListener = Callable[[Fault, bytes, str], None]
+"""Takes the fault, the key id and the address."""
 
 
 @dataclass(slots=True)
@@ -95,6 +96,7 @@ class NodeEndpoint:
         on_heard: Told of every node that sent an authenticated message under operational keys.
         tally: Counters.
         on_leaving: Told of a node that is to forget its keys and was heard.
+        on_refused: Told of every request under a key that is not its sender's to use.
         clones: Judges authentic requests with old numbers.
         reports: Sees every datagram first.
         public_uri: Where nodes find us; empty for the address that they speak to.
@@ -109,6 +111,7 @@ class NodeEndpoint:
         tally: Tally,
         *,
         on_leaving: Callable[[NodeNumber], None],
+        on_refused: RefusalListener,
         clones: CloneWatch,
         reports: DirectPath | None = None,
         public_uri: str = "",
@@ -118,13 +121,13 @@ class NodeEndpoint:
         self._handler = handler
         self._on_heard = on_heard
         self._on_leaving = on_leaving
+        self._on_refused = on_refused
         self._tally = tally
         self._clones = clones
         self._reports = reports
         self._public_uri = public_uri
         self._insecure_nosec = insecure_nosec
         self._answering: set[asyncio.Task[None]] = set()
-        self._unknown_kids: set[bytes] = set()
         self._blocks = Block1Spool()
         # What aiocoap's layers expect of their owner.
         self.log = logging.getLogger("coap")
@@ -216,11 +219,13 @@ class NodeEndpoint:
         The responses are those of RFC 8613, 8.2.
         """
         context: NodeContext | None = None
+        kid = b""
         try:
-            kid = oscore.verify_start(request).get(oscore.COSE_KID)
-            context = self._table.by_kid(kid) if kid is not None else None
+            kid = oscore.verify_start(request).get(oscore.COSE_KID, b"")
+            context = self._table.by_kid(kid)
             if context is None:
-                self._note_unknown(kid, request.remote)
+                self._tally.count("requests_with_unknown_key")
+                self._on_refused(Fault.UNKNOWN_KEY_ID, kid, str(request.remote))
                 return _plain(codes.UNAUTHORIZED, b"Security context not found")
             inner, request_id = context.unprotect(request)
         except oscore.ReplayErrorWithEcho as unknown_window:
@@ -235,6 +240,7 @@ class NodeEndpoint:
             return _plain(codes.BAD_OPTION, b"Failed to decode COSE")
         except oscore.ProtectionInvalid:
             self._tally.count("requests_not_authentic")
+            self._on_refused(Fault.WRONG_KEY, kid, str(request.remote))
             return _plain(codes.BAD_REQUEST, b"Decryption failed")
         except Exception:  # noqa: BLE001 - a truncated OSCORE option makes aiocoap raise IndexError
             self._tally.count("requests_malformed")
@@ -268,14 +274,6 @@ class NodeEndpoint:
             self._on_heard((context.node,))
         elif context.purpose is Purpose.FAREWELL:
             self._on_leaving(context.node)
-
-    def _note_unknown(self, kid: bytes | None, peer: NodeAddress) -> None:
-        """Count a request with a key id that nobody has; log each key id once."""
-        self._tally.count("requests_with_unknown_key")
-        kid = kid or b""
-        if kid not in self._unknown_kids and len(self._unknown_kids) < KIDS_LOGGED_MAX:
-            self._unknown_kids.add(kid)
-            _log.warning("unknown_security_context", kid=kid.hex(), peer=str(peer))
 
     # Requests to nodes
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpoleward/v1/alarm_service.proto\x12\x0bpoleward.v1\"\xd5\x01\n\x05\x41larm\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0bnode_number\x18\x02 \x01(\r\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\x14\n\x0craised_at_ms\x18\x06 \x01(\x03\x12\x1a\n\x12\x61\x63knowledged_at_ms\x18\x07 \x01(\x03\x12\x17\n\x0f\x61\x63knowledged_by\x18\x08 \x01(\t\x12\x15\n\rcleared_at_ms\x18\t \x01(\x03\x12\x12\n\nescalation\x18\n \x01(\r\"6\n\x11ListAlarmsRequest\x12\x12\n\nwith_ended\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\"8\n\x12ListAlarmsResponse\x12\"\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x12.poleward.v1.Alarm\")\n\x17\x41\x63knowledgeAlarmRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"=\n\x18\x41\x63knowledgeAlarmResponse\x12!\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x12.poleward.v1.Alarm\"#\n\x11\x43learAlarmRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"7\n\x12\x43learAlarmResponse\x12!\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x12.poleward.v1.Alarm2\x8d\x02\n\x0c\x41larmService\x12M\n\nListAlarms\x12\x1e.poleward.v1.ListAlarmsRequest\x1a\x1f.poleward.v1.ListAlarmsResponse\x12_\n\x10\x41\x63knowledgeAlarm\x12$.poleward.v1.AcknowledgeAlarmRequest\x1a%.poleward.v1.AcknowledgeAlarmResponse\x12M\n\nClearAlarm\x12\x1e.poleward.v1.ClearAlarmRequest\x1a\x1f.poleward.v1.ClearAlarmResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpoleward/v1/alarm_service.proto\x12\x0bpoleward.v1\"\xeb\x01\n\x05\x41larm\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0bnode_number\x18\x02 \x01(\r\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x10\n\x08severity\x18\x05 \x01(\t\x12\x14\n\x0craised_at_ms\x18\x06 \x01(\x03\x12\x1a\n\x12\x61\x63knowledged_at_ms\x18\x07 \x01(\x03\x12\x17\n\x0f\x61\x63knowledged_by\x18\x08 \x01(\t\x12\x15\n\rcleared_at_ms\x18\t \x01(\x03\x12\x12\n\nescalation\x18\n \x01(\r\x12\x14\n\x0cgateway_name\x18\x0b \x01(\t\"6\n\x11ListAlarmsRequest\x12\x12\n\nwith_ended\x18\x01 \x01(\x08\x12\r\n\x05limit\x18\x02 \x01(\r\"8\n\x12ListAlarmsResponse\x12\"\n\x06\x61larms\x18\x01 \x03(\x0b\x32\x12.poleward.v1.Alarm\")\n\x17\x41\x63knowledgeAlarmRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"=\n\x18\x41\x63knowledgeAlarmResponse\x12!\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x12.poleward.v1.Alarm\"#\n\x11\x43learAlarmRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"7\n\x12\x43learAlarmResponse\x12!\n\x05\x61larm\x18\x01 \x01(\x0b\x32\x12.poleward.v1.Alarm2\x8d\x02\n\x0c\x41larmService\x12M\n\nListAlarms\x12\x1e.poleward.v1.ListAlarmsRequest\x1a\x1f.poleward.v1.ListAlarmsResponse\x12_\n\x10\x41\x63knowledgeAlarm\x12$.poleward.v1.AcknowledgeAlarmRequest\x1a%.poleward.v1.AcknowledgeAlarmResponse\x12M\n\nClearAlarm\x12\x1e.poleward.v1.ClearAlarmRequest\x1a\x1f.poleward.v1.ClearAlarmResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,19 +32,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'poleward.v1.alarm_service_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ALARM']._serialized_start=49
-  _globals['_ALARM']._serialized_end=262
-  _globals['_LISTALARMSREQUEST']._serialized_start=264
-  _globals['_LISTALARMSREQUEST']._serialized_end=318
-  _globals['_LISTALARMSRESPONSE']._serialized_start=320
-  _globals['_LISTALARMSRESPONSE']._serialized_end=376
-  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_start=378
-  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_end=419
-  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_start=421
-  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_end=482
-  _globals['_CLEARALARMREQUEST']._serialized_start=484
-  _globals['_CLEARALARMREQUEST']._serialized_end=519
-  _globals['_CLEARALARMRESPONSE']._serialized_start=521
-  _globals['_CLEARALARMRESPONSE']._serialized_end=576
-  _globals['_ALARMSERVICE']._serialized_start=579
-  _globals['_ALARMSERVICE']._serialized_end=848
+  _globals['_ALARM']._serialized_end=284
+  _globals['_LISTALARMSREQUEST']._serialized_start=286
+  _globals['_LISTALARMSREQUEST']._serialized_end=340
+  _globals['_LISTALARMSRESPONSE']._serialized_start=342
+  _globals['_LISTALARMSRESPONSE']._serialized_end=398
+  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_start=400
+  _globals['_ACKNOWLEDGEALARMREQUEST']._serialized_end=441
+  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_start=443
+  _globals['_ACKNOWLEDGEALARMRESPONSE']._serialized_end=504
+  _globals['_CLEARALARMREQUEST']._serialized_start=506
+  _globals['_CLEARALARMREQUEST']._serialized_end=541
+  _globals['_CLEARALARMRESPONSE']._serialized_start=543
+  _globals['_CLEARALARMRESPONSE']._serialized_end=598
+  _globals['_ALARMSERVICE']._serialized_start=601
+  _globals['_ALARMSERVICE']._serialized_end=870
 # @@protoc_insertion_point(module_scope)

@@ -34,10 +34,11 @@ class Alarm(_message.Message):
     ACKNOWLEDGED_BY_FIELD_NUMBER: _builtins.int
     CLEARED_AT_MS_FIELD_NUMBER: _builtins.int
     ESCALATION_FIELD_NUMBER: _builtins.int
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number, unique."""
     node_number: _builtins.int
-    """Number of the node."""
+    """Number of the node, or of the gateway when it is about one."""
     pole_code: _builtins.str
     """Code of the pole the node stood in; empty for none."""
     kind: _builtins.str
@@ -54,6 +55,8 @@ class Alarm(_message.Message):
     """When it ended, Unix milliseconds; 0 while it stands."""
     escalation: _builtins.int
     """How many deadlines an emergency call passed unanswered, 0 to 2."""
+    gateway_name: _builtins.str
+    """Name of the gateway that it is about; empty when it is about a node."""
     def __init__(
         self,
         *,
@@ -67,10 +70,11 @@ class Alarm(_message.Message):
         acknowledged_by: _builtins.str = ...,
         cleared_at_ms: _builtins.int = ...,
         escalation: _builtins.int = ...,
+        gateway_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at_ms", b"acknowledged_at_ms", "acknowledged_by", b"acknowledged_by", "cleared_at_ms", b"cleared_at_ms", "escalation", b"escalation", "kind", b"kind", "node_number", b"node_number", "number", b"number", "pole_code", b"pole_code", "raised_at_ms", b"raised_at_ms", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged_at_ms", b"acknowledged_at_ms", "acknowledged_by", b"acknowledged_by", "cleared_at_ms", b"cleared_at_ms", "escalation", b"escalation", "gateway_name", b"gateway_name", "kind", b"kind", "node_number", b"node_number", "number", b"number", "pole_code", b"pole_code", "raised_at_ms", b"raised_at_ms", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

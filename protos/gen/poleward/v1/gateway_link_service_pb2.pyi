@@ -105,6 +105,30 @@ UPDATE_STATE_FAILED: UpdateState.ValueType  # 9
 """It failed and may be tried again."""
 Global___UpdateState: _TypeAlias = UpdateState  # noqa: Y015
 
+class _StrangerFault:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StrangerFaultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StrangerFault.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STRANGER_FAULT_UNSPECIFIED: _StrangerFault.ValueType  # 0
+    """Not set."""
+    STRANGER_FAULT_UNKNOWN_KEY_ID: _StrangerFault.ValueType  # 1
+    """No node of the gateway has the key id."""
+    STRANGER_FAULT_WRONG_KEY: _StrangerFault.ValueType  # 2
+    """A node of the gateway has the key id, but not the key."""
+
+class StrangerFault(_StrangerFault, metaclass=_StrangerFaultEnumTypeWrapper):
+    """StrangerFault is why a gateway refused a request under OSCORE."""
+
+STRANGER_FAULT_UNSPECIFIED: StrangerFault.ValueType  # 0
+"""Not set."""
+STRANGER_FAULT_UNKNOWN_KEY_ID: StrangerFault.ValueType  # 1
+"""No node of the gateway has the key id."""
+STRANGER_FAULT_WRONG_KEY: StrangerFault.ValueType  # 2
+"""A node of the gateway has the key id, but not the key."""
+Global___StrangerFault: _TypeAlias = StrangerFault  # noqa: Y015
+
 class _NodeTask:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -182,6 +206,7 @@ class ConnectRequest(_message.Message):
     COMMAND_RESULT_FIELD_NUMBER: _builtins.int
     GATEWAY_SOFTWARE_FIELD_NUMBER: _builtins.int
     SITE_VISIT_FIELD_NUMBER: _builtins.int
+    STRANGERS_SEEN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First message of the stream."""
@@ -210,6 +235,10 @@ class ConnectRequest(_message.Message):
     def site_visit(self) -> Global___SiteVisit:
         """A technician's visit that the gateway answered by its work order."""
 
+    @_builtins.property
+    def strangers_seen(self) -> Global___StrangersSeen:
+        """Whom the gateway refused."""
+
     def __init__(
         self,
         *,
@@ -220,12 +249,13 @@ class ConnectRequest(_message.Message):
         command_result: Global___CommandResult | None = ...,
         gateway_software: Global___GatewaySoftware | None = ...,
         site_visit: Global___SiteVisit | None = ...,
+        strangers_seen: Global___StrangersSeen | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit", "strangers_seen", b"strangers_seen"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_result", b"command_result", "event_batch", b"event_batch", "gateway_software", b"gateway_software", "hello", b"hello", "message", b"message", "report_batch", b"report_batch", "reported_state", b"reported_state", "site_visit", b"site_visit", "strangers_seen", b"strangers_seen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result", "gateway_software", "site_visit"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "report_batch", "event_batch", "reported_state", "command_result", "gateway_software", "site_visit", "strangers_seen"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -647,6 +677,76 @@ class ReportedState(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportedState: _TypeAlias = ReportedState  # noqa: Y015
+
+@_typing.final
+class StrangerSighting(_message.Message):
+    """StrangerSighting is what the gateway saw of one key id since it started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAULT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    FIRST_SEEN_AT_MS_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_MS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    fault: Global___StrangerFault.ValueType
+    """Why it was refused."""
+    key_id: _builtins.bytes
+    """Sender ID of the requests: a MAC, a node number, or anything; at most 16 bytes of it."""
+    peer: _builtins.str
+    """Address that it was seen from last."""
+    first_seen_at_ms: _builtins.int
+    """First request, Unix milliseconds."""
+    last_seen_at_ms: _builtins.int
+    """Last request, Unix milliseconds."""
+    attempts: _builtins.int
+    """Requests."""
+    def __init__(
+        self,
+        *,
+        fault: Global___StrangerFault.ValueType = ...,
+        key_id: _builtins.bytes = ...,
+        peer: _builtins.str = ...,
+        first_seen_at_ms: _builtins.int = ...,
+        last_seen_at_ms: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "fault", b"fault", "first_seen_at_ms", b"first_seen_at_ms", "key_id", b"key_id", "last_seen_at_ms", b"last_seen_at_ms", "peer", b"peer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StrangerSighting: _TypeAlias = StrangerSighting  # noqa: Y015
+
+@_typing.final
+class StrangersSeen(_message.Message):
+    """StrangersSeen reports whom the gateway refused: after Welcome all, then what changed in a minute."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGHTINGS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    attempts_per_minute: _builtins.int
+    """Refused requests a minute, of late."""
+    @_builtins.property
+    def sightings(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrangerSighting]:
+        """The sightings, at most 256."""
+
+    def __init__(
+        self,
+        *,
+        sightings: _abc.Iterable[Global___StrangerSighting] | None = ...,
+        attempts_per_minute: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts_per_minute", b"attempts_per_minute", "sightings", b"sightings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StrangersSeen: _TypeAlias = StrangersSeen  # noqa: Y015
 
 @_typing.final
 class OscoreKeys(_message.Message):

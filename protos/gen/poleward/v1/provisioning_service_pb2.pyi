@@ -418,3 +418,94 @@ class TakeNodeStepResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TakeNodeStepResponse: _TypeAlias = TakeNodeStepResponse  # noqa: Y015
+
+@_typing.final
+class Stranger(_message.Message):
+    """Stranger is somebody whom a gateway refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GATEWAY_NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    NODE_NUMBER_FIELD_NUMBER: _builtins.int
+    PEER_FIELD_NUMBER: _builtins.int
+    FIRST_SEEN_AT_MS_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_AT_MS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    gateway_name: _builtins.str
+    """Name of the gateway."""
+    kind: _builtins.str
+    """"unknown_node", "foreign_node" (the gateway does not serve it) or "wrong_key"."""
+    key_id: _builtins.str
+    """Key id that it used, in hexadecimal: a MAC, a node number, or anything."""
+    node_number: _builtins.int
+    """Number of the node whose key id that is; 0 for none."""
+    peer: _builtins.str
+    """Address that it was seen from last."""
+    first_seen_at_ms: _builtins.int
+    """First request, Unix milliseconds."""
+    last_seen_at_ms: _builtins.int
+    """Last request, Unix milliseconds."""
+    attempts: _builtins.int
+    """Requests since the gateway started."""
+    def __init__(
+        self,
+        *,
+        gateway_name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        node_number: _builtins.int = ...,
+        peer: _builtins.str = ...,
+        first_seen_at_ms: _builtins.int = ...,
+        last_seen_at_ms: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "first_seen_at_ms", b"first_seen_at_ms", "gateway_name", b"gateway_name", "key_id", b"key_id", "kind", b"kind", "last_seen_at_ms", b"last_seen_at_ms", "node_number", b"node_number", "peer", b"peer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stranger: _TypeAlias = Stranger  # noqa: Y015
+
+@_typing.final
+class ListStrangersRequest(_message.Message):
+    """ListStrangersRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStrangersRequest: _TypeAlias = ListStrangersRequest  # noqa: Y015
+
+@_typing.final
+class ListStrangersResponse(_message.Message):
+    """ListStrangersResponse carries the strangers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STRANGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def strangers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stranger]:
+        """The strangers, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        strangers: _abc.Iterable[Global___Stranger] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["strangers", b"strangers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStrangersResponse: _TypeAlias = ListStrangersResponse  # noqa: Y015

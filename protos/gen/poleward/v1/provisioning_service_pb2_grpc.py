@@ -55,6 +55,11 @@ class ProvisioningServiceStub:
                 request_serializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.FromString,
                 _registered_method=True)
+        self.ListStrangers = channel.unary_unary(
+                '/poleward.v1.ProvisioningService/ListStrangers',
+                request_serializer=poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersResponse.FromString,
+                _registered_method=True)
 
 
 class ProvisioningServiceServicer:
@@ -90,6 +95,13 @@ class ProvisioningServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStrangers(self, request, context):
+        """ListStrangers lists whom the gateways of the caller's area refused, the newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProvisioningServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +124,11 @@ def add_ProvisioningServiceServicer_to_server(servicer, server):
                     servicer.TakeNodeStep,
                     request_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.SerializeToString,
+            ),
+            'ListStrangers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStrangers,
+                    request_deserializer=poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +240,33 @@ class ProvisioningService:
             '/poleward.v1.ProvisioningService/TakeNodeStep',
             poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepRequest.SerializeToString,
             poleward_dot_v1_dot_provisioning__service__pb2.TakeNodeStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStrangers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.ProvisioningService/ListStrangers',
+            poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersRequest.SerializeToString,
+            poleward_dot_v1_dot_provisioning__service__pb2.ListStrangersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class ProvisioningServiceStub:
     """GetNode returns where a node stands in its life."""
     TakeNodeStep: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.TakeNodeStepRequest, _provisioning_service_pb2.TakeNodeStepResponse]
     """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
+    ListStrangers: _grpc.UnaryUnaryMultiCallable[_provisioning_service_pb2.ListStrangersRequest, _provisioning_service_pb2.ListStrangersResponse]
+    """ListStrangers lists whom the gateways of the caller's area refused, the newest first."""
 
 @_typing.type_check_only
 class ProvisioningServiceAsyncStub(ProvisioningServiceStub):
@@ -59,6 +61,8 @@ class ProvisioningServiceAsyncStub(ProvisioningServiceStub):
     """GetNode returns where a node stands in its life."""
     TakeNodeStep: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.TakeNodeStepRequest, _provisioning_service_pb2.TakeNodeStepResponse]  # type: ignore[assignment]
     """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
+    ListStrangers: _aio.UnaryUnaryMultiCallable[_provisioning_service_pb2.ListStrangersRequest, _provisioning_service_pb2.ListStrangersResponse]  # type: ignore[assignment]
+    """ListStrangers lists whom the gateways of the caller's area refused, the newest first."""
 
 class ProvisioningServiceServicer(metaclass=_abc_1.ABCMeta):
     """ProvisioningService registers nodes from the factory and puts them into poles."""
@@ -96,5 +100,13 @@ class ProvisioningServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_provisioning_service_pb2.TakeNodeStepResponse, _abc.Awaitable[_provisioning_service_pb2.TakeNodeStepResponse]]:
         """TakeNodeStep moves nodes on in their lives. Nothing is changed when one of them cannot."""
+
+    @_abc_1.abstractmethod
+    def ListStrangers(
+        self,
+        request: _provisioning_service_pb2.ListStrangersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_provisioning_service_pb2.ListStrangersResponse, _abc.Awaitable[_provisioning_service_pb2.ListStrangersResponse]]:
+        """ListStrangers lists whom the gateways of the caller's area refused, the newest first."""
 
 def add_ProvisioningServiceServicer_to_server(servicer: ProvisioningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

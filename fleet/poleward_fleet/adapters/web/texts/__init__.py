@@ -18,6 +18,7 @@ from poleward_fleet.adapters.web.texts import (
     poles,
     rollout_wizard,
     rollout_words,
+    strangers,
     tables,
     updates,
 )
@@ -45,6 +46,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **rollout_wizard.TEXTS,
     **rollout_words.TEXTS,
     **people.TEXTS,
+    **strangers.TEXTS,
     **tables.TEXTS,
     **updates.TEXTS,
 }
