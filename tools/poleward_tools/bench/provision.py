@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from poleward_tools.bench.bench_fleet import AREA_CODE, bench_fleet, percentile
+from poleward_tools.bench.bootstrap_wire import bootstrap_figures
 from poleward_tools.client import FleetClient, FleetProfile
 from poleward_tools.client.views import ManufacturedNode, Pole
 from poleward_tools.flashing.claim_code import hash_claim_code
@@ -32,6 +33,7 @@ def run(*, seconds: float = SECONDS) -> dict[str, Any]:
 
     - `nodes_per_s`: from the factory's record to a commissioned node, poles included.
     - `p99_ms`: of one commissioning, as the technician waits for it.
+    - `bootstrap_messages`, `bootstrap_bytes`: of one virtual node, in both directions.
 
     Raises:
         ProvisionError: a node is not commissioned in the end.
@@ -54,6 +56,7 @@ async def _measure(seconds: float) -> dict[str, Any]:
         return {
             "nodes_per_s": round(len(waits_ms) / took_s, 1),
             "p99_ms": round(percentile(waits_ms, 0.99), 1),
+            **await bootstrap_figures(bench),
         }
 
 
