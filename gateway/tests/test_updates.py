@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
+from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
 from poleward_gateway.domain.updates import (
     NodeUpdate,
     PackageResult,
@@ -197,17 +198,44 @@ async def test_a_node_is_offered_the_release_when_its_patch_is_made(
     await until(lambda: offers(node) == 1)
 
 
-async def test_an_altered_component_is_never_offered(
-    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "content",
+    [BUNDLE[:-1] + b"x", BUNDLE[:-1], bundle.pack({"node/app.mpy": b"another"}), BUNDLE * 2, b""],
+    ids=["altered", "truncated", "of another release", "longer", "empty"],
+)
+async def test_a_component_that_is_not_the_signed_one_is_never_offered(
+    gateway: bootstrap.Gateway,
+    fleet: FakeFleet,
+    node: FakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
 ) -> None:
     monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
     monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
     digest = publish(fleet)
-    fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = BUNDLE[:-1] + b"x"
+    fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = content
     desire(fleet, digest)
     await until(reported(fleet, pb.UPDATE_STATE_REJECTED))
     assert "altered" in fleet.states[1].update.reason
     assert offers(node) == 0
+
+
+async def test_a_fleet_that_never_stops_sending_is_cut_off(
+    gateway: bootstrap.Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+
+    async def download(digest: bytes, offset: int) -> AsyncIterator[bytes]:
+        while True:
+            sent.append(offset)
+            yield bytes(1000)
+
+    monkeypatch.setattr(gateway.artifacts._source, "download", download)
+    for refusal in (ArtifactUnavailableError, ArtifactUnavailableError, ArtifactRejectedError):
+        sent.clear()
+        with pytest.raises(refusal, match="do not hash"):
+            await gateway.artifacts.fetch(bytes(32), limit_bytes=50_000)
+        assert (len(sent), sent[0]) == (51, 0)
 
 
 def test_the_cache_removes_what_was_not_read_for_longest(tmp_path: Path) -> None:

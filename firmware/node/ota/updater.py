@@ -331,6 +331,11 @@ class Updater:
                 if error.args and error.args[0] == _NO_SPACE:
                     raise UpdateError(firmware_update.RESULT_NO_FLASH, "flash is full")
                 raise
+            except UpdateError as error:
+                # No later try goes on behind what is bigger than it may be.
+                if error.result == firmware_update.RESULT_NO_FLASH:
+                    os.remove(archive)
+                raise
             try:
                 await check()
                 return
