@@ -59,7 +59,7 @@ def test_the_settings_we_package_are_accepted(tmp_path: Path) -> None:
     names = {field.name for field in dataclasses.fields(GatewayConfig)} - {"insecure_nosec"}
     # Those that nobody should copy as they are stand behind a "#".
     text = (PACKAGING / "gateway.toml").read_text()
-    assert set(tomllib.loads(text.replace("# public", "public"))) == names
+    assert set(tomllib.loads(text.replace("# site_port", "site_port"))) == names
     assert found.production
 
 
