@@ -108,10 +108,17 @@ async def test_a_client_of_lwm2m_1_0_registers_and_is_read_written_observed_and_
             await link.watch_update(NodeNumber(1), lambda: changes.append(None))
             client.notify("/5/0/3", 1)
             await until(lambda: len(changes) == 1)
-            response = await client.request(
-                None, codes.POST, tuple(client.location.split("/")), query=("lt=60",)
-            )
+            location = tuple(client.location.split("/"))
+            response = await client.request(None, codes.POST, location, query=("lt=60",))
             assert response.code == codes.CHANGED
+            # At an address that nobody registered from, as after the gateway's restart.
+            await client.move()
+            response = await client.request(None, codes.POST, location, query=("lt=60",))
+            assert response.code == codes.NOT_FOUND
+            await client.register()
+            response = await client.request(None, codes.DELETE, location)
+            assert response.code == codes.DELETED
+            assert not gateway.registry.is_registered(NodeNumber(1))
         finally:
             client.close()
 

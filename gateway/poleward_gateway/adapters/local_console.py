@@ -88,6 +88,7 @@ class LocalConsole:
             "heard_at_ms": state.heard_at_ms if state else 0,
             "program": place.program if place else "",
             "follows": bool(state and state.program_digest),
+            "update": state.update.state.value if state and state.update else "",
         }
 
     def _rules(self) -> dict[str, Any]:

@@ -203,6 +203,9 @@ class NodeEndpoint:
             self._note_heard(context, request.remote)
             return await self._handle(Caller(context, request.remote), request.copy())
         self._tally.count("requests_without_security")
+        if self._insecure_nosec and request.opt.uri_path[:-1] == ("rd",):
+            # By this it learns that it has to register again (OMA LwM2M TS Core 1.1, 6.2.2).
+            return Message(code=codes.NOT_FOUND)
         return Message(code=codes.UNAUTHORIZED)
 
     def _plain_context(self, request: Any) -> PlainContext | None:

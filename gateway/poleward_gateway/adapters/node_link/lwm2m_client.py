@@ -30,8 +30,6 @@ _PARTING_TIMEOUT_S = 3.0
 """A node that does not answer bootstraps by itself once its keys are refused."""
 _NOT_FOUND = "4.04"
 _ABSENT = {_NOT_FOUND, "4.05"}
-# A node of LwM2M 1.0 has no iPATCH and nothing at "/".
-_CANNOT_COMPOSITE = {_NOT_FOUND, "4.05", "4.15", "5.01"}
 _CANNOT_SENML = {"4.06", "4.15"}
 
 _PACKAGE_STATES = {
@@ -69,10 +67,11 @@ class Lwm2mClient:
             watch.stop()
         context = await self._context(node)
         # Mute Send first: absent or true, it keeps the node from reporting.
-        await self._write(context, [("/1/0/23", False), ("/3/0/13", now_s)], absent_is_fine=True)
-        await self._write(context, [("/26241/0/3", report_interval_s)], absent_is_fine=True)
+        await self._write(context, "/1/0/23", False, absent_is_fine=True)
+        await self._write(context, "/3/0/13", now_s, absent_is_fine=True)
+        await self._write(context, "/26241/0/3", report_interval_s, absent_is_fine=True)
         if lamp_nominal_w:
-            await self._write(context, [("/3416/0/36", lamp_nominal_w)], absent_is_fine=True)
+            await self._write(context, "/3416/0/36", lamp_nominal_w, absent_is_fine=True)
         device = await self._read(context, "/3/0")
         release = await self._read(context, "/26243/0", absent_is_fine=True)
         return DeviceFacts(
@@ -104,7 +103,7 @@ class Lwm2mClient:
 
     async def write_time(self, node: NodeNumber, now_s: int) -> None:
         """Set the node's clock."""
-        await self._write(await self._context(node), [("/3/0/13", now_s)])
+        await self._write(await self._context(node), "/3/0/13", now_s)
 
     async def set_lamp(
         self,
@@ -165,7 +164,7 @@ class Lwm2mClient:
         """Read objects 5 and 26243."""
         context = await self._context(node)
         package = await self._read(context, "/5/0")
-        release = await self._read(context, "/26243/0")
+        release = await self._read(context, "/26243/0", absent_is_fine=True)
         return UpdateReadout(
             package_state=_PACKAGE_STATES.get(_integer(package.get("/5/0/3")), PackageState.IDLE),
             package_result=_PACKAGE_RESULTS.get(
@@ -187,12 +186,12 @@ class Lwm2mClient:
 
     async def announce_trust(self, node: NodeNumber, version: int) -> None:
         """Write the number of the newest trust document."""
-        await self._write(await self._context(node), [("/26243/0/4", version)])
+        await self._write(await self._context(node), "/26243/0/4", version)
 
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Write the package's URI; without an authority it is this gateway."""
         uri = f"coap:///{PATH_RELEASES}/{envelope_digest.hex()}"
-        await self._write(await self._context(node), [("/5/0/1", uri)])
+        await self._write(await self._context(node), "/5/0/1", uri)
 
     async def install(self, node: NodeNumber) -> None:
         """Execute the update."""
@@ -266,25 +265,29 @@ class Lwm2mClient:
         return await self._endpoint.request(context, request, observation=observation)
 
     async def _write(
-        self,
-        context: Context,
-        records: Sequence[tuple[str, Value]],
-        *,
-        absent_is_fine: bool = False,
+        self, context: Context, path: str, value: Value, *, absent_is_fine: bool = False
     ) -> None:
-        """Write resources together, or one by one where the node cannot or does not have all."""
+        """Write one resource; in plain text where the node is of LwM2M 1.0 and knows no SenML.
+
+        Not as a composite of one: there are clients that acknowledge iPATCH and never answer.
+        """
+        request = Message(
+            code=codes.PUT,
+            uri_path=_segments(path),
+            content_format=SENML_CBOR,
+            payload=senml.encode([("", value)], base_name=path),
+        )
         try:
-            await self._composite(context, records)
-            return
-        except NodeRefusedError as error:
-            if error.code not in _CANNOT_COMPOSITE:
-                raise
-        for path, value in records:
             try:
-                await self._put(context, path, value)
+                await self._endpoint.request(context, request)
             except NodeRefusedError as error:
-                if not absent_is_fine or error.code not in _ABSENT:
+                if error.code not in _CANNOT_SENML:
                     raise
+                text = request.copy(content_format=tlv.TEXT, payload=tlv.to_text(value))
+                await self._endpoint.request(context, text)
+        except NodeRefusedError as error:
+            if not absent_is_fine or error.code not in _ABSENT:
+                raise
 
     async def _composite(
         self,
@@ -298,28 +301,6 @@ class Lwm2mClient:
             code=codes.iPATCH, content_format=SENML_CBOR, payload=senml.encode(records)
         )
         await self._endpoint.request(context, request, timeout_s=timeout_s)
-
-    async def _put(self, context: Context, path: str, value: Value) -> None:
-        """Write one resource; in plain text where the node is of LwM2M 1.0 and knows no SenML."""
-        request = Message(
-            code=codes.PUT,
-            uri_path=_segments(path),
-            content_format=SENML_CBOR,
-            payload=senml.encode([("", value)], base_name=path),
-        )
-        try:
-            await self._endpoint.request(context, request)
-            return
-        except NodeRefusedError as error:
-            if error.code not in _CANNOT_SENML:
-                raise
-        request = Message(
-            code=codes.PUT,
-            uri_path=_segments(path),
-            content_format=tlv.TEXT,
-            payload=tlv.to_text(value),
-        )
-        await self._endpoint.request(context, request)
 
     async def _execute(
         self, context: Context, segments: tuple[str, ...], *, timeout_s: float = 30.0
