@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hil_tests.conftest import DEADLINE_S, MakeNode, RigNode
-from hil_tests.test_main_path import new_release, roll_out
+from hil_tests.test_main_path import new_release, roll_out, wait_ended
 from poleward_tools.demo.city import City
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
@@ -42,6 +42,12 @@ def local_level(city: City, node: RigNode, level: int) -> str:
     """Dim a lamp through the gateway's own console; returns the outcome."""
     answer = local(city, "dim", str(level), "--node", node.pole.code)
     return str(answer["outcomes"][0]["status"])
+
+
+def local_update(node: RigNode) -> str:
+    """Ask the gateway's own console how far its node is with a release."""
+    found = {entry["endpoint"]: entry for entry in local(node.city, "nodes")["nodes"]}
+    return str(found[f"urn:dev:mac:{node.board.mac.hex()}"]["update"])
 
 
 def follow(node: RigNode, level: int) -> str:
@@ -197,3 +203,32 @@ def test_lamps_light_when_it_gets_dark_with_the_fleet_away(make_node: MakeNode) 
         lambda: (watcher.value("air.illuminance_lx") or 100) < 30, "dusk in the fleet"
     )
     lighting.remove("rule", "hil-dark-day")
+
+
+def test_the_gateway_serves_a_release_it_already_has_with_the_fleet_away(
+    make_node: MakeNode,
+) -> None:
+    first, second = make_node(), make_node()
+    for node in (first, second):
+        node.wait_online()
+    city = first.city
+    release = new_release(city)
+    assert wait_ended(first, roll_out(first, release)).counts.get("confirmed") == 1
+    # The other one shall have it too, and has no power while there is a fleet to ask.
+    second.switch_off()
+    number = roll_out(second, release)
+    second.wait_until(lambda: local_update(second) != "", "release wanted at the gateway")
+    city.fleet.kill()
+    try:
+        second.tell(power=True)
+        second.wait_until(
+            lambda: local_update(second) == "confirmed", "confirmed at the gateway", 2 * DEADLINE_S
+        )
+    finally:
+        city.start_fleet_again()
+    second.wait_until(
+        lambda: second.view().bundle_version == release.version,
+        "known in the fleet",
+        2 * DEADLINE_S,
+    )
+    assert wait_ended(second, number).counts.get("confirmed") == 1

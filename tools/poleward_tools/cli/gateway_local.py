@@ -91,11 +91,11 @@ def nodes(data: DataOption = Path("data/gateway"), *, json: JsonOption = False) 
         print_json(answer)
         return
     print_table(
-        ("node#", "pole", "link", "heard", "program", "follows it"),
+        ("node#", "pole", "link", "heard", "program", "follows it", "update"),
         (
             (
                 node["node"], node["pole"] or "–", node["link"], age_text(node["heard_at_ms"]),
-                node["program"] or "–", "yes" if node["follows"] else "no",
+                node["program"] or "–", "yes" if node["follows"] else "no", node["update"] or "–",
             )
             for node in answer["nodes"]
         ),
