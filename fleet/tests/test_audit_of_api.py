@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ READING = (
 # Renew is on the gateways' port.
 ELSEWHERE = {"ArtifactService/Upload", "EnrollmentService/Renew"}
 KEY = Ed25519PrivateKey.generate()
+VISIT_ID = str(uuid.uuid4())
 BUNDLE = b"bundle" * 100
 HEAD = b"code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
 
@@ -85,7 +87,6 @@ async def enroll(call: Caller) -> None:
 
 
 async def import_nodes(call: Caller) -> None:
-    node = manufactured(1)
     await call(
         "ProvisioningService/ImportNodes",
         nodes=[
@@ -96,9 +97,10 @@ async def import_nodes(call: Caller) -> None:
                 claim_code_hash=node.claim_code_hash,
                 board_profile="pole-basic",
             )
+            for node in (manufactured(1), manufactured(2))
         ],
         permit=MODULES["ProvisioningService"].StationPermit(
-            station_key=bytes(32), station_name="bench", quota=1, expires_at_ms=4_000_000_000_000
+            station_key=bytes(32), station_name="bench", quota=2, expires_at_ms=4_000_000_000_000
         ),
     )
 
@@ -176,6 +178,10 @@ async def replace_gateway(call: Caller) -> None:
     await call("EnrollmentService/ReplaceGateway", gateway_name="gw-1", successor_name="gw-2")
 
 
+def visit(method: str, **values: Any) -> Callable[[Caller], Awaitable[Any]]:
+    return lambda call: call(f"CommissioningService/{method}", visit_id=VISIT_ID, **values)
+
+
 def lighting(method: str, **values: Any) -> Callable[[Caller], Awaitable[Any]]:
     return lambda call: call(f"LightingService/{method}", **values)
 
@@ -204,6 +210,17 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "ProvisioningService/TakeNodeStep": lambda call: call(
         "ProvisioningService/TakeNodeStep", step=NODE_STEP_ROTATE, names=["1"]
     ),
+    "CommissioningService/MakeWorkOrder": lambda call: call(
+        "CommissioningService/MakeWorkOrder", gateway_name="gw-1", macs=[manufactured(2).mac]
+    ),
+    "CommissioningService/RevokeWorkOrder": lambda call: call(
+        "CommissioningService/RevokeWorkOrder", gateway_name="gw-1"
+    ),
+    "CommissioningService/BeginVisit": visit(
+        "BeginVisit", mac=manufactured(2).mac, claim_code="claim-2", pole_code="P-2"
+    ),
+    "CommissioningService/BlinkLamp": visit("BlinkLamp"),
+    "CommissioningService/SignVisit": visit("SignVisit", note="no link yet"),
     "InventoryService/SetPoleLamp": lambda call: call(
         "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30, timeout_s=1
     ),

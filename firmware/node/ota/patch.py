@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Added in one piece as one big integer: a few temporaries of this size are all the heap it takes.
-_PIECE_BYTES = const(128)
+_PIECE_BYTES = const(96)
 
 
 class Patched:

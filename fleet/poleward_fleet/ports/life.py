@@ -3,7 +3,7 @@
 Not an implementation (adapters).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
@@ -71,8 +71,13 @@ class LifeStore(Protocol):
             ConflictError: Somebody else changed the node at the same moment.
         """
 
-    async def gateway_for(self, area_codes: Sequence[str]) -> str | None:
-        """Return the gateway with the fewest nodes in the first of these areas that has one."""
+    async def gateway_for(
+        self, area_codes: Sequence[str], connected: Collection[str]
+    ) -> str | None:
+        """Return a gateway in the first of these areas that has one.
+
+        Connected ones come first, among them the one with the fewest nodes.
+        """
 
     async def count_steps(self, actor: str, action: str, since_ms: int) -> int:
         """Count how often somebody did something since a moment, from the audit record."""

@@ -269,7 +269,7 @@ class ProvisioningService:
         upwards = [area_code]
         while (parent := parents.get(upwards[-1], "")) and parent not in upwards:
             upwards.append(parent)
-        found = await self._lives.gateway_for(upwards)
+        found = await self._lives.gateway_for(upwards, self._links.connected())
         if found is None:
             raise ConflictError(
                 f"no gateway serves area {area_code} or one above it; enrol one or name one"

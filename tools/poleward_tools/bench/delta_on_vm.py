@@ -16,7 +16,7 @@ sys.path[:] = [modules, ".frozen"]
 
 from node.ota import patch  # noqa: F401 - loaded before anything is counted
 from node.ota.component import PIECE_BYTES, Component
-from node.ota.release import Release
+from node.ota.release import Part
 from node.ota.slot_bundle import SlotBundle
 
 _BALLAST_BYTES = 128
@@ -37,16 +37,16 @@ class _Image:
         pass  # who opened the file closes it
 
 
-def _build(release):
+def _build(part):
     if "slot" in os.listdir(place):
-        _build_from(SlotBundle(place + "/slot"), release)
+        _build_from(SlotBundle(place + "/slot"), part)
     else:
         with open(place + "/source", "rb") as file:
-            _build_from(_Image(file), release)
+            _build_from(_Image(file), part)
 
 
-def _build_from(source, release):
-    with Component(place + "/patch", release, source) as component:
+def _build_from(source, part):
+    with Component(place + "/patch", part, source) as component:
         while component.left_bytes:
             component.read(min(PIECE_BYTES, component.left_bytes))
         component.check_whole()
@@ -54,7 +54,7 @@ def _build_from(source, release):
 
 def main():
     """Build as often as asked, and print how long each took."""
-    release = Release(2, "1.0.1", bytes.fromhex(digest), int(size_bytes))
+    part = Part(bytes.fromhex(digest), int(size_bytes))
     gc.collect()
     ballast = []
     # In small pieces, so that what is left lies at the end and in one piece.
@@ -63,7 +63,7 @@ def main():
     times_ms = []
     for _ in range(int(runs)):
         started = time.ticks_us()
-        _build(release)
+        _build(part)
         times_ms.append(time.ticks_diff(time.ticks_us(), started) // 10 / 100)
     sys.stdout.write(json.dumps(times_ms))
 

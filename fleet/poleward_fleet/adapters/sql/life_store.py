@@ -3,7 +3,7 @@
 Not which steps are possible (domain/life_cycle.py), nor what gateways read of it (node_store.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
@@ -86,8 +86,8 @@ _GIVE_KEYS = text(
 _GATEWAY_FOR = text(
     "SELECT g.name FROM unnest(CAST(:areas AS text[])) WITH ORDINALITY AS a (code, distance) "
     "JOIN gateway g ON g.area_code = a.code AND g.revoked_at_ms = 0 "
-    "ORDER BY a.distance, (SELECT count(*) FROM node n WHERE n.gateway_name = g.name), g.name "
-    "LIMIT 1"
+    "ORDER BY a.distance, g.name <> ALL (CAST(:connected AS text[])), "
+    "(SELECT count(*) FROM node n WHERE n.gateway_name = g.name), g.name LIMIT 1"
 )
 _COUNT_STEPS = text(
     "SELECT count(*) AS steps FROM audit "
@@ -178,9 +178,12 @@ class SqlLifeStore:
             await self._database.audit(connection, audit)
         return changed
 
-    async def gateway_for(self, area_codes: Sequence[str]) -> str | None:
-        """Return the gateway with the fewest nodes in the first of these areas that has one."""
-        rows = await self._database.rows(_GATEWAY_FOR, {"areas": list(area_codes)})
+    async def gateway_for(
+        self, area_codes: Sequence[str], connected: Collection[str]
+    ) -> str | None:
+        """Return a gateway in the first of these areas that has one, best a connected one."""
+        parameters = {"areas": list(area_codes), "connected": list(connected)}
+        rows = await self._database.rows(_GATEWAY_FOR, parameters)
         return rows[0].name if rows else None
 
     async def count_steps(self, actor: str, action: str, since_ms: int) -> int:
