@@ -68,6 +68,8 @@ def test_a_power_cut_while_the_node_writes_leaves_a_node_that_works(
 def test_a_brown_out_is_named_and_the_node_comes_back(board: BenchBoard) -> None:
     since = board.console.mark()
     board.faults.brown_out()
+    # First that it started: "registered" may be what the reset cut off in the middle of its line.
+    board.strategy.wait_started(since=since, allowing=(ResetCause.BROWN_OUT,))
     board.strategy.wait_registered(since=since, allowing=(ResetCause.BROWN_OUT,))
     assert board.console.watch.boots[-1].cause is ResetCause.BROWN_OUT
     board.wait_reports(1)
