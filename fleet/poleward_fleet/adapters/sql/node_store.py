@@ -84,20 +84,6 @@ _FORGET = text(
     "revision = :revision WHERE gateway_name = :gateway_name "
     "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
 )
-_REMOVE = text(
-    "UPDATE desired_node SET removed = true, revision = :revision, release_digest = NULL "
-    "WHERE gateway_name = :gateway_name AND node_number = :number"
-)
-_GATEWAYS_OF = text(
-    "SELECT gateway_name FROM desired_node WHERE node_number = :number AND NOT removed"
-)
-_PUT_DESIRED = text(
-    "INSERT INTO desired_node (gateway_name, node_number, revision, operational_secret_sealed, "
-    "operational_salt) VALUES (:gateway_name, :number, :revision, :secret, :salt) "
-    "ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision, "
-    "removed = false, operational_secret_sealed = excluded.operational_secret_sealed, "
-    "operational_salt = excluded.operational_salt, release_digest = NULL"
-)
 _WANTED = text("SELECT desired_revision, desired_release FROM gateway WHERE name = :gateway_name")
 # What a rollout offered and nobody took yet is not asked for any more once the rollout is over:
 # its order to stop works at once, and its rows follow.

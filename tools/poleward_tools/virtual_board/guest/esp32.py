@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 _INTEGER = 0
 _BLOB = 1
-_NOT_FOUND = -0x1102  # ESP_ERR_NVS_NOT_FOUND
 _INVALID_LENGTH = -0x110C  # ESP_ERR_NVS_INVALID_LENGTH
 _ROW = "<HBBII16sI"  # ESP-IDF, "Partition Tables": magic, type, subtype, offset, size, label, flags
 _ROW_BYTES = 32
