@@ -114,6 +114,30 @@ async def test_a_release_is_not_served_any_more_once_its_key_is_revoked(
 
 
 @pytest.mark.usefixtures("quick")
+async def test_nothing_is_served_under_a_document_that_has_expired(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    release = publish(fleet, ONE, TWO)
+    first = trust.sign(FIRST, [ROOT])
+    desire(fleet, first, release=release)
+    await until(lambda: any(name == "/5/0/1" for name, _ in node.writes))
+    assert await node.fetch("r", release.hex()) == fleet.artifacts[release]
+    expired = trust.following(FIRST, expires_at_s=1)
+    documents = [first, trust.sign(expired, [ROOT])]
+    desire(fleet, *documents, release=release, revision=3)
+    await until(rejected(fleet))
+    assert "trust document 2 has expired" in fleet.states[1].update.reason
+    answer = await node.request(node.operational_context, codes.GET, ("r", release.hex()))
+    assert answer.code == codes.NOT_FOUND
+    documents.append(trust.sign(trust.following(expired, expires_at_s=2**31 - 2), [ROOT]))
+    desire(fleet, *documents, revision=4)
+    await until(lambda: gateway.trust.document(3) is not None)
+    offers = len(node.writes)
+    desire(fleet, *documents, release=release, revision=5)
+    await until(lambda: any(name == "/5/0/1" for name, _ in node.writes[offers:]))
+
+
+@pytest.mark.usefixtures("quick")
 async def test_a_fleet_cannot_add_keys_that_the_document_does_not_name(
     gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
 ) -> None:

@@ -68,6 +68,10 @@ class Artifacts:
             ArtifactRejectedError: It must not be served, with the reason.
         """
         signers = self._signers()
+        if signers.expired_document:
+            raise ArtifactRejectedError(
+                f"trust document {signers.expired_document} has expired; publish the next one"
+            )
         known = self._ready.get(digest)
         if known is not None and self.envelope(digest) is not None:
             return known[0]

@@ -76,6 +76,8 @@ class TrustChain:
         newest = self._newest
         if newest is None:
             return told
+        if newest.expires_at_s * 1000 <= self._clock.now_ms():
+            return Signers((), newest.signers.threshold, expired_document=newest.version)
         return Signers(
             tuple(key for key in told.keys if key in newest.signers.keys),
             max(told.threshold, newest.signers.threshold),

@@ -60,4 +60,5 @@ class ChainVerifier:
         except EnvelopeError as error:
             raise ArtifactRejectedError(f"the trust document is refused: {error}") from error
         role = document.release
-        return TrustDocument(document.version, signed, Signers(role.keys, role.threshold))
+        signers = Signers(role.keys, role.threshold)
+        return TrustDocument(document.version, signed, signers, document.expires_at_s)
