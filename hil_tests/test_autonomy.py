@@ -13,7 +13,7 @@ from hil_tests.conftest import DEADLINE_S, MakeNode, RigNode
 from hil_tests.test_main_path import new_release, roll_out, wait_ended
 from poleward_tools.demo.city import City
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 
 def level_is(node: RigNode, level: int) -> bool:

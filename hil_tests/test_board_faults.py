@@ -18,7 +18,6 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.board,
     pytest.mark.lg_feature("faults"),
-    pytest.mark.xdist_group("boards"),
 ]
 
 DEADLINE_S = 90.0  # the node's own watchdog bites after 30 s

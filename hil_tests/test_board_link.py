@@ -5,7 +5,7 @@ import pytest
 from hil_tests.instruments.bench import BenchBoard
 from hil_tests.instruments.boot_watch import ResetCause
 
-pytestmark = [pytest.mark.system, pytest.mark.board, pytest.mark.xdist_group("boards")]
+pytestmark = [pytest.mark.system, pytest.mark.board]
 
 
 @pytest.mark.parametrize(

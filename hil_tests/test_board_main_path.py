@@ -9,7 +9,7 @@ from hil_tests.instruments.bench import BenchBoard
 from hil_tests.instruments.boot_watch import ResetCause
 from hil_tests.strategies.node_strategy import BOOTSTRAPPED_LINE
 
-pytestmark = [pytest.mark.system, pytest.mark.board, pytest.mark.xdist_group("boards")]
+pytestmark = [pytest.mark.system, pytest.mark.board]
 
 
 @pytest.mark.parametrize("status", ["flashed", "booted", "bootstrapped", "registered"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.system]
 
 DEADLINE_S = 60.0
 

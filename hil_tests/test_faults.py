@@ -13,7 +13,7 @@ from hil_tests.conftest import DEADLINE_S, RigNode
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 
 def poleward(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 from poleward_tools.releases.gateway_build import gateway_sources
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 # File, what stands there, what a bad release has instead, why it comes back.
 FAULTS = (

@@ -13,7 +13,7 @@ import pytest
 from hil_tests.conftest import DEADLINE_S, MakeNode, Relay, RigNode
 from poleward_tools.demo.city import City
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 CON = 0
 POST = 0x02

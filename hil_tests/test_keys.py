@@ -5,7 +5,7 @@ import pytest
 from poleward_tools.demo.key_drill import drill
 from poleward_tools.demo.narration import Silence
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("key_drill")]
+pytestmark = [pytest.mark.system]
 
 
 def test_every_step_of_the_key_drill_holds() -> None:

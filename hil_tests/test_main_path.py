@@ -13,7 +13,7 @@ from poleward_tools.demo import factory
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 UPDATE_S = 90.0
 _versions = iter(range(1, 1000))

@@ -13,7 +13,7 @@ from hil_tests.test_rollout_stops import ENDED_S, Street
 from poleward_tools.client.rollout_views import RolloutPolicy, RolloutTarget, RolloutWave
 from poleward_tools.demo.city import City
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("street"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system]
 
 # File, what stands there, what a release has instead.
 Change = tuple[str, str, str]

@@ -23,7 +23,7 @@ from poleward_tools.demo.city import City
 from poleward_tools.demo.factory import BuiltRelease
 from poleward_tools.releases import build
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("street")]
+pytestmark = [pytest.mark.system]
 
 # `POLES=50 make test` and so on, as with the demo; there have to be more than canaries.
 BOARDS = max(8, int(os.environ.get("POLES", "12")))

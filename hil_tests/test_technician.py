@@ -21,7 +21,7 @@ from poleward_tools.flash_image.node_nvs import NodeIdentity
 from poleward_tools.flashing.claim_code import label_payload
 from poleward_tools.virtual_board.node_folder import NodeFolder
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 CHROMIUM = "/usr/bin/chromium"
 READY_MS = 90_000

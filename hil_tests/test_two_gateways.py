@@ -12,7 +12,7 @@ from poleward_tools.cli.gateway_local import ask
 from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system]
 
 LEVEL = "lamp.level_percent"
 

@@ -76,7 +76,10 @@ async def _administer(server: EmbeddedPostgres, statement: str) -> None:
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
-    await _administer(postgres, f"CREATE DATABASE {name} TEMPLATE template_fleet")
+    # The default writes every page to the log first: seven times the work.
+    await _administer(
+        postgres, f"CREATE DATABASE {name} TEMPLATE template_fleet STRATEGY FILE_COPY"
+    )
     yield postgres.url_of(name)
     await _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

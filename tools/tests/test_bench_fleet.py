@@ -11,7 +11,7 @@ from poleward_tools.cli.main import app
 from poleward_tools.exit_codes import USAGE
 
 # Each starts a database, gateways and clients: not several at a time.
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("bench_fleet")]
+pytestmark = [pytest.mark.system]
 
 
 def test_ingest_loses_and_repeats_nothing() -> None:

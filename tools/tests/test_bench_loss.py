@@ -15,7 +15,6 @@ from poleward_tools.exit_codes import USAGE
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("bench_fleet")
 def test_killed_gateway_loses_and_repeats_nothing() -> None:
     figures = loss.run(seconds=6, profile="gateway-kill", nodes=3)
     (found,) = figures["profiles"]
@@ -29,7 +28,6 @@ def test_killed_gateway_loses_and_repeats_nothing() -> None:
 
 
 @pytest.mark.system
-@pytest.mark.xdist_group("bench_fleet")
 def test_report_that_nobody_delivered_is_found_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     def make_one_more(node: LossNode) -> None:
         node.made.append(MadeReport(node.number, 99, 0, 0))

@@ -12,8 +12,6 @@ from firmware.tests.app.fake_gateway import READINGS, FakeGateway, is_float32, r
 from firmware.tests.app.simulated_node import SimulatedNode
 from poleward_tools.releases.build import BuiltRelease
 
-pytestmark = [pytest.mark.xdist_group("node_app")]
-
 
 async def test_node_bootstraps_registers_and_reports(
     node: SimulatedNode, gateway: FakeGateway

@@ -3,12 +3,9 @@
 import time
 
 import aiocoap
-import pytest
 
 from firmware.tests.app.fake_gateway import FakeGateway
 from firmware.tests.app.simulated_node import SimulatedNode
-
-pytestmark = [pytest.mark.xdist_group("node_app")]
 
 
 def program(level: int, *, name: str) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """A real node takes trust documents over and believes the keys that they name, and no others."""
 
 import aiocoap
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware.tests.app.fake_gateway import FakeGateway
@@ -11,8 +10,6 @@ from nodelink import firmware_update as states
 from poleward_manifest import trust
 from poleward_manifest.trust import Role, TrustDocument
 from poleward_tools.releases.build import build_release
-
-pytestmark = [pytest.mark.xdist_group("node_app")]
 
 NEXT_KEY, ROOT_KEY = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 EXPIRES_AT_S = 2**31 - 2

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import aiocoap
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from firmware.tests.app.fake_gateway import FakeGateway, read_senml
@@ -16,8 +15,6 @@ from poleward_manifest.bundle import deflate
 from poleward_manifest.envelope import sign
 from poleward_tools.releases.build import BuiltRelease, build_release, find_firmware
 from poleward_tools.virtual_board.stand_ins import stand_in_firmware
-
-pytestmark = [pytest.mark.xdist_group("node_app")]
 
 # Another MicroPython than the board left the factory with.
 NEW_IMAGE = stand_in_firmware("esp32", "1.30.0").application

@@ -17,7 +17,6 @@ from poleward_fleet.domain.rollout import NodeStage
 # One Chromium for all of them.
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.xdist_group("web_browser"),
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
