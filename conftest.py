@@ -1,14 +1,22 @@
-"""Which test modules share a worker, one after another, and what begins first.
+"""How a run is divided over workers and made repeatable.
 
-Not what tests need: the conftest.py next to them provides that. The controller of pytest-xdist
-divides the work and knows nothing of a test but its id, hence a table and no marks.
+Not what tests need: the conftest.py next to them provides that.
 """
 
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+# The same examples in every run; how fast they are says nothing on a machine that others use too.
+settings.register_profile(
+    "poleward", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("poleward")
+
 # Modules of a group share what is costly to bring up. The groups that last longest come first, then
-# what is in no group: module by module, as collected.
+# what is in no group: module by module, as collected. The controller of pytest-xdist divides the
+# work and knows nothing of a test but its id, hence a table and no marks.
 GROUPS = {
     "city": (
         "hil_tests/test_main_path.py",
@@ -39,9 +47,9 @@ class GroupScheduling(LoadScopeScheduling):
         return _ORDER.get(module, module)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> GroupScheduling | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling | None:
     """Divide the work by groups, unless somebody asked for another way."""
-    return GroupScheduling(config) if config.getoption("dist") == "load" else None
+    return GroupScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

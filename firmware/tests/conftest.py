@@ -11,16 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 TESTS = Path(__file__).parent
 # The stand-in for the chip's heap, and one a quarter smaller (docs of the board: 64-bit objects).
 HEAP_SIZES = ("256k", "192k")
 TIMEOUT_S = 120
-
-# How fast an example runs says nothing on a machine that others use too.
-settings.register_profile("poleward", deadline=None)
-settings.load_profile("poleward")
 
 # Node code imports `micropython` and `cryptolib`; on CPython these stand in.
 for path in (TESTS / "vm" / "cpython", TESTS):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -48,7 +48,6 @@ def _float32(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
-@settings(deadline=None)
 @given(st.lists(integers, max_size=3), st.lists(floats, max_size=3))
 def test_packed_columns_come_back_exactly(
     whole: list[list[int]], measured: list[list[float]]

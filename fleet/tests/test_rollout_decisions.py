@@ -7,7 +7,7 @@ may crash before any decision is stored.
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poleward_fleet.domain.rollout import (
@@ -245,7 +245,6 @@ def check(facts: RolloutFacts, actions: tuple[Action, ...]) -> None:
 
 
 @given(models(), st.frozensets(st.integers(0, 60)))
-@settings(deadline=None)
 def test_every_rollout_ends_whatever_nodes_do_and_wherever_the_fleet_crashes(
     model: Model, crashes: frozenset[int]
 ) -> None:
@@ -262,7 +261,6 @@ def test_every_rollout_ends_whatever_nodes_do_and_wherever_the_fleet_crashes(
 
 
 @given(models(("good",)))
-@settings(deadline=None)
 def test_rollout_finishes_when_all_nodes_answer(model: Model) -> None:
     run(model)
     assert model.state is RolloutState.FINISHED
@@ -270,7 +268,6 @@ def test_rollout_finishes_when_all_nodes_answer(model: Model) -> None:
 
 
 @given(models(), st.frozensets(st.integers(0, 60)))
-@settings(deadline=None)
 def test_a_crash_changes_nothing_but_the_time(model: Model, crashes: frozenset[int]) -> None:
     """A lost decision is made again: nothing happens to a node because of the crash."""
     run(model, crashes=crashes)
@@ -284,7 +281,6 @@ def test_a_crash_changes_nothing_but_the_time(model: Model, crashes: frozenset[i
 
 
 @given(models(("never answers",)))
-@settings(deadline=None)
 def test_silence_stops_a_rollout_in_bounded_time(model: Model) -> None:
     run(model, steps=60 + 8 * len(model.nodes))
     assert model.state is not RolloutState.RUNNING
@@ -294,7 +290,6 @@ def test_silence_stops_a_rollout_in_bounded_time(model: Model) -> None:
 
 
 @given(models(), st.integers(0, 200_000))
-@settings(deadline=None)
 def test_decisions_carried_out_are_not_made_again(model: Model, now_ms: int) -> None:
     for _ in range(40):
         actions = next_actions(now_ms, model.facts(now_ms))

@@ -108,7 +108,8 @@ async def test_new_spool_of_a_gateway_counts_from_1_and_stores_no_report_twice(
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.data())
 async def test_any_order_of_resends_and_cuts_stores_each_report_once(

@@ -10,7 +10,7 @@ from aiocoap.numbers.types import CON
 from gateway_fakes.desired import keys_of
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeContext, FakeNode, until
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poleward_gateway import bootstrap
@@ -18,7 +18,6 @@ from poleward_gateway.adapters.node_link import report_mapping, senml
 from poleward_gateway.domain.nodes import NodeNumber, OscoreKeys
 
 # How fast the machine is says nothing about the property.
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 async def test_a_plain_request_gets_4_01_with_nothing_else(
@@ -167,7 +166,6 @@ async def test_content_that_no_release_has_is_not_found(
         assert response.code == codes.NOT_FOUND
 
 
-@unhurried
 @given(st.binary(max_size=200))
 def test_a_pack_of_any_bytes_is_decoded_or_refused(payload: bytes) -> None:
     try:
@@ -194,7 +192,6 @@ _records = st.dictionaries(
 )
 
 
-@unhurried
 @given(st.lists(_records, max_size=5))
 def test_any_pack_becomes_a_report_an_event_or_an_error(pack: list[dict[object, object]]) -> None:
     try:

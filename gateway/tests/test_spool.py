@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -130,12 +130,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
 
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(
-    deadline=None,
-    max_examples=25,
-    stateful_step_count=20,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestSpool.settings = settings(max_examples=25, stateful_step_count=20)
 
 
 async def test_events_have_batches_of_their_own(tmp_path: Path) -> None:

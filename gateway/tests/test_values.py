@@ -5,7 +5,7 @@ import math
 
 import pytest
 from gateway_fakes.desired import desired_node, keys_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from poleward.v1 import gateway_link_service_pb2 as pb
@@ -27,7 +27,6 @@ from poleward_gateway.domain.trust import Signers
 from poleward_gateway.domain.updates import NodeUpdate, UpdateState
 from poleward_gateway.ports.spool import ReportBatch
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 uint32 = st.integers(0, 2**32 - 1)
 series = st.builds(Series, st.sampled_from(["a_w", "b_v", "c_c"]), st.integers(0, 9))
 
@@ -42,7 +41,6 @@ def reports(draw: st.DrawFn) -> Report:
     )  # fmt: skip
 
 
-@unhurried
 @given(st.lists(reports(), max_size=6))
 def test_reports_survive_the_way_through_packed_columns(made: list[Report]) -> None:
     message = mapping.report_batch_to_message(ReportBatch(7, tuple(made)))
@@ -151,7 +149,6 @@ def test_a_node_is_silent_after_three_intervals(
     )
 
 
-@unhurried
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 150)), max_size=60))
 def test_a_mark_calls_duplicate_only_what_was_seen(arrivals: list[tuple[int, int]]) -> None:
     seen: set[tuple[int, int]] = set()
@@ -202,7 +199,6 @@ _values = st.one_of(
 )  # fmt: skip
 
 
-@unhurried
 @given(st.lists(st.tuples(_paths, _values), min_size=1, max_size=8))
 def test_senml_survives_encoding_and_decoding(records: list[tuple[str, senml.Value]]) -> None:
     found = senml.decode(senml.encode(records))

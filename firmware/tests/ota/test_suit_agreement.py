@@ -42,7 +42,7 @@ def _public(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes_raw()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(MANIFESTS, st.lists(KEYS, min_size=1, max_size=3, unique_by=_public))
 def test_node_reads_what_the_release_team_signed(
     manifest: envelope.Manifest, keys: list[Ed25519PrivateKey]
@@ -57,7 +57,7 @@ def test_node_reads_what_the_release_team_signed(
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MANIFESTS, KEYS, st.data())
 def test_node_takes_no_altered_envelope(
     manifest: envelope.Manifest, key: Ed25519PrivateKey, data: st.DataObject
@@ -123,7 +123,7 @@ def test_altered_hss_lms_signature_is_refused_everywhere() -> None:
     assert not asyncio.run(node_hss.verify(hss.public_key()[:-1], message, signature))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=400))
 def test_garbage_raises_nothing_but_the_layers_error(garbage: bytes) -> None:
     try:

@@ -148,7 +148,7 @@ def test_an_expired_document_lets_nothing_be_installed() -> None:
         assert refusal in caught.value.reason
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(position=st.integers(0), flip=st.integers(1, 255), cut=st.booleans())
 def test_both_sides_refuse_the_same_altered_documents(position: int, flip: int, cut: bool) -> None:
     altered = bytearray(CHAIN["2"])

@@ -86,7 +86,7 @@ def test_a_document_that_no_node_takes_is_not_written() -> None:
         trust.sign(trust.following(FIRST, expires_at_s=1, release=many), [key(1)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(position=st.integers(0), flip=st.integers(1, 255), cut=st.booleans())
 def test_an_altered_document_is_refused(position: int, flip: int, cut: bool) -> None:
     signed = bytearray(trust.sign(NEXT, [key(2), key(3)]))

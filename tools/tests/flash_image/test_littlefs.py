@@ -96,7 +96,7 @@ names = st.text("abcxyz_.", min_size=1, max_size=20).filter(lambda name: name.st
 
 
 @given(st.dictionaries(names.map("/d/{}".format), st.binary(max_size=9000), max_size=8))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_files_survive_a_round_trip(files: dict[str, bytes]) -> None:
     image = image_of(files, 64 * 4096)
     assert FileSystemImage.mount(image.encode()).files() == files

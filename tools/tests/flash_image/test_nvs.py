@@ -202,7 +202,6 @@ def carry_out(partition: NvsPartition, step: tuple[str, str, Value | None]) -> N
 
 
 @given(steps)
-@settings(deadline=None)
 def test_any_history_reads_back_as_a_dictionary_would(story: Story) -> None:
     storage = MemoryStorage(bytearray(b"\xff" * 0x3000))
     partition = NvsPartition(storage)
@@ -226,7 +225,7 @@ def test_any_history_reads_back_as_a_dictionary_would(story: Story) -> None:
 
 
 @given(steps, st.integers(1, 400), st.integers(0, 2**16), st.integers(0, 40))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_power_cut_leaves_each_key_with_its_old_or_its_new_value(
     story: Story, cut_at: int, seed: int, again: int
 ) -> None:
@@ -341,7 +340,6 @@ def test_power_cut_at_any_operation_of_garbage_collection_loses_nothing() -> Non
 
 
 @given(st.binary(max_size=200), st.integers(0, SIZE_BYTES - 1))
-@settings(deadline=None)
 def test_damaged_partition_loads_and_shows_only_whole_values(noise: bytes, offset: int) -> None:
     content = bytearray(written(IDENTITY))
     content[offset : offset + len(noise)] = noise
