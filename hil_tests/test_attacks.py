@@ -111,7 +111,7 @@ def test_a_cloned_node_is_quarantined_and_gets_nothing(node: RigNode) -> None:
     )
     node.tell(power=True)
     node.wait_reports(5)  # the numbers that the copy goes on with are used up
-    shutil.copy(node.board.path / "board.json", clone_path / "board.json")
+    (clone_path / "board.json").hardlink_to(node.board.path / "board.json")
     clone = RigNode(node.city, node.pole, NodeFolder.load(clone_path))
     try:
         number = str(node.view().number)

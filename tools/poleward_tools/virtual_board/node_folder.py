@@ -63,9 +63,12 @@ class NodeFolder:
         surroundings.save(path)
         (path / FLASH_NAME).touch(mode=0o600)
         (path / FLASH_NAME).write_bytes(flash)
-        # Last: who serves the parent takes a folder with this file for a whole board.
-        about = {"chip": chip.name, "mac": identity.mac.hex()}
-        (path / ABOUT_NAME).write_text(json.dumps(about), encoding="utf-8")
+        # Last and at once: who serves the parent takes a folder with this file for a whole board.
+        about = path / f"{ABOUT_NAME}.new"
+        about.write_text(
+            json.dumps({"chip": chip.name, "mac": identity.mac.hex()}), encoding="utf-8"
+        )
+        about.replace(path / ABOUT_NAME)
         return cls(path, chip, identity.mac)
 
     @classmethod
