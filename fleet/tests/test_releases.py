@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from release_builders import BUNDLE, envelope, publish, upload
 
 from fleet_rig import ADMIN
+from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import ConflictError, InvalidError, ReleaseRefusedError
 
@@ -78,3 +80,17 @@ async def test_upload_with_another_digest_starts_over(fleet: Fleet) -> None:
     with pytest.raises(InvalidError, match="starts over"):
         await fleet.artifacts.write(digest, len(BUNDLE), 0, wrong())
     assert await fleet.artifacts.stored_bytes(digest) == (0, False)
+
+
+async def test_a_copy_that_was_altered_is_put_right_by_publishing_again(tmp_path: Path) -> None:
+    store, digest = FileArtifactStore(tmp_path), hashlib.sha256(BUNDLE).digest()
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield BUNDLE
+
+    await store.put(BUNDLE)
+    for put_again in (store.put(BUNDLE), store.write(digest, len(BUNDLE), 0, whole())):
+        (tmp_path / digest.hex()).write_bytes(BUNDLE[:-1])
+        assert await store.stored_bytes(digest) == (0, False)
+        await put_again
+        assert (tmp_path / digest.hex()).read_bytes() == BUNDLE

@@ -18,7 +18,7 @@ from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
-from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
+from poleward_gateway.domain.errors import ArtifactDamagedError
 from poleward_gateway.domain.updates import (
     NodeUpdate,
     PackageResult,
@@ -204,20 +204,50 @@ async def test_a_node_is_offered_the_release_when_its_patch_is_made(
     ids=["altered", "truncated", "of another release", "longer", "empty"],
 )
 async def test_a_component_that_is_not_the_signed_one_is_never_offered(
-    gateway: bootstrap.Gateway,
-    fleet: FakeFleet,
-    node: FakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    content: bytes,
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, content: bytes
 ) -> None:
-    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
-    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
     digest = publish(fleet)
     fleet.artifacts[hashlib.sha256(BUNDLE).digest()] = content
     desire(fleet, digest)
-    await until(reported(fleet, pb.UPDATE_STATE_REJECTED))
-    assert "altered" in fleet.states[1].update.reason
+    await until(reported(fleet, pb.UPDATE_STATE_FAILED))
+    assert "publish the release again" in fleet.states[1].update.reason
     assert offers(node) == 0
+
+
+async def test_a_release_that_the_fleet_lost_is_asked_for_again_when_it_is_there(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    envelope = fleet.artifacts.pop(digest)
+    desire(fleet, digest)
+    await until(reported(fleet, pb.UPDATE_STATE_FAILED))
+    assert "has no copy" in fleet.states[1].update.reason
+    fleet.artifacts[digest] = envelope
+    fleet.desire([desired_node(number) for number in (1, 2, 3)], revision=3)
+    desire(fleet, digest, revision=4)
+    await until(lambda: offers(node) == 1)
+
+
+async def test_an_altered_patch_gives_way_to_the_whole(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest, component = publish(fleet), hashlib.sha256(BUNDLE).digest()
+    give_patch(fleet, digest, b"patch")
+    fleet.artifacts[hashlib.sha256(b"patch").digest()] = b"other"
+    desire(fleet, digest)
+    await until(lambda: offers(node) == 1)
+    assert (await get(node, "a", "p", component.hex(), "1")).code == codes.NOT_FOUND
+    assert await node.fetch("a", "d", component.hex()) == bundle.deflate(BUNDLE)
+
+
+async def test_what_a_crash_tore_is_fetched_again(
+    gateway: bootstrap.Gateway, fleet: FakeFleet
+) -> None:
+    publish(fleet)
+    component = hashlib.sha256(BUNDLE).digest()
+    gateway.artifacts._store.append_partial(component, 0, bytes(3000))
+    assert await gateway.artifacts.fetch(component) == BUNDLE
+    assert [offset for _, offset in fleet.downloads] == [3000, 0]
 
 
 async def test_a_fleet_that_never_stops_sending_is_cut_off(
@@ -231,11 +261,9 @@ async def test_a_fleet_that_never_stops_sending_is_cut_off(
             yield bytes(1000)
 
     monkeypatch.setattr(gateway.artifacts._source, "download", download)
-    for refusal in (ArtifactUnavailableError, ArtifactUnavailableError, ArtifactRejectedError):
-        sent.clear()
-        with pytest.raises(refusal, match="do not hash"):
-            await gateway.artifacts.fetch(bytes(32), limit_bytes=50_000)
-        assert (len(sent), sent[0]) == (51, 0)
+    with pytest.raises(ArtifactDamagedError, match="do not hash"):
+        await gateway.artifacts.fetch(bytes(32), limit_bytes=50_000)
+    assert (len(sent), sent[0]) == (51, 0)
 
 
 def test_the_cache_removes_what_was_not_read_for_longest(tmp_path: Path) -> None:

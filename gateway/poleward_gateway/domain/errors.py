@@ -53,6 +53,10 @@ class ArtifactUnavailableError(ArtifactError):
     """The content cannot be had now; try again later."""
 
 
+class ArtifactDamagedError(ArtifactError):
+    """The fleet's copy is altered or gone; publish the release again, then try again."""
+
+
 class ArtifactRejectedError(ArtifactError):
     """The content is not what it claims to be and is never served."""
 

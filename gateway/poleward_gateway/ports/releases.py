@@ -127,6 +127,7 @@ class ArtifactSource(Protocol):
 
         Raises:
             ArtifactUnavailableError: It cannot be had now; try again later.
+            ArtifactDamagedError: The source has none.
         """
 
     async def find_patch(

@@ -10,7 +10,11 @@ from collections.abc import Callable
 
 import structlog
 
-from poleward_gateway.domain.errors import ArtifactRejectedError, ArtifactUnavailableError
+from poleward_gateway.domain.errors import (
+    ArtifactDamagedError,
+    ArtifactRejectedError,
+    ArtifactUnavailableError,
+)
 from poleward_gateway.domain.trust import Signers
 from poleward_gateway.ports.clock import Tally
 from poleward_gateway.ports.releases import (
@@ -25,8 +29,6 @@ _log = structlog.get_logger(__name__)
 
 CONTENT_MAX_BYTES = 8 * 1024 * 1024
 """More than any release for nodes has; a source that sends more is not believed."""
-FETCHES_MAX = 3
-"""Whole fetches that do not hash to the digest, after which the source's copy counts as altered."""
 HELD_MAX = 4
 """Transfers kept in memory: nodes fetch block by block, and one file read for each is slow."""
 
@@ -58,13 +60,13 @@ class Artifacts:
         self._locks: dict[bytes, asyncio.Lock] = {}
         self._held: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._without_patch: set[tuple[bytes, int]] = set()
-        self._mismatches: dict[bytes, int] = {}
 
     async def release(self, digest: bytes) -> VerifiedRelease:
         """Return a release whose envelope is here and verified, fetching it first.
 
         Raises:
             ArtifactUnavailableError: It cannot be had now; try again later.
+            ArtifactDamagedError: The fleet's copy is not what it should be.
             ArtifactRejectedError: It must not be served, with the reason.
         """
         signers = self._signers()
@@ -96,7 +98,7 @@ class Artifacts:
 
         Raises:
             ArtifactUnavailableError: It cannot be had now; try again later.
-            ArtifactRejectedError: The component must not be served, with the reason.
+            ArtifactDamagedError: The fleet's copy of a component is not what it should be.
         """
         states = []
         for component in release.components:
@@ -110,7 +112,7 @@ class Artifacts:
         """Have the whole component here, for a node that has no use for the patch.
 
         Raises:
-            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+            ArtifactUnavailableError, ArtifactDamagedError: As `prepare`.
         """
         async with self._lock(component_digest):
             await self._prepare_whole(component_digest)
@@ -119,7 +121,7 @@ class Artifacts:
         """Return the component of a release for the gateway itself, fetched and verified.
 
         Raises:
-            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+            ArtifactUnavailableError, ArtifactDamagedError: As `prepare`.
         """
         async with self._lock(release.bundle_digest):
             return await self.fetch(release.bundle_digest, release.bundle_bytes)
@@ -192,7 +194,11 @@ class Artifacts:
                 raise
             return PatchState.NONE  # the fleet is away and the whole is here
         if patch.state is PatchState.READY:
-            content = await self.fetch(patch.digest)
+            try:
+                content = await self.fetch(patch.digest)
+            except ArtifactDamagedError as error:
+                _log.warning("patch_damaged", version=release.version, error=str(error))
+                return PatchState.NONE  # the whole does as well
             self._store.write(_patch_kind(source_sequence), component, content)
             _log.info("patch_ready", version=release.version, bytes=len(content))
         elif patch.state is PatchState.NONE:
@@ -212,9 +218,22 @@ class Artifacts:
         """Download content by its digest, going on where an earlier attempt stopped.
 
         Raises:
-            ArtifactUnavailableError, ArtifactRejectedError: As `prepare`.
+            ArtifactUnavailableError, ArtifactDamagedError: As `prepare`.
         """
-        content = bytearray(self._store.partial(digest))
+        begun = self._store.partial(digest)
+        content = await self._download(digest, begun, limit_bytes)
+        if begun and hashlib.sha256(content).digest() != digest:
+            # What was here may have been torn.
+            content = await self._download(digest, b"", limit_bytes)
+        if hashlib.sha256(content).digest() != digest:
+            raise ArtifactDamagedError(
+                f"{len(content)} bytes came for {digest.hex()[:16]}… and do not hash to it; "
+                "publish the release again, its copy in the fleet is altered"
+            )
+        return content
+
+    async def _download(self, digest: bytes, begun: bytes, limit_bytes: int) -> bytes:
+        content = bytearray(begun)
         async for piece in self._source.download(digest, len(content)):
             self._store.append_partial(digest, len(content), piece)
             content += piece
@@ -222,19 +241,7 @@ class Artifacts:
             if len(content) > limit_bytes:
                 break
         self._store.drop_partial(digest)
-        if hashlib.sha256(content).digest() == digest:
-            self._mismatches.pop(digest, None)
-            return bytes(content)
-        came = f"{len(content)} bytes came for {digest.hex()[:16]}… and do not hash to it"
-        # A torn partial heals with the next fetch; an altered copy in the fleet does not.
-        self._mismatches[digest] = self._mismatches.get(digest, 0) + 1
-        if self._mismatches[digest] < FETCHES_MAX:
-            raise ArtifactUnavailableError(f"{came}; they are fetched again from the start")
-        del self._mismatches[digest]
-        raise ArtifactRejectedError(
-            f"{came}, {FETCHES_MAX} times; publish the release again, its copy in the fleet is "
-            "altered"
-        )
+        return bytes(content)
 
 
 def _patch_kind(source_sequence: int) -> str:

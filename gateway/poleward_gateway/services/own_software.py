@@ -10,6 +10,7 @@ from dataclasses import replace
 import structlog
 
 from poleward_gateway.domain.errors import (
+    ArtifactDamagedError,
     ArtifactRejectedError,
     ArtifactUnavailableError,
     InstallationError,
@@ -199,7 +200,7 @@ class OwnSoftware:
             self._move(wanted, UpdateState.REJECTED, str(error))
         except ArtifactUnavailableError as error:
             _log.warning("software_unavailable", digest=wanted.hex(), error=str(error))
-        except (InstallationError, StorageError) as error:
+        except (ArtifactDamagedError, InstallationError, StorageError) as error:
             self._move(wanted, UpdateState.FAILED, str(error))
 
     def _refuse_unfit(self, release: VerifiedRelease) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from poleward_gateway.domain.errors import (
+    ArtifactDamagedError,
     ArtifactRejectedError,
     ArtifactUnavailableError,
     NodeError,
@@ -167,6 +168,10 @@ class Updates:
                 await self._link.install(node)
         except ArtifactRejectedError as error:
             await self._move(node, course, NodeUpdate(digest, UpdateState.REJECTED, str(error)))
+            return
+        except ArtifactDamagedError as error:
+            # The fleet asks again, and may have a good copy by then.
+            await self._move(node, course, NodeUpdate(digest, UpdateState.FAILED, str(error)))
             return
         except ArtifactUnavailableError as error:
             _log.warning("release_unavailable", digest=digest.hex(), error=str(error))

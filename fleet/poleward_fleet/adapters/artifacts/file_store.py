@@ -34,7 +34,7 @@ class FileArtifactStore:
         return digest
 
     def _put(self, digest: bytes, content: bytes) -> None:
-        if self._path(digest).exists():
+        if self._is_whole(digest):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         whole = self._folder / f"{digest.hex()}.whole"
@@ -45,17 +45,19 @@ class FileArtifactStore:
         self._complete(whole, digest)
 
     async def stored_bytes(self, digest: bytes) -> tuple[int, bool]:
-        """Return how many bytes are there and whether that is all of it."""
-        path = self._path(digest)
-        if path.exists():
-            return path.stat().st_size, True
+        """Return how many bytes are there for an upload to go on from, and whether that is all.
+
+        A copy that was altered since is none: uploading it again puts it right.
+        """
+        if await asyncio.to_thread(self._is_whole, digest):
+            return self._path(digest).stat().st_size, True
         part = self._part(digest)
         return (part.stat().st_size if part.exists() else 0), False
 
     async def size(self, digest: bytes) -> int | None:
         """Return the size of complete content, None when it is not there."""
-        stored, complete = await self.stored_bytes(digest)
-        return stored if complete else None
+        path = self._path(digest)
+        return path.stat().st_size if path.exists() else None
 
     async def read(self, digest: bytes, offset: int) -> AsyncIterator[bytes]:
         """Yield complete content from an offset in pieces of at most 64 KiB."""
@@ -120,6 +122,10 @@ class FileArtifactStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def _is_whole(self, digest: bytes) -> bool:
+        path = self._path(digest)
+        return path.exists() and _digest_of(path) == digest
 
     def _path(self, digest: bytes) -> Path:
         if len(digest) != _DIGEST_BYTES:

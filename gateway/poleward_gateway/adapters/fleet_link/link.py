@@ -24,6 +24,7 @@ from poleward_gateway.adapters.fleet_link.identity import Identity, is_signed_by
 from poleward_gateway.adapters.fleet_link.network_changes import watching_network
 from poleward_gateway.domain.commands import CommandResult
 from poleward_gateway.domain.errors import (
+    ArtifactDamagedError,
     ArtifactUnavailableError,
     GatewayError,
     PeerUnreachableError,
@@ -143,9 +144,12 @@ class FleetLink:
                 async for piece in stub.Download(request):
                     yield piece.data
             except grpc.aio.AioRpcError as error:
-                raise ArtifactUnavailableError(
-                    str(translated(error, f"fetching {digest.hex()[:16]}…"))
-                ) from error
+                what = f"fetching {digest.hex()[:16]}…"
+                if error.code() is grpc.StatusCode.NOT_FOUND:
+                    raise ArtifactDamagedError(
+                        f"{what}: the fleet has no copy of it; publish the release again"
+                    ) from error
+                raise ArtifactUnavailableError(str(translated(error, what))) from error
 
     async def find_patch(
         self, release_digest: bytes, component_digest: bytes, source_sequence: int
