@@ -25,6 +25,7 @@ from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import NodeUnreachableError
 from poleward_gateway.domain.nodes import LinkState, NodeNumber
 from poleward_gateway.domain.telemetry import Report, Series
+from poleward_gateway.domain.updates import UpdateReadout
 from poleward_gateway.services import registry
 from poleward_gateway.services.uplink import BATCHES_UNDER_WAY
 
@@ -171,6 +172,23 @@ async def test_a_node_that_rejects_a_message_is_unreachable_at_once(
         with pytest.raises(NodeUnreachableError, match="MessageError"):
             await asyncio.wait_for(link.write_time(NodeNumber(1), 1_800_000_000), 10)
     assert "datagrams_ignored" not in gateway.tally.counts
+
+
+async def test_what_was_asked_before_a_restart_is_asked_again_unless_it_executes_something(
+    gateway: bootstrap.Gateway, node: FakeNode
+) -> None:
+    link = Lwm2mClient(gateway.endpoint, gateway.table, gateway.registry)
+    one = NodeNumber(1)
+    node.silent = True
+    lost = [asyncio.create_task(link.read_update(one)), asyncio.create_task(link.install(one))]
+    await until(lambda: len(gateway.endpoint._asked) == len(lost))
+    node.restart()
+    node.silent = False
+    await link.write_time(one, 1_800_000_000)
+    readout, refusal = await asyncio.gather(*lost, return_exceptions=True)
+    assert isinstance(readout, UpdateReadout)
+    assert "restarted meanwhile" in str(refusal)
+    assert node.executed == []
 
 
 async def test_a_command_is_executed_once_and_its_result_told_again(

@@ -32,7 +32,7 @@ class FakeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContext
         self.recipient_id = keys.gateway_id
         self.derive_keys(keys.master_salt, keys.master_secret)
         self.sender_sequence_number = 0
-        self.echo_recovery = None
+        self.echo_recovery: bytes | None = None
         self.recipient_replay_window = oscore.ReplayWindow(32, lambda: None)
         self.recipient_replay_window.initialize_empty()
 
@@ -94,6 +94,12 @@ class FakeNode(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         self._transport.close()
+
+    def restart(self) -> None:
+        """Lose the replay window, as a restart does (RFC 8613, B.1.2)."""
+        assert self.operational_context is not None
+        self.operational_context.echo_recovery = os.urandom(8)
+        self.operational_context.recipient_replay_window = oscore.ReplayWindow(32, lambda: None)
 
     # Asking
 
@@ -220,6 +226,8 @@ class FakeNode(asyncio.DatagramProtocol):
                 continue
             try:
                 inner, request_id = context.unprotect(message)
+            except oscore.ReplayErrorWithEcho as unknown_window:
+                return unknown_window.to_message()
             except oscore.ProtectionInvalid:
                 continue
             response = self._act(inner)

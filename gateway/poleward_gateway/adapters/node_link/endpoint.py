@@ -128,6 +128,7 @@ class NodeEndpoint:
         self._public_uri = public_uri
         self._insecure_nosec = insecure_nosec
         self._answering: set[asyncio.Task[None]] = set()
+        self._asked: dict[asyncio.Future[Any], Context] = {}
         self._blocks = Block1Spool()
         # What aiocoap's layers expect of their owner.
         self.log = logging.getLogger("coap")
@@ -304,10 +305,7 @@ class NodeEndpoint:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                response = await self._exchange(context, request, observation)
-                if response.code == codes.UNAUTHORIZED and response.opt.echo is not None:
-                    request = request.copy(echo=response.opt.echo)
-                    response = await self._exchange(context, request, observation)
+                response = await self._ask(context, request, observation)
                 response = await self._collect(context, request, response)
         except TimeoutError as error:
             raise NodeUnreachableError(
@@ -321,6 +319,29 @@ class NodeEndpoint:
                 code=response.code.dotted,
             )
         return response
+
+    async def _ask(self, context: Context, request: Any, observation: Observation | None) -> Any:
+        """Exchange until the node has taken the request, also over a restart of the node."""
+        while True:
+            try:
+                response = await self._exchange(context, request, observation)
+            except _RestartedError:
+                if request.code == codes.POST:
+                    raise  # it may have been done before the restart, and is not done twice
+                continue
+            if response.code != codes.UNAUTHORIZED or response.opt.echo is None or request.opt.echo:
+                return response
+            self._note_restarted(context)
+            request = request.copy(echo=response.opt.echo)
+
+    def _note_restarted(self, context: Context) -> None:
+        """End what else is asked of a node that asks for Echo: it takes no older numbers now.
+
+        Its replay window begins at the request that carries the Echo (RFC 8613, B.1.2).
+        """
+        for first, asked in self._asked.items():
+            if asked is context and not first.done():
+                first.set_exception(_RestartedError(f"node {context.node} restarted meanwhile"))
 
     async def _collect(self, context: Context, request: Any, response: Any) -> Any:
         """Fetch the blocks that follow the first (RFC 7959, 2.4)."""
@@ -368,12 +389,15 @@ class NodeEndpoint:
         self._tokens.request(pipe)
         if observation is not None:
             observation.stop = stop
+        self._asked[first] = context
         try:
             return await first
         except BaseException:
             stop()
             self._messages.give_up(protected)
             raise
+        finally:
+            del self._asked[first]
 
     def _take(
         self,
@@ -410,6 +434,10 @@ class NodeEndpoint:
             first.set_result(response)
         elif observation is not None:
             observation.listener(response)
+
+
+class _RestartedError(NodeUnreachableError):
+    """The node restarted and will not answer this exchange any more."""
 
 
 def _as_unreachable(
