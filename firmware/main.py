@@ -10,9 +10,9 @@ import time
 _PAUSE_S = 10
 
 try:
-    import node.app
+    import node.start
 
-    node.app.run()
+    node.start.run()
 except Exception as error:
     sys.print_exception(error)
     try:

@@ -68,7 +68,6 @@ class App:
         boot = board.open_nvs("boot")
         boot_count = read_integer(boot, "count", 0)
         profile = read_blob(identity, "profile").decode() or "pole-basic"
-        # First of all: the street is lit again whatever comes after.
         # A report follows each fade, so that whoever commanded it soon sees the lamp's new power.
         self._wake_sampling = asyncio.Event()
         program = Program(_DATA + "/lighting.txt")

@@ -11,6 +11,8 @@ KEYS = {
     "allocations_hot_path",
     "bundle_bytes",
     "heap_free_after_boot_bytes",
+    "lamp_restored_bytes",
+    "lamp_restored_ms",
 }
 
 

@@ -31,10 +31,16 @@ if TYPE_CHECKING:
     from node.board.sim import Board
 
 
+_board: "Board | None" = None
+
+
 def current() -> "Board":
-    """Create the board this interpreter runs on."""
-    if sys.platform == "esp32":
-        from node.board.esp32 import Board
-    else:
-        from node.board.sim import Board
-    return Board()
+    """Give the board this interpreter runs on."""
+    global _board
+    if not _board:
+        if sys.platform == "esp32":
+            from node.board.esp32 import Board
+        else:
+            from node.board.sim import Board
+        _board = Board()
+    return _board

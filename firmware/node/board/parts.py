@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _USUAL = "wifi,pwm,sht3x"
+_LAMPS = ("pwm", "dimmer")
 _MAX_SETTING_BYTES = const(64)
 _LAMP_HZ = const(1000)
 _POLL_MS = const(250)
@@ -57,8 +58,11 @@ class Parts:
         self.now_s = now_s
         self._has_lan = "lan" in names
         self._is_second_uart_taken = False
-        for name in names:
-            self._add(name)
+        # The lamp last: it is dark from then on until it gets its level, which is what comes next.
+        for is_lamp in (False, True):
+            for name in names:
+                if (name in _LAMPS) is is_lamp:
+                    self._add(name)
         if self.lamp is None:
             self._add("pwm")
         if self.link is None:

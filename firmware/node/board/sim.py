@@ -104,6 +104,7 @@ class Board:
         """Drive the lamp."""
         self._meter()
         self._level_permille = level_permille
+        surroundings.lamp(level_permille)
 
     async def button_press(self) -> None:
         """Wait for the next press: the board host sends a byte for each, if it gave us a socket."""

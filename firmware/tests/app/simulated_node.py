@@ -48,6 +48,12 @@ class SimulatedNode:
         """How often the node has reset itself."""
         return self.console.count(f"rst:0x{ResetReason.SOFTWARE.value[0]:x}")
 
+    @property
+    def lamp_levels(self) -> list[int | None]:
+        """What its lamp was driven to since it has power, in thousandths; None for a reset."""
+        assert self._application is not None
+        return list(self._application.outside.lamp.levels)
+
     def start(self) -> None:
         """Give it power."""
         self._call(self._start())

@@ -13,10 +13,10 @@ MAIN = Path(__file__).parents[2] / "main.py"
 
 @pytest.fixture
 def application(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    package, module = types.ModuleType("node"), types.ModuleType("node.app")
-    package.app = module
+    package, module = types.ModuleType("node"), types.ModuleType("node.start")
+    package.start = module
     monkeypatch.setitem(sys.modules, "node", package)
-    monkeypatch.setitem(sys.modules, "node.app", module)
+    monkeypatch.setitem(sys.modules, "node.start", module)
     monkeypatch.setattr(sys, "print_exception", lambda error: None, raising=False)
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     return module

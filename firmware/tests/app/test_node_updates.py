@@ -54,10 +54,7 @@ async def download(gateway: FakeGateway, uri: str) -> int:
 async def test_node_updates_tries_and_confirms(
     node: SimulatedNode, gateway: FakeGateway, release_key: Ed25519PrivateKey
 ) -> None:
-    await gateway.until(lambda: gateway.reports)
-    assert await gateway.write({"/3416/0/1": 45, "/3416/0/51": 0}) == aiocoap.CHANGED
-    # The fade is over before the update begins.
-    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45)
+    await dim_to_45(gateway)
     uri = offer(gateway, build_release("1.1.0", 2), release_key)
     assert await download(gateway, uri) == states.RESULT_INITIAL
     assert (await gateway.read("/5/0/7")) == {"/5/0/7": "1.1.0"}
@@ -76,6 +73,7 @@ async def test_node_updates_tries_and_confirms(
     # Nothing was lost on the way, and the lamp kept its level.
     await gateway.until(lambda: gateway.reports[-1]["/26241/0/0"] == 2)
     assert {report["/3416/0/3"] for report in gateway.reports[reports_before:]} == {45}
+    assert node.lamp_levels[-3:] == [450, None, 450]
     for boot in (1, 2):
         sequences = [
             report["/26241/0/1"] for report in gateway.reports if report["/26241/0/0"] == boot
@@ -138,7 +136,7 @@ async def test_release_that_does_not_run_returns_to_the_old_one(
     shutil.copytree(find_firmware(), broken, ignore=shutil.ignore_patterns("tests"))
     app = broken / "node" / "app.py"
     app.write_text(app.read_text() + "\n\ndef run() -> None:\n    raise SystemExit(3)\n")
-    await gateway.until(lambda: gateway.reports)
+    await dim_to_45(gateway)
     uri = offer(gateway, build_release("1.2.0", 3, firmware=broken), release_key)
     assert await download(gateway, uri) == states.RESULT_INITIAL
     assert (await gateway.call(aiocoap.POST, "/5/0/2")).code == aiocoap.CHANGED
@@ -147,14 +145,14 @@ async def test_release_that_does_not_run_returns_to_the_old_one(
     assert (await gateway.read("/3/0/3")) == {"/3/0/3": "1.0.0"}
     assert (await gateway.read("/5/0/5")) == {"/5/0/5": states.RESULT_FAILED}
     assert (await gateway.read("/26243/0/3"))["/26243/0/3"]
+    # The lamp kept its level there and back, also under a release that does nothing.
+    assert node.lamp_levels[-5:] == [450, None, 450, None, 450]
 
 
 async def test_nothing_is_installed_while_a_call_is_active(
     node: SimulatedNode, gateway: FakeGateway, release_key: Ed25519PrivateKey
 ) -> None:
-    await gateway.until(lambda: gateway.reports)
-    assert await gateway.write({"/3416/0/1": 45, "/3416/0/51": 0}) == aiocoap.CHANGED
-    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45)
+    await dim_to_45(gateway)
     uri = offer(gateway, build_release("1.1.0", 2), release_key)
     assert await download(gateway, uri) == states.RESULT_INITIAL
     await call_for_help(node, gateway, 1)
@@ -173,6 +171,13 @@ async def test_nothing_is_installed_while_a_call_is_active(
     await gateway.until(lambda: "release confirmed" in node.console, timeout_s=60)
     # The lamp is where it was before the call, through update and reset.
     await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45, timeout_s=60)
+
+
+async def dim_to_45(gateway: FakeGateway) -> None:
+    """Give a command without an end; the fade is over when this returns."""
+    await gateway.until(lambda: gateway.reports)
+    assert await gateway.write({"/3416/0/1": 45, "/3416/0/51": 0}) == aiocoap.CHANGED
+    await gateway.until(lambda: gateway.reports[-1]["/3416/0/3"] == 45)
 
 
 async def call_for_help(node: SimulatedNode, gateway: FakeGateway, count: int) -> None:

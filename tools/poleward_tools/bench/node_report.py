@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from poleward_tools.demo.factory import build_release, production_run
 from poleward_tools.flash_image.node_nvs import new_identity
 from poleward_tools.releases import build as building
+from poleward_tools.virtual_board.control import tell
 from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.rack import Rack
 from poleward_tools.virtual_board.surroundings import Surroundings
@@ -27,6 +28,8 @@ HEAP_BYTES = 256 * 1024  # 64-bit objects: stands for about 128 KB on the chip
 _MAC = bytes.fromhex("02506f6c6577")
 _ON_VM = Path(__file__).parent / "node_report_on_vm.py"
 _BOOT_MARK = "heap free "
+# What node/start.py needs to light the lamp; firmware/tests/app/test_start_vm.py sees that it does.
+_BEFORE_THE_LAMP = ("node/__init__", "node/start", "node/board/")
 _DEADLINE_S = 60
 _POLL_S = 0.02
 
@@ -44,6 +47,8 @@ def run() -> dict[str, Any]:
     - `allocations_hot_path`: heap blocks taken by encoding, 0 under a locked heap.
     - `bundle_bytes`: all .mpy files together that a node on the chip gets.
     - `heap_free_after_boot_bytes`: as the application prints it when it starts to run.
+    - `lamp_restored_ms`: from the reset until the lamp is at its level, on the virtual board.
+    - `lamp_restored_bytes`: .mpy files that a node on the chip loads until then.
 
     Raises:
         NodeReportError: the application does not boot, or the report was refused.
@@ -63,14 +68,21 @@ def run() -> dict[str, Any]:
             (slot / path).parent.mkdir(parents=True, exist_ok=True)
             (slot / path).write_bytes(content)
         figures = report_figures(slot)
-        figures["bundle_bytes"] = _bundle_bytes()
-        figures["heap_free_after_boot_bytes"] = asyncio.run(heap_free_after_boot(folder))
+        figures |= _bundle_figures() | asyncio.run(boot_figures(folder))
     return figures
 
 
-def _bundle_bytes() -> int:
-    files = building.build_release("0.0.1", 1, boards=["esp32"]).files
-    return sum(len(file) for file in files.values())
+def _bundle_figures() -> dict[str, int]:
+    sizes = {
+        path: len(content)
+        for path, content in building.build_release("0.0.1", 1, boards=["esp32"]).files.items()
+    }
+    return {
+        "bundle_bytes": sum(sizes.values()),
+        "lamp_restored_bytes": sum(
+            size for path, size in sizes.items() if path.startswith(_BEFORE_THE_LAMP)
+        ),
+    }
 
 
 class unused_port:  # noqa: N801 - used like a function
@@ -106,7 +118,7 @@ def report_figures(slot: Path) -> dict[str, Any]:
     return figures
 
 
-async def heap_free_after_boot(folder: NodeFolder) -> int:
+async def boot_figures(folder: NodeFolder) -> dict[str, int]:
     """Boot the node on its board until it prints its free heap, then cut its power."""
     async with Rack(folder.path.parent, heap_bytes=HEAP_BYTES) as rack:
         ends_at = time.monotonic() + _DEADLINE_S
@@ -116,6 +128,10 @@ async def heap_free_after_boot(folder: NodeFolder) -> int:
             printed = folder.console.read_text(errors="replace") if folder.console.exists() else ""
             shown, newline, _ = printed.partition(_BOOT_MARK)[2].partition("\n")
             if newline:
-                return int(shown)
+                state = await tell(folder.control, {"state": True})
+                return {
+                    "heap_free_after_boot_bytes": int(shown),
+                    "lamp_restored_ms": state["lamp_restored_ms"],
+                }
             await asyncio.sleep(_POLL_S)
     raise NodeReportError(f"the node did not boot: {printed}")

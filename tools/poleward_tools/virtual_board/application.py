@@ -88,6 +88,7 @@ class MicroPythonApplication:
 
     async def run(self, started: StartedApplication, line: Line) -> ResetReason:
         """Run the VM until the chip resets, and say why it did."""
+        self.outside.lamp.reset()
         files = started.file_system
         if files is None:
             await line.write(b"No partition with a file system.\r\n")

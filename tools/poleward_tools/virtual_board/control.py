@@ -99,6 +99,7 @@ class BoardControl:
                 raise ControlError(f"{name}: {value!r} is not understood{why}") from error
         counts = self._flash.counts
         link = self._application.outside.link.counts
+        lamp = self._application.outside.lamp
         return {
             "mode": self._board.mode.value,
             "starts": self._board.starts,
@@ -111,6 +112,8 @@ class BoardControl:
             "datagrams_lost": link.lost,
             "bytes_from_node": link.bytes_from_node,
             "bytes_to_node": link.bytes_to_node,
+            "lamp_levels": list(lamp.levels),
+            "lamp_restored_ms": lamp.restored_ms,
         }
 
     def _power(self, is_on: bool) -> None:

@@ -22,6 +22,7 @@ from poleward_tools.virtual_board.flash_chip import (
     FlashRangeError,
     NorFlash,
 )
+from poleward_tools.virtual_board.lamp_output import LampOutput
 from poleward_tools.virtual_board.link import Link
 from poleward_tools.virtual_board.partitions import AppPartitions, PartitionError
 from poleward_tools.virtual_board.surroundings import Surroundings
@@ -49,6 +50,7 @@ class Request(IntEnum):
     APP_OFFSET = 14
     SET_BOOT = 15
     MARK_APP_VALID = 16
+    LAMP = 17
 
 
 class Result(IntEnum):
@@ -67,6 +69,7 @@ class Outside:
 
     surroundings: Surroundings = field(default_factory=Surroundings)
     link: Link = field(default_factory=Link)
+    lamp: LampOutput = field(default_factory=LampOutput)
 
 
 class GuestBus:
@@ -156,6 +159,7 @@ class GuestBus:
             Request.APP_OFFSET: self._app_offset,
             Request.SET_BOOT: self._set_boot,
             Request.MARK_APP_VALID: self._mark_app_valid,
+            Request.LAMP: self._lamp,
         }
         try:
             return actions[operation](payload)
@@ -250,6 +254,10 @@ class GuestBus:
 
     def _mark_app_valid(self, _: bytes) -> tuple[int, bytes]:
         self._partitions.mark_app_valid()
+        return Result.DONE, b""
+
+    def _lamp(self, payload: bytes) -> tuple[int, bytes]:
+        self._outside.lamp.drive(*struct.unpack("<H", payload))
         return Result.DONE, b""
 
 

@@ -1,4 +1,4 @@
-"""What stands around the node: settings and air series, asked from the board each time.
+"""What stands around the node: settings, air series and lamp; nothing of it is kept here.
 
 Runs on MicroPython. The models in `node.board.sim` import it; they may not keep what it says,
 because a lamp can break while the node runs.
@@ -25,6 +25,11 @@ def setting(name: str) -> "Any":
 def air(offset: int, size: int) -> bytes:
     """Return bytes of the air series; fewer, or none, behind its end."""
     return bytes(bus.ask(bus.AIR, struct.pack("<IH", offset, size))[1])
+
+
+def lamp(level_permille: int) -> None:
+    """Drive the lamp's pin."""
+    bus.ask(bus.LAMP, struct.pack("<H", level_permille))
 
 
 def route(host: str, port: int) -> "tuple[str, int]":
