@@ -1,6 +1,6 @@
 """States and results of object 5, Firmware Update (OMA LwM2M TS Core 1.1, E.6).
 
-Result 11 (deferred) is from LwM2M 1.2; the gateway shows it as "waiting for a window".
+Result 11 (deferred) is from LwM2M 1.2: the directive does not hold now, a fresh one may.
 """
 
 STATE_IDLE = 0

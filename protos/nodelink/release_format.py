@@ -15,6 +15,7 @@ COMPONENT_IMAGE = b"image"
 # Where a node fetches things from its gateway: coap path segments.
 PATH_RELEASES = "r"  # r/<envelope digest, hex>
 PATH_TRUST = "t"  # t/<number of a trust document>
+PATH_DIRECTIVE = "o"  # the directive for the node that asks
 PATH_ARTIFACTS = "a"  # a/<encoding>/<component digest, hex>
 ENCODING_PATCH = "p"  # a/p/<component digest>/<sequence of the release to patch>, as in docs/ota.md
 ENCODING_DEFLATE = "d"  # raw DEFLATE (RFC 1951), window of 2 ** DEFLATE_WBITS

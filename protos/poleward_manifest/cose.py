@@ -1,6 +1,6 @@
 """COSE signatures over detached bytes, and reading CBOR in its one shortest form.
 
-Not what is signed: envelopes (`envelope`) and trust documents (`trust`) know that.
+Not what is signed: `envelope`, `trust` and `directive` know that.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,8 +9,14 @@ from typing import Any
 
 import cbor2
 
+from nodelink.limits import ENVELOPE_MAX_BYTES
 from poleward_manifest import signatures
-from poleward_manifest.errors import BadSignatureError, MalformedError, UntrustedKeyError
+from poleward_manifest.errors import (
+    BadSignatureError,
+    MalformedError,
+    TooBigError,
+    UntrustedKeyError,
+)
 from poleward_manifest.signatures import SigningKey
 
 _TAG_SIGN1 = 18  # RFC 9052, 2
@@ -87,6 +93,31 @@ def require(
             f"(signed by {', '.join(claimed) or 'nobody'}); sign it with a trusted key, or have "
             "its key trusted"
         )
+
+
+def signed(payload: bytes, keys: Iterable[SigningKey]) -> bytes:
+    """Encode a payload with signatures of every key given behind it."""
+    return cbor2.dumps([payload, *(sign(payload, key) for key in keys)])
+
+
+def read_signed(encoded: bytes, what: str) -> tuple[bytes, tuple[SignatureBlock, ...]]:
+    """Take apart what `signed` made; the signatures are not checked.
+
+    Raises:
+        MalformedError: it is not of that form; `what` names it.
+        TooBigError: more than a node takes.
+    """
+    if len(encoded) > ENVELOPE_MAX_BYTES:
+        raise TooBigError(
+            f"{what} has {len(encoded)} bytes, a node takes {ENVELOPE_MAX_BYTES}; use fewer keys"
+        )
+    parts = load(encoded, what)
+    if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + SIGNATURES_MAX:
+        raise MalformedError(f"{what} is not a payload with 0 to {SIGNATURES_MAX} signatures")
+    payload, *blocks = parts
+    if not isinstance(payload, bytes):
+        raise MalformedError(f"{what} does not say anything in a byte string")
+    return payload, tuple(read_block(block) for block in blocks)
 
 
 def load(encoded: object, what: str) -> Any:

@@ -17,7 +17,7 @@ import cbor2
 
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS, COMPONENT_BUNDLE, COMPONENT_IMAGE, VENDOR_ID
-from poleward_manifest import cose, signatures, wheel_set
+from poleward_manifest import cose, downgrade, signatures, wheel_set
 from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock, load, members, read_block
 from poleward_manifest.errors import (
     DigestMismatchError,
@@ -51,6 +51,7 @@ _PARAMETER_VENDOR = 1
 _PARAMETER_CLASS = 2
 _PARAMETER_DIGEST = 3
 _PARAMETER_SIZE = 14
+_PARAMETER_DOWNGRADE = -256  # below -255 they are for private use
 _REPORT_ALL = 15  # SUIT_Rep_Policy: record success and failure, with system information
 
 _MAX_BYTES = {
@@ -105,6 +106,8 @@ class Manifest:
             `wheel_set.PROFILE` for gateways.
         bundle: the node application, or the gateway's wheels.
         image: the MicroPython that a bundle is made for; None when any that nodes have will do.
+        downgrade: who may go back to it from a higher sequence number: `node:<MAC>` or
+            `rollout:<name>`; empty for nobody.
     """
 
     sequence: int
@@ -112,6 +115,7 @@ class Manifest:
     board_profile: str
     bundle: Component
     image: Component | None = None
+    downgrade: str = ""
 
     @property
     def components(self) -> tuple[Component, ...]:
@@ -146,6 +150,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     ):
         names = " and ".join(component.name for component in manifest.components)
         raise WrongClassError(f"{manifest.board_profile} takes no {names}; build it again")
+    downgrade.check(manifest.downgrade, manifest.board_profile)
     common = {
         _COMPONENTS: [[component.name.encode()] for component in manifest.components],
         _SHARED_SEQUENCE: cbor2.dumps(_shared_sequence(manifest)),
@@ -164,7 +169,11 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 def _shared_sequence(manifest: Manifest) -> list[Any]:
     """Say what every component is for and what it consists of, then ask whether we are that."""
-    identity = {_PARAMETER_VENDOR: VENDOR_ID, _PARAMETER_CLASS: _CLASSES[manifest.board_profile]}
+    identity: dict[int, Any] = {
+        _PARAMETER_VENDOR: VENDOR_ID,
+        _PARAMETER_CLASS: _CLASSES[manifest.board_profile],
+    }
+    permission = {_PARAMETER_DOWNGRADE: manifest.downgrade} if manifest.downgrade else {}
     conditions = [_CONDITION_VENDOR, _REPORT_ALL, _CONDITION_CLASS, _REPORT_ALL]
     contents = [
         {
@@ -174,9 +183,10 @@ def _shared_sequence(manifest: Manifest) -> list[Any]:
         for component in manifest.components
     ]
     if manifest.image is None:
-        return [_DIRECTIVE_OVERRIDE_PARAMETERS, identity | contents[0], *conditions]
+        parameters = identity | contents[0] | permission
+        return [_DIRECTIVE_OVERRIDE_PARAMETERS, parameters, *conditions]
     every = [_DIRECTIVE_SET_COMPONENT_INDEX, _EVERY_COMPONENT]
-    sequence = [*every, _DIRECTIVE_OVERRIDE_PARAMETERS, identity]
+    sequence = [*every, _DIRECTIVE_OVERRIDE_PARAMETERS, identity | permission]
     for index, content in enumerate(contents):
         sequence += [_DIRECTIVE_SET_COMPONENT_INDEX, index]
         sequence += [_DIRECTIVE_OVERRIDE_PARAMETERS, content]
@@ -352,7 +362,7 @@ def _read_manifest(encoded: bytes) -> Manifest:
         raise MalformedError("the version is not a list of numbers")
     identity, *contents = _overrides(sequence)
     profile = _board_profile(identity.get(_PARAMETER_VENDOR), identity.get(_PARAMETER_CLASS))
-    components = [
+    bundle, *images = [
         Component(
             name,
             _read_digest(content.get(_PARAMETER_DIGEST), f"the digest of the {name}"),
@@ -368,7 +378,9 @@ def _read_manifest(encoded: bytes) -> Manifest:
         _integer(manifest[_SEQUENCE_NUMBER], "the sequence number"),
         ".".join(str(_integer(number, "the version")) for number in version),
         profile,
-        *components,
+        bundle,
+        images[0] if images else None,
+        _text(identity.get(_PARAMETER_DOWNGRADE, "")),
     )
     # One form only: whatever reads the same must also be written the same.
     if encode_manifest(read_back) != encoded:
@@ -398,6 +410,12 @@ def _overrides(sequence: object) -> list[Mapping[int, Any]]:
 def _integer(item: object, what: str) -> int:
     if not isinstance(item, int) or isinstance(item, bool):
         raise MalformedError(f"{what} is not a number")
+    return item
+
+
+def _text(item: object) -> str:
+    if not isinstance(item, str):
+        raise MalformedError("the downgrade permission is not a text")
     return item
 
 

@@ -34,3 +34,7 @@ class TooBigError(EnvelopeError):
 
 class StaleError(EnvelopeError):
     """A trust document is older than the one that counts, or one between is missing."""
+
+
+class WrongNodeError(EnvelopeError):
+    """A directive is about another node or another release."""

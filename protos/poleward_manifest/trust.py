@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import cbor2
 
-from nodelink.limits import ENVELOPE_MAX_BYTES, TRUST_MAX_BYTES
+from nodelink.limits import TRUST_MAX_BYTES
 from poleward_manifest import cose, signatures
-from poleward_manifest.cose import SIGNATURES_MAX, SignatureBlock
+from poleward_manifest.cose import SignatureBlock
 from poleward_manifest.errors import MalformedError, StaleError, TooBigError, UntrustedKeyError
 from poleward_manifest.signatures import SigningKey
 
@@ -111,7 +111,7 @@ def sign(document: TrustDocument, keys: Sequence[SigningKey]) -> bytes:
         EnvelopeError: see `encode` and `read`.
     """
     payload = encode(document)
-    signed = cbor2.dumps([payload, *(cose.sign(payload, key) for key in keys)])
+    signed = cose.signed(payload, keys)
     read(signed)
     return signed
 
@@ -250,15 +250,4 @@ def _read_role(item: object) -> Role:
 
 
 def _parse(signed: bytes) -> tuple[bytes, tuple[SignatureBlock, ...]]:
-    if len(signed) > ENVELOPE_MAX_BYTES:
-        raise TooBigError(
-            f"the trust document has {len(signed)} bytes, a node takes {ENVELOPE_MAX_BYTES}; "
-            "name fewer keys"
-        )
-    parts = cose.load(signed, "the trust document")
-    if not isinstance(parts, list) or not 1 <= len(parts) <= 1 + SIGNATURES_MAX:
-        raise MalformedError(f"not a trust document with 0 to {SIGNATURES_MAX} signatures")
-    payload, *blocks = parts
-    if not isinstance(payload, bytes):
-        raise MalformedError("the trust document is not a byte string")
-    return payload, tuple(cose.read_block(block) for block in blocks)
+    return cose.read_signed(signed, "the trust document")

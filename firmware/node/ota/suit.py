@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from node.ota.trust import Trust
 
 _SHA256 = const(-16)  # RFC 9054, 2.1
+_DOWNGRADE = const(-256)  # SUIT parameters below -255 are for private use
 # RFC 9052, 3: {1: alg}, by the size of the key; compared as bytes, so no other algorithm passes.
 _PROTECTED = {
     32: b"\xa1\x01\x32",  # -19, Ed25519 (RFC 9864, 2.2)
@@ -29,14 +30,17 @@ _PROTECTED = {
 }
 
 
-async def verify(envelope: bytes, trust: "Trust", class_id: bytes, sequence: int) -> Release:
+async def verify(
+    envelope: bytes, trust: "Trust", class_id: bytes, sequence: int, rollout: str = ""
+) -> Release:
     """Check signatures, vendor, class, sequence and size, in that order.
 
     Args:
         envelope: as fetched.
         trust: whose signatures count, and how many are needed.
         class_id: of this board.
-        sequence: of the running release; the new one must be higher.
+        sequence: of the running release; the new one must be higher, unless it may go back here.
+        rollout: that brings it, as the directive says; empty without one.
 
     Raises:
         UpdateError: the release is refused; `result` and `reason` say why.
@@ -54,7 +58,10 @@ async def verify(envelope: bytes, trust: "Trust", class_id: bytes, sequence: int
         if 0 < trust.expires_at_s <= trust.unix_s():
             raise UpdateError(RESULT_INTEGRITY, "trust document has expired")
         await check_signatures(authentication, trust.release)
-        return _read(_load(manifest), class_id, sequence)
+        permissions = ["node:" + trust.mac.hex()]
+        if rollout:
+            permissions.append("rollout:" + rollout)
+        return _read(_load(manifest), class_id, sequence, permissions)
     except (CborError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         # Whatever is missing or of another type: the envelope is not of our form.
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "envelope is malformed")
@@ -104,7 +111,7 @@ async def _is_valid(key: bytes, message: bytes, signature: bytes) -> bool:
     return await ed25519.verify(key, message, signature)
 
 
-def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:
+def _read(manifest: "Any", class_id: bytes, own_sequence: int, permissions: "list[str]") -> Release:
     """Read the signed part; from here on everything is what the signer said."""
     common = _load(manifest[3])
     commands = _load(common[4])
@@ -113,13 +120,13 @@ def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:
     if not has_image:
         identity = bundle = image = commands[1]
         form = [20, bundle, 1, 15, 2, 15]
-        is_ours = len(bundle) == 4 and validate == [3, 15]
+        is_ours = len(bundle) == 4 + (_DOWNGRADE in bundle) and validate == [3, 15]
     else:
         identity, bundle, image = commands[3], commands[7], commands[11]
         form = [12, True, 20, identity, 12, 0, 20, bundle, 12, 1, 20, image, 12, True, 1, 15, 2, 15]
         is_ours = (
             common[2] == [[COMPONENT_BUNDLE], [COMPONENT_IMAGE]]
-            and len(identity) == len(bundle) == len(image) == 2
+            and len(identity) - (_DOWNGRADE in identity) == len(bundle) == len(image) == 2
             and validate == [12, True, 3, 15]
         )
     if manifest[1] != 1 or len(manifest) != 5 or commands != form or not is_ours:
@@ -129,7 +136,8 @@ def _read(manifest: "Any", class_id: bytes, own_sequence: int) -> Release:
     if identity[2] != class_id:
         raise UpdateError(RESULT_UNSUPPORTED_PACKAGE, "release is for another board class")
     sequence = manifest[2]
-    if sequence <= own_sequence:
+    goes_back = sequence < own_sequence and identity.get(_DOWNGRADE) in permissions
+    if sequence <= own_sequence and not goes_back:
         raise UpdateError(
             RESULT_UNSUPPORTED_PACKAGE, "sequence %d is not above %d" % (sequence, own_sequence)
         )

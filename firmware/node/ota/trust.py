@@ -35,7 +35,8 @@ class Trust:
         unix_s: gives wall time, 0 while it is not known.
         root: role that signs the next document.
         release: role that signs releases.
-        directive: role that signs directives.
+        directive: role that signs directives; without keys nobody asks for any.
+        mac: of this node.
     """
 
     def __init__(self, keys: bytes, threshold: int) -> None:
@@ -49,17 +50,19 @@ class Trust:
             at += size
         self._nvs: Any = None
         self.unix_s: Any = int  # 0
+        self.mac = bytearray(6)
         self._use([0, 0, role, role, [1]])
 
     def load(self, nvs: "Any", unix_s: "Callable[[], int]") -> "Trust":
         """Follow the document in NVS, if there is one, and keep later ones there.
 
         Args:
-            nvs: namespace.
+            nvs: namespace "identity".
             unix_s: as the attribute.
         """
         self._nvs = nvs
         self.unix_s = unix_s
+        nvs.get_blob("mac", self.mac)
         buffer = bytearray(TRUST_MAX_BYTES)
         try:
             said: Any = cbor.loads(bytes(buffer[: nvs.get_blob(_NVS_KEY, buffer)]))

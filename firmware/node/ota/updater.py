@@ -21,6 +21,7 @@ from nodelink.release_format import (
     ENCODING_PATCH,
     IMAGE_PIECE_BYTES,
     PATH_ARTIFACTS,
+    PATH_DIRECTIVE,
     PATH_RELEASES,
 )
 
@@ -42,7 +43,8 @@ _TRY_AGAIN_S = const(5)
 _TRIES_MAX = const(24)
 _NO_SPACE = const(28)  # ENOSPC
 _PASSING_MODULES = (
-    "suit", "ed25519", "hss", "installer", "image", "component", "patch", "slot_bundle",
+    "suit", "directive", "ed25519", "hss", "installer", "image", "component", "patch",
+    "slot_bundle",
 )  # fmt: skip
 
 
@@ -89,6 +91,7 @@ class Updater:
         self._downloading = b""
         self._envelope = b""
         self._release: Any = None
+        self._rollout, self._from_s, self._until_s = "", 0, 0
         self._archive_end = ""
         self._image_target: Any = None
         self.state = firmware_update.STATE_IDLE
@@ -178,6 +181,7 @@ class Updater:
             pass  # the next download removes it; nothing may keep the caller from the reset now
 
     async def _install(self) -> None:
+        self._check_time()
         release = self._release
         if self._image_target:
             from node.ota import image
@@ -279,16 +283,45 @@ class Updater:
         return number
 
     async def _fetch_release(self, digest: bytes) -> "tuple[bytes, Any]":
-        """Fetch the envelope and verify it."""
+        """Fetch the envelope, and the directive where there are keys for it, and verify both."""
         from node.ota import suit
 
-        sink = _Envelope()
-        await self._fetch((PATH_RELEASES, digest.hex()), sink, start_block=0)
-        envelope = bytes(sink.contents)
+        envelope = await self._fetch_whole((PATH_RELEASES, digest.hex()))
         if hashlib.sha256(envelope).digest() != digest:
             raise UpdateError(firmware_update.RESULT_INTEGRITY, "envelope is not the one named")
-        release = await suit.verify(envelope, self._trust, self._class_id, self._sequence)
+        await self._follow_directive(digest)
+        release = await suit.verify(
+            envelope, self._trust, self._class_id, self._sequence, self._rollout
+        )
         return envelope, release
+
+    async def _follow_directive(self, digest: bytes) -> None:
+        """Learn for which rollout and until when the fleet wants a release here."""
+        self._rollout, self._from_s, self._until_s = "", 0, 0
+        if len(self._trust.directive) < 2:
+            return
+        from node.ota import directive
+
+        try:
+            signed = await self._fetch_whole((PATH_DIRECTIVE,))
+        except FetchRefused:
+            raise UpdateError(firmware_update.RESULT_INTEGRITY, "there is no directive")
+        self._rollout, self._from_s, self._until_s = await directive.verify(
+            signed, self._trust, digest
+        )
+        self._check_time()
+
+    def _check_time(self) -> None:
+        """Refuse what the directive does not allow now; while the clock is not set it may be."""
+        now_s = self._trust.unix_s()
+        if now_s and self._until_s and not self._from_s <= now_s <= self._until_s:
+            raise UpdateError(firmware_update.RESULT_DEFERRED, "directive does not hold now")
+
+    async def _fetch_whole(self, path: "tuple[str, ...]") -> bytes:
+        """Fetch something of few blocks into RAM."""
+        sink = _Envelope()
+        await self._fetch(path, sink, start_block=0)
+        return bytes(sink.contents)
 
     def _check_room(self) -> None:
         from node.ota import installer
@@ -391,7 +424,7 @@ class Updater:
 
 
 class _Envelope:
-    """Takes an envelope into RAM."""
+    """Takes an envelope or a directive into RAM."""
 
     def __init__(self) -> None:
         self.contents = bytearray()

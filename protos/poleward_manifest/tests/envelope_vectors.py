@@ -1,4 +1,4 @@
-"""Makes the golden vectors of releases: envelopes to accept and to refuse, and whole releases.
+"""Makes the golden vectors of releases: envelopes and directives to judge, and whole releases.
 
 Not a test: the vectors are committed, a test compares them with what this makes, and the node's own
 reader is held against them on both Pythons. Run it to write them anew:
@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodelink import firmware_update
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import bundle, envelope, image, patch
+from poleward_manifest import bundle, cose, directive, envelope, image, patch
 
 FOLDER = Path(__file__).parents[2] / "nodelink" / "vectors"
 PROFILE = "pole-basic"
 OWN_SEQUENCE = 3
+MAC = bytes.fromhex("02005e000001")
+ROLLOUT = "return-2026-11"
 
 _INTEGRITY = firmware_update.RESULT_INTEGRITY
 _UNSUPPORTED = firmware_update.RESULT_UNSUPPORTED_PACKAGE
@@ -244,9 +246,23 @@ def make() -> dict[str, Any]:
         case(f"cut after {count} bytes", good[:count], *malformed)
     case("not CBOR", b"\xff" * 40, *malformed)
     case("too long", good + bytes(4097 - len(good)), _NO_FLASH, "TooBigError")
+    back = replace(manifest, downgrade=f"node:{MAC.hex()}")
+    permitted = envelope.sign(back, [FIRST])
+    case("permitted to go back to", permitted, 0, None, own_sequence=9)
+    case("permitted to go back to, and running", permitted, _UNSUPPORTED, None, own_sequence=4)
+    back_with_image = envelope.sign(replace(with_image, downgrade=back.downgrade), [FIRST])
+    case("permitted to go back to, with an image", back_with_image, 0, None, own_sequence=9)
+    for permission in ("node:0a0b0c0d0e0f", f"rollout:{ROLLOUT}", "rollout:9"):
+        other = envelope.sign(replace(manifest, downgrade=permission), [FIRST])
+        case(f"permitted for {permission} only", other, _UNSUPPORTED, None, own_sequence=9)
+    at_permission = (*parameters, -256)
+    for name, value in (("everybody", "*"), ("nobody", ""), ("a number", 7)):
+        signed = _resigned(permitted, (at_permission, value))
+        case(f"permission for {name}", signed, _UNSUPPORTED, "MalformedError", own_sequence=9)
     head = {
         "source": "Made by protos/poleward_manifest/tests/envelope_vectors.py.",
         "class_id": CLASS_IDS[PROFILE].hex(),
+        "mac": MAC.hex(),
     }
     old, old_packed = _release("1.3.0", 3)
     # Two files: a node has no heap for both at once.
@@ -259,7 +275,52 @@ def make() -> dict[str, Any]:
             "new": _stored(manifest, packed),
             "patch": patch.make(old_packed, packed).hex(),
         },
+        "directive.json": {**head, **_directives(envelope.envelope_digest(good))},
     }
+
+
+def _directives(release: bytes) -> dict[str, Any]:
+    """Make directives about the release "new" of release.json, and when a node is shown each."""
+    good = directive.Directive(release, MAC, ROLLOUT, 1_000, 2_000)
+    signed = directive.sign(good, [SECOND])
+    payload, block = cbor2.loads(signed)
+    cases: list[dict[str, Any]] = []
+
+    def case(name: str, encoded: bytes, result: int, error: str | None, now_s: int = 1_500) -> None:
+        cases.append(
+            {
+                "name": name,
+                "directive": encoded.hex(),
+                "now_s": now_s,
+                "result": result,
+                "error": error,
+            }
+        )
+
+    case("holds", signed, 0, None)
+    case("holds from now on", signed, 0, None, 1_000)
+    case("holds until now", signed, 0, None, 2_000)
+    case("the clock is not set", signed, 0, None, 0)
+    stale = firmware_update.RESULT_DEFERRED
+    case("is over", signed, stale, None, 2_001)
+    case("begins later", signed, stale, None, 999)
+    for name, changed in (
+        ("of another node", replace(good, mac=bytes(6))),
+        ("of another release", replace(good, release=bytes(32))),
+    ):
+        case(name, directive.sign(changed, [SECOND]), _INTEGRITY, "WrongNodeError")
+    case("by a release key", directive.sign(good, [FIRST]), _INTEGRITY, "UntrustedKeyError")
+    case("not signed", directive.sign(good, []), _INTEGRITY, "UntrustedKeyError")
+    later = cbor2.dumps([*cbor2.loads(payload)[:4], 9_000])
+    case("made longer", cbor2.dumps([later, block]), _INTEGRITY, "BadSignatureError", 5_000)
+    short = cbor2.dumps(cbor2.loads(payload)[:4])
+    short = cbor2.dumps([short, cose.sign(short, SECOND)])
+    case("without its end", short, _INTEGRITY, "MalformedError")
+    for count in (0, 1, 20, len(signed) - 1):
+        case(f"cut after {count} bytes", signed[:count], _INTEGRITY, "MalformedError")
+    case("not CBOR", b"\xff" * 40, _INTEGRITY, "MalformedError")
+    case("a number", b"\x00", _INTEGRITY, "MalformedError")
+    return {"directive_key": _public(SECOND).hex(), "rollout": ROLLOUT, "cases": cases}
 
 
 def _redigested(signed: bytes) -> bytes:
