@@ -17,8 +17,6 @@ from poleward_gateway import bootstrap
 from poleward_gateway.adapters.node_link import report_mapping, senml
 from poleward_gateway.domain.nodes import NodeNumber, OscoreKeys
 
-# How fast the machine is says nothing about the property.
-
 
 async def test_a_plain_request_gets_4_01_with_nothing_else(
     gateway: bootstrap.Gateway, node: FakeNode
