@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from poleward_tools.cli import gateway_local, gateway_software
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
 from poleward_tools.cli.programs import gateway_app
 
 app = gateway_app
+app.command("software")(gateway_software.software)
+app.add_typer(gateway_local.app, name="local")
 
 
 @app.command("list")

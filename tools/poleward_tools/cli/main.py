@@ -3,92 +3,97 @@
 It turns every error into one clear line and an exit code.
 """
 
+import importlib
 import os
 import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Literal, cast
 
 import typer
+from typer.core import TyperGroup
 
 from poleward_tools import exit_codes
-from poleward_tools.cli import (
-    alarm,
-    approval,
-    area,
-    audit,
-    bench,
-    board,
-    commission,
-    demo,
-    factory,
-    flash,
-    gateway,
-    gateway_local,
-    gateway_software,
-    image,
-    keys,
-    lamp,
-    lighting,
-    lighting_rules,
-    login,
-    node,
-    pole,
-    programs,
-    release,
-    rig,
-    role,
-    rollout,
-    sos,
-    table,
-    token,
-    user,
-    workorder,
-)
 from poleward_tools.cli.output import progress
 from poleward_tools.client import ClientError
 
 TRACE_VARIABLE = "POLEWARD_TRACE"
+_MARKUP: Literal["markdown"] = "markdown"
+# Where each command is: a module beside this one, and the group or the function in it.
+_PLACES = {
+    "fleet": "programs:fleet_app",
+    "gateway": "gateway:app",
+    "node": "node:app",
+    "pole": "pole:app",
+    "lamp": "lamp:app",
+    "program": "lighting:program_app",
+    "group": "lighting:group_app",
+    "scene": "lighting:scene_app",
+    "rule": "lighting_rules:app",
+    "sos": "sos:app",
+    "release": "release:app",
+    "keys": "keys:app",
+    "rollout": "rollout:app",
+    "audit": "audit:app",
+    "import": "table:import_app",
+    "export": "table:export",
+    "user": "user:app",
+    "role": "role:app",
+    "token": "token:app",
+    "area": "area:app",
+    "alarm": "alarm:app",
+    "approval": "approval:app",
+    "workorder": "workorder:app",
+    "rig": "rig:app",
+    "board": "board:app",
+    "image": "image:app",
+    "factory": "factory:app",
+    "flash": "flash:flash",
+    "login": "login:login",
+    "commission": "commission:commission",
+    "demo": "demo:demo",
+    "bench": "bench:bench",
+}
+
+
+class _Commands(Mapping[str, Any]):
+    """Imports a command when it is looked up: all of them take a second."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, _, attribute = _PLACES[name].partition(":")
+        found = getattr(importlib.import_module(f"poleward_tools.cli.{module}"), attribute)
+        alone = typer.Typer(
+            rich_markup_mode=_MARKUP, add_completion=False, pretty_exceptions_enable=False
+        )
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=name)
+        else:
+            alone.command(name)(found)
+        return typer.main.get_group(alone).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+class _Poleward(TyperGroup):
+    """The group of them all."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = cast(MutableMapping[str, Any], _Commands())
+
 
 app = typer.Typer(
+    cls=_Poleward,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=_MARKUP,
     help="Poleward: smart poles from the bench to the street.\n\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 a peer cannot be reached, "
     "4 refused.",
 )
-app.add_typer(programs.fleet_app, name="fleet")
-app.add_typer(gateway.app, name="gateway")
-gateway.app.command("software")(gateway_software.software)
-gateway.app.add_typer(gateway_local.app, name="local")
-app.add_typer(node.app, name="node")
-app.add_typer(pole.app, name="pole")
-app.add_typer(lamp.app, name="lamp")
-app.add_typer(lighting.program_app, name="program")
-app.add_typer(lighting.group_app, name="group")
-app.add_typer(lighting.scene_app, name="scene")
-app.add_typer(lighting_rules.app, name="rule")
-app.add_typer(sos.app, name="sos")
-app.add_typer(release.app, name="release")
-app.add_typer(keys.app, name="keys")
-app.add_typer(rollout.app, name="rollout")
-app.add_typer(audit.app, name="audit")
-app.add_typer(table.import_app, name="import")
-app.add_typer(user.app, name="user")
-app.add_typer(role.app, name="role")
-app.add_typer(token.app, name="token")
-app.add_typer(area.app, name="area")
-app.add_typer(alarm.app, name="alarm")
-app.add_typer(approval.app, name="approval")
-app.add_typer(workorder.app, name="workorder")
-app.add_typer(rig.app, name="rig")
-app.add_typer(board.app, name="board")
-app.add_typer(image.app, name="image")
-app.add_typer(factory.app, name="factory")
-app.command("flash")(flash.flash)
-app.command("export")(table.export)
-app.command("login")(login.login)
-app.command("commission")(commission.commission)
-app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
 
 
 @app.callback()
