@@ -25,7 +25,6 @@ from hil_tests.instruments.errors import (
 )
 
 _POLL_S = 0.1
-_OPEN_S = 60.0
 _TAIL_LINES = 15
 _MAX_PARTIAL_BYTES = 4096
 
@@ -51,11 +50,16 @@ class BoardConsole(Driver):
 
     The record is unbounded; it lives as long as a test session. A port that goes away (a board
     that gets its power over USB) is opened again when it is back.
+
+    Attributes:
+        open_s: how long to wait for a port that is not there at first.
     """
 
     bindings: ClassVar[dict[str, object]] = {
         "port": {RawSerialPort, NetworkSerialPort, "VirtualBoardDriver"}
     }
+
+    open_s: float = attr.ib(default=60.0)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -79,7 +83,7 @@ class BoardConsole(Driver):
         self._opened.clear()
         self._thread = threading.Thread(target=self._read_for_ever, daemon=True)
         self._thread.start()
-        if not self._opened.wait(_OPEN_S):
+        if not self._opened.wait(self.open_s):
             self.on_deactivate()
             raise InfrastructureError(f"no port: {port_url(self.port)}: {self._trouble}")
 
