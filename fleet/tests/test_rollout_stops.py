@@ -1,7 +1,4 @@
-"""Rollouts stop by themselves, return nodes, and survive a crash in any step."""
-
-from collections.abc import Callable
-from typing import Any
+"""Rollouts stop by themselves and return nodes."""
 
 import pytest
 from release_builders import publish
@@ -9,8 +6,6 @@ from rollout_rig import (
     CONFIRMED,
     DEADLINES,
     EVERYWHERE,
-    OFFERED,
-    QUEUED,
     begin,
     confirm_offered,
     current,
@@ -26,17 +21,16 @@ from fleet_rig import (
     FakeClock,
     make_poles,
 )
-from poleward_fleet.adapters.sql.rollout_steps import JOIN_PERIOD_MS, SqlRolloutSteps
+from poleward_fleet.adapters.sql.rollout_steps import JOIN_PERIOD_MS
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.domain.rollout import Action, NodeStage, RolloutFacts, RolloutState
+from poleward_fleet.domain.rollout import NodeStage, RolloutState
 from poleward_fleet.domain.rollout_policy import (
     OnFailure,
     Policy,
     Wave,
 )
 from poleward_fleet.domain.rollout_views import WaitsFor
-from poleward_fleet.ports.rollouts import Step
 from poleward_fleet.services.gateways import GatewayLink
 
 
@@ -198,74 +192,6 @@ async def test_rollout_has_one_owner_until_its_lease_ends(
     clock.pass_ms(11)
     assert await is_mine("b")
     assert not await is_mine("a")
-
-
-Decide = Callable[[RolloutFacts], tuple[Action, ...]]
-
-
-class CrashError(Exception):
-    """The fleet ends here."""
-
-
-@pytest.mark.parametrize("crash_at", range(1, 12))
-async def test_fleet_killed_in_any_step_loses_nothing(
-    fleet: Fleet,
-    link: GatewayLink,
-    clock: FakeClock,
-    monkeypatch: pytest.MonkeyPatch,
-    crash_at: int,
-) -> None:
-    """The same end is reached whichever step is cut off just before it would be stored."""
-    await make_poles(fleet, 5)
-    bad, good = await publish(fleet, 2), await publish(fleet, 3)
-    policy = Policy(
-        waves=(Wave(nodes=2, wait_s=1), Wave(nodes=2), Wave()),
-        on_failure=OnFailure.RETURN,
-        return_digest=good.digest,
-        max_failures=1,
-    )
-    number = (await fleet.rollouts.create(ADMIN, bad.digest, EVERYWHERE, policy)).number
-    steps = fleet.rollout_loop._steps
-    assert isinstance(steps, SqlRolloutSteps)
-    decided = 0
-
-    async def settle() -> None:
-        for _ in range(30):
-            try:
-                await fleet.rollout_loop.reconcile()
-            except CrashError:
-                clock.pass_ms(31_000)  # another process takes over when the lease has ended
-                continue
-            return
-
-    async def step(number: int, owner: str, decide: Decide, **named: Any) -> Step | None:
-        def deciding(facts: RolloutFacts) -> tuple[Action, ...]:
-            nonlocal decided
-            actions = decide(facts)
-            decided += bool(actions)
-            if actions and decided == crash_at:
-                raise CrashError
-            return actions
-
-        return await SqlRolloutSteps.step(steps, number, owner, deciding, **named)
-
-    monkeypatch.setattr(steps, "step", step)
-    await settle()
-    for _ in range(6):
-        for rollout in await fleet.rollouts.rollouts(ADMIN):
-            release = good if rollout.returns_rollout else bad
-            for node in await offered(fleet, rollout.number):
-                is_bad = rollout.number == number and len(rollout.counts) > 2
-                stage = NodeStage.RETURNED if is_bad else CONFIRMED
-                await report(fleet, link, release, node, stage)
-        clock.pass_ms(JOIN_PERIOD_MS)
-        await settle()
-    ended = {r.number: r for r in await fleet.rollouts.rollouts(ADMIN)}
-    assert ended[number].state is RolloutState.STOPPED
-    back = next(r for r in ended.values() if r.returns_rollout == number)
-    assert back.state is RolloutState.FINISHED
-    assert not {OFFERED, QUEUED} & ended[number].counts.keys()
-    assert back.counts[CONFIRMED] == ended[number].counts[CONFIRMED]
 
 
 async def test_counts_always_equal_the_nodes(
