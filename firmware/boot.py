@@ -54,6 +54,8 @@ def choose_slot(nvs: "Any", is_whole: "Callable[[int], bool]", image: int = 0) -
             slot = trial - 1
             put("slot", slot)
         else:
+            if wanted and not tries:
+                nvs.set_blob("failure", b"its image did not start")
             put("result", _RESULT_FAILED)
         put("trial", 0)
     return slot if is_whole(slot) or not is_whole(1 - slot) else 1 - slot

@@ -74,7 +74,7 @@ class Street:
     nodes: tuple[RigNode, ...]
     firmware: Path
 
-    def publish(self, *changes: Change) -> BuiltRelease:
+    def publish(self, *changes: Change, image: bytes | None = None) -> BuiltRelease:
         """Publish a release of the node's sources with changes; it is newer than all before."""
         folder = self.firmware / f"{next(_sequences)}"
         shutil.copytree(build.find_firmware(), folder, ignore=shutil.ignore_patterns("tests"))
@@ -83,13 +83,14 @@ class Street:
             assert source.count(old) == 1, f"{old!r} in {name}"
             (folder / name).write_text(source.replace(old, new), encoding="utf-8")
         sequence = int(folder.name)
-        made = build.build_release(f"3.0.{sequence}", sequence, firmware=folder)
+        made = build.build_release(f"3.0.{sequence}", sequence, firmware=folder, image=image)
         release = BuiltRelease(
             f"3.0.{sequence}",
             sequence,
             made.bundle,
             envelopes.sign(made.manifest, [self.city.signing_key]),
             made,
+            image,
         )
         self.city.publish(release, notes="")
         return release

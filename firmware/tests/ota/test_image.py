@@ -68,6 +68,7 @@ def test_image_that_never_reaches_boot_py_returns_with_its_slot() -> None:
     node.partitions.start()  # and it hangs: the watchdog resets
     assert (boot_up(node), node.partitions.running) == (0, 0)
     assert node.updater.result == numbers.RESULT_FAILED
+    assert node.slots.failure == "its image did not start"
 
 
 def test_image_that_runs_already_is_not_fetched() -> None:

@@ -171,5 +171,14 @@ def _about(part: dict[str, Any]) -> str:
             f"{space}: " + ", ".join(f"{key}={value}" for key, value in values.items())
             for space, values in part["values"].items()
         )
-    names = ("project", "version", "micropython", "idf_version", "built", "free_bytes")
+    names = (
+        "project",
+        "version",
+        "micropython",
+        "idf_version",
+        "built",
+        "free_bytes",
+        "starts",
+        "state",
+    )
     return ", ".join(f"{name} {part[name]}" for name in names if part.get(name) not in (None, ""))

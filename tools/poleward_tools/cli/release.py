@@ -385,5 +385,8 @@ def _show(folder: Path, stored: folders.StoredRelease, json: bool) -> None:
     results.print(
         f"Release {facts['version']} ({facts['sequence']}) for {facts['board_profile']} in {folder}"
     )
-    results.print(f"{facts['bundle_bytes']} bytes, {facts['transfer_bytes']} on the last link")
+    image = f", image of {facts['image_bytes']} bytes" if facts["image_bytes"] else ""
+    results.print(
+        f"{facts['bundle_bytes']} bytes{image}; {facts['transfer_bytes']} on the last link"
+    )
     results.print(f"signed by {signers}")

@@ -288,6 +288,8 @@ class City:
     def publish(self, release: factory.BuiltRelease, notes: str) -> bytes:
         """Upload and publish a release; returns the digest of its envelope."""
         self.client.upload_artifact(release.bundle)
+        if release.image is not None:
+            self.client.upload_artifact(release.image)
         return self.client.publish_release(release.envelope, notes, make_sbom(release.built))
 
     def _enroll_gateway(self) -> None:

@@ -30,6 +30,7 @@ class BuiltRelease:
         bundle: the node application.
         envelope: signed, names the bundle.
         built: what was signed, with its files.
+        image: the MicroPython that comes with it, if any.
     """
 
     version: str
@@ -37,6 +38,7 @@ class BuiltRelease:
     bundle: bytes
     envelope: bytes
     built: build.BuiltRelease
+    image: bytes | None = None
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:

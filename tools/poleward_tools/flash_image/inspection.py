@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from poleward_tools.flash_image import otadata
 from poleward_tools.flash_image.app_image import AppImage, chip_name
 from poleward_tools.flash_image.errors import ApplicationImageError, FlashImageError
 from poleward_tools.flash_image.firmware_files import bootloader_of
@@ -86,14 +87,14 @@ def _inspect_flash(content: bytes, first_offset: int, bootloader: AppImage) -> I
         }  # fmt: skip
         result.parts.append(entry)
         try:
-            entry.update(_part_facts(part, data, bootloader.chip_id))
+            entry.update(_part_facts(part, data, bootloader.chip_id, len(table.ota_slots)))
         except FlashImageError as error:
             entry["content"] = "damaged"
             result.problems.append(f"partition '{part.label}': {error}")
     return result
 
 
-def _part_facts(part: Partition, data: bytes, chip_id: int) -> dict[str, Any]:
+def _part_facts(part: Partition, data: bytes, chip_id: int, slot_count: int) -> dict[str, Any]:
     if not data:
         return {"content": "not in the file"}
     if data.count(0xFF) == len(data):
@@ -114,13 +115,26 @@ def _part_facts(part: Partition, data: bytes, chip_id: int) -> dict[str, Any]:
             },
         }
     if part.subtype == SUBTYPE_OTADATA:
-        return {"content": "boot selection"}
+        return {"content": "boot selection", **_selection_facts(data, slot_count)}
     if part.subtype in (SUBTYPE_LITTLEFS, SUBTYPE_FAT) or part.label == FILE_SYSTEM_LABEL:
         # MicroPython's own layouts call the partition FAT and put LittleFS into it.
         files = FileSystemImage.mount(data).files()
         sizes = {path: len(file) for path, file in sorted(files.items())}
         return {"content": "LittleFS", "files": sizes}
     return {"content": "data"}
+
+
+def _selection_facts(data: bytes, slot_count: int) -> dict[str, Any]:
+    entries = otadata.read_entries(data)
+    active = otadata.active_index(entries)
+    if active is None:
+        return {}
+    entry = entries[active]
+    names = {state.value: state.name.lower() for state in otadata.SlotState}
+    return {
+        "starts": f"ota_{(entry.sequence - 1) % slot_count}",
+        "state": names.get(entry.state, entry.state),
+    }
 
 
 def _image_facts(image: AppImage) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from poleward_tools.virtual_board.guest_bus import GuestBus, Outside
 from poleward_tools.virtual_board.interpreters import Interpreter, Interpreters
 from poleward_tools.virtual_board.line import Line
 from poleward_tools.virtual_board.partitions import AppPartitions
+from poleward_tools.virtual_board.stand_ins import MICROPYTHON
 
 DEFAULT_HEAP_BYTES = 256 * 1024
 # What the guest's modules take of it; the chip has them in its flash.
@@ -30,6 +31,9 @@ _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
 # A byte for each press of the emergency call button.
 _BUTTON_VARIABLE = "POLEWARD_BUTTON_FD"
 _log = logging.getLogger(__name__)
+
+# What ESP-IDF's panic handler prints before it resets the chip.
+_PANIC = b"Guru Meditation Error: Core  0 panic'ed (IllegalInstruction).\r\nRebooting...\r\n"
 
 # `machine.reset_cause()` of each reason.
 _RESET_CAUSES = {
@@ -89,6 +93,11 @@ class MicroPythonApplication:
     async def run(self, started: StartedApplication, line: Line) -> ResetReason:
         """Run the VM until the chip resets, and say why it did."""
         self.outside.lamp.reset()
+        about = started.description
+        if about and not about.project.startswith(MICROPYTHON):
+            _log.info("%s cannot be run here, only %s", about.project, MICROPYTHON)
+            await line.write(_PANIC)
+            return ResetReason.SOFTWARE
         files = started.file_system
         if files is None:
             await line.write(b"No partition with a file system.\r\n")
