@@ -7,8 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from poleward_manifest import trust
+from poleward_manifest.errors import UntrustedKeyError
 from poleward_tools.cli.main import app
 from poleward_tools.exit_codes import CommandError
+from poleward_tools.releases import trust_folder
 
 runner = CliRunner()
 
@@ -65,3 +67,22 @@ def test_wrong_use_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], r
     with pytest.raises(CommandError, match=reason):
         run(*(argument.format(keys=keys, new=tmp_path / "new") for argument in arguments))
     assert sorted(keys.iterdir()) == before
+
+
+def test_a_chain_is_written_whole_and_another_one_is_not_mixed_with_it(tmp_path: Path) -> None:
+    keys, place = tmp_path / "keys", tmp_path / "bench"
+    run("create", keys, "--yes", "--template", "demo")
+    run("rotate", keys, "--sign", keys / "root-1.pem")
+    chain = [(keys / f"trust-{number}.cbor").read_bytes() for number in (1, 2)]
+    assert trust_folder.store_chain(place, chain[:1]).name == "trust-1.cbor"
+    newest = trust_folder.store_chain(place, chain)
+    assert newest.read_bytes() == chain[1]
+    run("create", tmp_path / "other", "--yes", "--template", "demo")
+    stranger = (tmp_path / "other" / "trust-1.cbor").read_bytes()
+    with pytest.raises(UntrustedKeyError):
+        trust_folder.store_chain(place, [stranger, chain[1]])
+    with pytest.raises(trust_folder.TrustFileError, match="another document"):
+        trust_folder.store_chain(place, [stranger])
+    with pytest.raises(trust_folder.TrustFileError, match="no trust document"):
+        trust_folder.store_chain(place, [])
+    assert [path.read_bytes() for path in sorted(place.iterdir())] == chain

@@ -17,7 +17,7 @@ from poleward_gateway import bootstrap as gateway_bootstrap
 from poleward_gateway.config import GatewayConfig
 from poleward_tools.bench.bench_fleet import AREA_CODE, BENCHMARKER, BenchFleet
 from poleward_tools.demo.factory import build_release, production_run
-from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
+from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
 from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.rack import Rack
@@ -127,7 +127,8 @@ async def _put_into_service(bench: BenchFleet, identity: NodeIdentity) -> None:
 def _make_board(parent: Path, identity: NodeIdentity, gateway_uri: str) -> None:
     key = Ed25519PrivateKey.generate()
     release = build_release("0.0.1", sequence=1, key=key)
-    product = production_run(release, [key.public_key().public_bytes_raw()], gateway_uri)
+    trust = Trust(gateway_uri, (key.public_key().public_bytes_raw(),))
+    product = production_run(release, trust)
     surroundings = Surroundings(seed=1, latitude_deg=51.45, longitude_deg=-2.59, lamp_nominal_w=100)
     NodeFolder.make(parent, identity, surroundings, product)
 

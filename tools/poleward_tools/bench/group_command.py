@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from poleward_tools.bench.gateway_process import gateway_process
 from poleward_tools.demo import factory
 from poleward_tools.demo.program import Program
-from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
+from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
 from poleward_tools.virtual_board.air_series import air_series
 from poleward_tools.virtual_board.node_folder import NodeFolder
 from poleward_tools.virtual_board.surroundings import Surroundings
@@ -79,7 +79,8 @@ def _make_boards(folder: Path, count: int, gateway_uri: str) -> list[NodeIdentit
     folder.mkdir()
     key = Ed25519PrivateKey.generate()
     release = factory.build_release("1.0.0", sequence=1, key=key)
-    product = factory.production_run(release, [key.public_key().public_bytes_raw()], gateway_uri)
+    trust = Trust(gateway_uri, (key.public_key().public_bytes_raw(),))
+    product = factory.production_run(release, trust)
     air = air_series()
     made = []
     for number in range(1, count + 1):

@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_tools.demo.factory import build_release, production_run
-from poleward_tools.flash_image.node_nvs import new_identity
+from poleward_tools.flash_image.node_nvs import Trust, new_identity
 from poleward_tools.releases import build as building
 from poleward_tools.virtual_board.control import tell
 from poleward_tools.virtual_board.node_folder import NodeFolder
@@ -56,9 +56,8 @@ def run() -> dict[str, Any]:
     key = Ed25519PrivateKey.generate()
     release = build_release("0.0.1", sequence=1, key=key)
     with TemporaryDirectory(prefix="poleward-bench-") as parent, unused_port() as port:
-        product = production_run(
-            release, [key.public_key().public_bytes_raw()], f"coap://127.0.0.1:{port}"
-        )
+        trust = Trust(f"coap://127.0.0.1:{port}", (key.public_key().public_bytes_raw(),))
+        product = production_run(release, trust)
         surroundings = Surroundings(
             seed=1, latitude_deg=51.45, longitude_deg=-2.59, lamp_nominal_w=100
         )

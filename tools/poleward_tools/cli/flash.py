@@ -29,6 +29,7 @@ from poleward_tools.cli.production_options import (
     ReleaseOption,
     SettingOption,
     ThresholdOption,
+    TrustOption,
     explained,
     settings_of,
 )
@@ -73,8 +74,9 @@ def flash(
     firmware: FirmwareOption,
     release: ReleaseOption,
     gateway: GatewayOption,
-    key: KeyOption,
+    key: KeyOption = None,
     threshold: ThresholdOption = 1,
+    trust: TrustOption = None,
     port: Annotated[
         list[str],
         typer.Option(
@@ -119,8 +121,8 @@ def flash(
         check_permit(opened, time.time())
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
-            release_keys=key, flash_size_bytes=flash_mib * _MIB,
-            threshold=threshold, settings=settings_of(setting),
+            release_keys=key or (), threshold=threshold, document=trust,
+            flash_size_bytes=flash_mib * _MIB, settings=settings_of(setting),
         )  # fmt: skip
         plan = Plan(
             production, prepare_regions(production, Path(folder)), baud=baud, use_stub=stub,

@@ -21,6 +21,7 @@ from poleward_tools.cli.production_options import (
     ReleaseOption,
     SettingOption,
     ThresholdOption,
+    TrustOption,
     explained,
     settings_of,
 )
@@ -45,8 +46,9 @@ def build(
     firmware: FirmwareOption,
     release: ReleaseOption,
     gateway: GatewayOption,
-    key: KeyOption,
+    key: KeyOption = None,
     threshold: ThresholdOption = 1,
+    trust: TrustOption = None,
     identity: Annotated[
         Path, typer.Option(help="Identity of the node; made when missing, with --mac.")
     ],
@@ -65,8 +67,8 @@ def build(
     with explained():
         production = collect(
             chip=chip.value, firmware=firmware, release=release, gateway_uri=gateway,
-            release_keys=key, flash_size_bytes=flash_mib * _MIB,
-            threshold=threshold, settings=settings_of(setting),
+            release_keys=key or (), threshold=threshold, document=trust,
+            flash_size_bytes=flash_mib * _MIB, settings=settings_of(setting),
         )  # fmt: skip
         if not yes and not typer.confirm(f"Write a node's secrets to {out}?", err=True):
             raise CommandError("Nothing was written.", FAILED)

@@ -1,4 +1,4 @@
-"""Commands about who may sign: `poleward keys create|list|rotate|sign|publish|revoke|drill`.
+"""Commands about who may sign: `poleward keys create|list|rotate|sign|publish|fetch|revoke|drill`.
 
 Single release keys and signing releases: release.py.
 """
@@ -208,6 +208,27 @@ def publish(
         print_json({"published": True, "version": version})
     else:
         results.print(f"Trust document {version} is published.")
+
+
+@app.command("fetch")
+def fetch(
+    folder: Annotated[Path, typer.Argument(help="Folder for the documents.")],
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the fleet's trust documents to files, for `poleward flash --trust` and for records.
+
+    Each has to follow the one before (exit code 4). What is in the folder already must be the same.
+
+    Example: `poleward keys fetch bench1/trust`
+    """
+    with open_client(fleet, token) as client:
+        found = [document.document for document in client.trust.get().documents]
+    with _explained():
+        path = trust_folder.store_chain(folder, found)
+        _show(path, trust_folder.load(path), json)
 
 
 @app.command("revoke")

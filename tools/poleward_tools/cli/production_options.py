@@ -24,6 +24,7 @@ from poleward_tools.flashing.errors import (
 from poleward_tools.releases.build import BuildError
 from poleward_tools.releases.folder import ReleaseFolderError
 from poleward_tools.releases.keys import ReleaseKeyError
+from poleward_tools.releases.trust_folder import TrustFileError
 
 
 class ChipName(StrEnum):
@@ -50,8 +51,16 @@ GatewayOption = Annotated[
     str, typer.Option("--gateway", help="Where nodes bootstrap, e.g. coap://192.168.4.1:5683.")
 ]
 KeyOption = Annotated[
-    list[Path],
+    list[Path] | None,
     typer.Option("--key", help="Public release key that nodes trust; may be given often."),
+]
+TrustOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--trust",
+        help="Instead of keys: trust document that nodes follow from their first boot on, or a "
+        "folder with it, see `poleward keys fetch`.",
+    ),
 ]
 ThresholdOption = Annotated[
     int,
@@ -106,7 +115,8 @@ def explained() -> Iterator[None]:
     except HardeningError as error:
         raise CommandError(f"{error}.", FAILED) from error
     except (
-        FlashImageError, StationError, ReleaseFolderError, ReleaseKeyError, BuildError
+        FlashImageError, StationError, ReleaseFolderError, ReleaseKeyError, TrustFileError,
+        BuildError,
     ) as error:  # fmt: skip
         raise CommandError(f"{error}.", USAGE) from error
     except OSError as error:

@@ -20,8 +20,9 @@ from poleward_tools.demo import factory, street
 from poleward_tools.demo.narration import Narrator
 from poleward_tools.demo.program import Program
 from poleward_tools.exit_codes import USAGE, CommandError
-from poleward_tools.flash_image.node_nvs import NodeIdentity, new_identity
+from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
+from poleward_tools.flashing.production import following
 from poleward_tools.releases.sbom import make_sbom
 from poleward_tools.virtual_board.air_series import air_series
 from poleward_tools.virtual_board.node_folder import NodeFolder
@@ -158,6 +159,7 @@ class City:
         gateway_uri: str | None = None,
         gateway_name: str = GATEWAY_NAME,
         commission: bool = True,
+        document: bytes = b"",
         reached: Callable[[int], None] = lambda _: None,
     ) -> list[NodeIdentity]:
         """Make a node for each of these poles, commission it and give it power.
@@ -167,6 +169,8 @@ class City:
             gateway_uri: where the nodes look for their gateway; None for where it is.
             gateway_name: that serves them.
             commission: put them into their poles; else somebody does that later.
+            document: trust document that they follow from their first boot on; else they trust
+                the city's key.
             reached: told how many are done.
 
         Raises:
@@ -184,8 +188,11 @@ class City:
             )
             for identity in identities
         )
-        trusted = [self.signing_key.public_key().public_bytes_raw()]
-        product = factory.production_run(self._factory_release, trusted, gateway_uri or self.coap)
+        uri = gateway_uri or self.coap
+        trust = Trust(uri, (self.signing_key.public_key().public_bytes_raw(),))
+        if document:
+            trust = following(uri, document)
+        product = factory.production_run(self._factory_release, trust)
         air = air_series()
         self.nodes_dir.mkdir(exist_ok=True, mode=0o700)
         for done, (identity, pole) in enumerate(zip(identities, poles, strict=True), start=1):

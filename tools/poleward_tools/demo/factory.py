@@ -3,7 +3,6 @@
 It talks to no fleet; `city.py` does.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +71,7 @@ def files_of_node(release: BuiltRelease) -> dict[str, bytes]:
     )
 
 
-def production_run(
-    release: BuiltRelease, trusted_keys: Sequence[bytes], gateway_uri: str
-) -> ProductionRun:
+def production_run(release: BuiltRelease, trust: Trust) -> ProductionRun:
     """Put together what all nodes of this city share."""
     software = prepare_software(stand_in_firmware("esp32"), files_of_node(release))
-    return ProductionRun(software, Trust(gateway_uri, tuple(trusted_keys)))
+    return ProductionRun(software, trust)

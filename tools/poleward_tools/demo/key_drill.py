@@ -16,6 +16,7 @@ from poleward_manifest.signatures import key_id, public_bytes
 from poleward_manifest.trust import TrustDocument
 from poleward_tools.client import ClientError, Failure, FleetClient, FleetProfile
 from poleward_tools.client.rollout_views import RolloutTarget
+from poleward_tools.demo import street
 from poleward_tools.demo.city import City, CityPlan
 from poleward_tools.demo.narration import Narrator
 from poleward_tools.exit_codes import CommandError
@@ -56,6 +57,7 @@ class _Drill:
         self._narrator = narrator
         self._folder = folder
         self._releases = 1
+        self._stock_console = Path()
         self._new_root = Ed25519PrivateKey.generate()
         self._new_release_key = Ed25519PrivateKey.generate()
 
@@ -69,7 +71,8 @@ class _Drill:
             ("what the revoked key signed is refused", self._revoked_signature),
             ("a document that the old root keys did not sign is refused", self._forge),
             ("a node that was away follows two documents", self._rotate_twice),
-            ("the new key and an old one install a release", self._new_key),
+            ("a node from the factory follows the newest document at once", self._stock),
+            ("the new key and an old one install a release on both", self._new_key),
         )
         steps = []
         for what, part in parts:
@@ -162,8 +165,25 @@ class _Drill:
             self._city.boards.start()
         return self._wait_node_follows(3)
 
+    def _stock(self) -> str:
+        (pole,) = street.poles(2)[1:]
+        self._city.client.import_poles([pole])
+        document = trust_folder.load(trust_folder.newest(self._folder))
+        (identity,) = self._city.add_nodes([pole], document=document)
+        self._stock_console = self._city.nodes_dir / identity.name / "console.log"
+        self._city.wait_until(
+            lambda: any(node.pole_code == pole.code and node.link_state == "online"
+                        for node in self._city.client.list_nodes()),
+            what="the node from the factory is online",
+            timeout_s=_NODE_S,
+        )  # fmt: skip
+        return f"node {identity.name}"
+
     def _new_key(self) -> str:
-        return self._install([*self._release_keys(2), self._new_release_key])
+        found = self._install([*self._release_keys(2), self._new_release_key], nodes=2)
+        if "trust document" in self._stock_console.read_text(errors="replace"):
+            raise _NotHeldError("the node from the factory had to walk the chain")
+        return found
 
     def _root_keys(self, *numbers: int) -> list[Ed25519PrivateKey]:
         return [keys.load_key(self._folder / f"root-{number}.pem") for number in numbers]
@@ -207,8 +227,8 @@ class _Drill:
         client.upload_artifact(built.bundle)
         return client.publish_release(envelopes.sign(built.manifest, signers))
 
-    def _install(self, signers: Sequence[Ed25519PrivateKey]) -> str:
-        """Publish a release and bring it to the node."""
+    def _install(self, signers: Sequence[Ed25519PrivateKey], *, nodes: int = 1) -> str:
+        """Publish a release and bring it to every node."""
         digest = self._publish(signers)
         rollouts = self._city.client.rollouts
         number = rollouts.create(digest, RolloutTarget()).number
@@ -218,7 +238,7 @@ class _Drill:
             timeout_s=_NODE_S,
         )
         found = rollouts.get(number)
-        if found.counts.get("confirmed", 0) != 1:
+        if found.counts.get("confirmed", 0) != nodes:
             raise _NotHeldError(f"the rollout is {found.state} {found.reason}: {found.counts}")
         return f"{found.release_version} confirmed"
 

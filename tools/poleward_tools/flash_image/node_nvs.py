@@ -20,6 +20,7 @@ NO_SETTINGS: Settings = {}
 # Blobs of identity and settings that are texts and may be on a screen; "mac" may, too.
 PLAIN_TEXTS = frozenset({"profile", "gateway", "parts", "ssid", "apn"})
 BOOT = "boot"  # namespace that the node itself writes from its first boot on
+TRUST = "trust"  # key that it writes when it follows a newer document
 NvsValues = Mapping[str, Mapping[str, Value]]
 
 _CLAIM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # no 0 O 1 I: people type it
@@ -68,6 +69,7 @@ class Trust:
         gateway_uri: where it bootstraps, e.g. "coap://192.168.4.1:5683".
         release_keys: public keys that may sign releases, Ed25519 or HSS-LMS.
         threshold: how many of them must have signed a release.
+        document: payload of the trust document that names them; empty for none.
 
     Raises:
         TrustError: the threshold can never be reached, or asks for nobody.
@@ -76,6 +78,7 @@ class Trust:
     gateway_uri: str
     release_keys: tuple[bytes, ...]
     threshold: int = 1
+    document: bytes = b""
 
     def __post_init__(self) -> None:
         if not 1 <= self.threshold <= len(set(self.release_keys)):
@@ -98,6 +101,7 @@ def factory_values(
             "gateway": trust.gateway_uri.encode(),
             "relkeys": b"".join(trust.release_keys),
             "threshold": Integer(ItemType.I32, trust.threshold),
+            **({TRUST: trust.document} if trust.document else {}),
         },
         **{
             namespace: {key: text.encode() for key, text in texts.items()}

@@ -3,12 +3,16 @@
 It signs and verifies no release beyond what a node itself would ask for.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
+from poleward_manifest import trust as trust_documents
+from poleward_manifest.errors import StaleError
+from poleward_tools.flash_image.errors import TrustError
 from poleward_tools.flash_image.firmware_files import load_firmware
 from poleward_tools.flash_image.node_image import (
     FLASH_SIZE_BYTES,
@@ -17,7 +21,7 @@ from poleward_tools.flash_image.node_image import (
     prepare_software,
 )
 from poleward_tools.flash_image.node_nvs import NO_SETTINGS, Settings, Trust
-from poleward_tools.releases import build, folder, keys
+from poleward_tools.releases import build, folder, keys, trust_folder
 
 _ROOT_FILES = ("boot.py", "main.py")
 
@@ -47,22 +51,33 @@ def collect(
     firmware: Path,
     release: Path,
     gateway_uri: str,
-    release_keys: Sequence[Path],
+    release_keys: Sequence[Path] = (),
     threshold: int = 1,
+    document: Path | None = None,
     flash_size_bytes: int = FLASH_SIZE_BYTES,
     settings: Settings = NO_SETTINGS,
 ) -> Production:
     """Read everything and refuse what a node could not live with.
 
+    A trust document, or a folder with it, takes the place of keys and threshold: the boards follow
+    it from their first boot on.
+
     Raises:
         FlashImageError: chip firmware or sizes.
-        EnvelopeError: the release is not signed by as many of the keys as the nodes will want.
-        ReleaseFolderError, ReleaseKeyError, BuildError: a file is missing or not what it should be.
+        EnvelopeError: the release is not signed by as many of the keys as the nodes will want, or
+            the document is not sound or has expired.
+        ReleaseFolderError, ReleaseKeyError, TrustFileError, BuildError: a file is missing or not
+            what it should be.
     """
-    trusted = tuple(keys.load_public_key(path) for path in release_keys)
+    if (document is None) != bool(release_keys):
+        raise TrustError("name release keys or a trust document, one of the two")
+    if document is None:
+        trusted = tuple(keys.load_public_key(path) for path in release_keys)
+        trust = Trust(gateway_uri, trusted, threshold)
+    else:
+        trust = following(gateway_uri, trust_folder.load(trust_folder.newest(document)))
     stored = folder.load(release)
-    trust = Trust(gateway_uri, trusted, threshold)
-    manifest = envelopes.verify(stored.envelope, trusted, threshold)
+    manifest = envelopes.verify(stored.envelope, trust.release_keys, trust.threshold)
     sources = build.find_firmware()
     software = prepare_software(
         load_firmware(firmware, chip),
@@ -74,3 +89,16 @@ def collect(
         flash_size_bytes=flash_size_bytes,
     )
     return Production(software, trust, manifest.board_profile, manifest.version, settings)
+
+
+def following(gateway_uri: str, document: bytes) -> Trust:
+    """Have nodes follow a trust document from their first boot on.
+
+    Raises:
+        EnvelopeError: it is not sound, not signed by its own root keys, or has expired.
+    """
+    said = trust_documents.verify_alone(document)
+    if said.expires_at_s <= time.time():
+        raise StaleError(f"trust document {said.version} has expired: nodes would install nothing")
+    role = said.release
+    return Trust(gateway_uri, role.keys, role.threshold, trust_documents.encode(said))

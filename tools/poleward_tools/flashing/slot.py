@@ -13,7 +13,7 @@ from pathlib import Path
 
 from poleward_tools.flash_image.errors import FlashImageError
 from poleward_tools.flash_image.node_image import Region, identity_region
-from poleward_tools.flash_image.node_nvs import BOOT, NodeIdentity, factory_values
+from poleward_tools.flash_image.node_nvs import BOOT, TRUST, NodeIdentity, factory_values
 from poleward_tools.flash_image.nvs import NvsPartition
 from poleward_tools.flash_image.partition_table import TYPE_APP
 from poleward_tools.flashing.claim_code import hash_claim_code
@@ -220,9 +220,10 @@ class SlotWork:
             stored = NvsPartition.decode(link.read(nvs.offset, nvs.size_bytes))
             # The node keeps more in the same namespaces once it runs, and counts its boots.
             return all(
-                values.items() <= stored.values(namespace).items()
+                stored.values(namespace).get(key) == value
                 for namespace, values in wanted.items()
-                if namespace != BOOT
+                for key, value in values.items()
+                if namespace != BOOT and key != TRUST
             )
         except FlashImageError:
             return False

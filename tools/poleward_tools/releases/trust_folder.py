@@ -121,6 +121,32 @@ def newest(place: Path) -> Path:
     return max(found, key=lambda path: (len(path.name), path.name))
 
 
+def store_chain(folder: Path, documents: Sequence[bytes]) -> Path:
+    """Write a chain of documents, from number 1 on, beside those that are there; return the newest.
+
+    Raises:
+        TrustFileError: there is none, or a file holds another document of the same number.
+        EnvelopeError: one does not follow the one before; nothing was written.
+    """
+    if not documents:
+        raise TrustFileError(
+            "the fleet has no trust document; `poleward keys publish` gives it one"
+        )
+    previous = trust.verify_first(documents[0])
+    for signed in documents[1:]:
+        previous = trust.verify_next(signed, previous)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrustFileError(f"{folder} cannot be made: {error.strerror}") from error
+    for version, signed in enumerate(documents, start=1):
+        path = document_path(folder, version)
+        if path.exists() and trust.read(load(path)) != trust.read(signed):
+            raise TrustFileError(f"{path} is another document than the fleet's; move it away")
+        save(path, signed)
+    return document_path(folder, len(documents))
+
+
 def load(path: Path) -> bytes:
     """Read a document's file.
 

@@ -4,14 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner, Result
 
 from poleward_manifest import envelope as envelopes
+from poleward_manifest import trust
+from poleward_manifest.signatures import public_bytes
+from poleward_manifest.trust import Role, TrustDocument
 from poleward_tools.cli.main import app
 from poleward_tools.exit_codes import CommandError
 from poleward_tools.flash_image.inspection import inspect
 from poleward_tools.flash_image.nvs import NvsPartition
-from poleward_tools.releases import folder, keys
+from poleward_tools.releases import folder, keys, trust_folder
 
 from .conftest import GATEWAY, MACS, Boards, firmware_folder
 
@@ -88,6 +92,47 @@ def test_an_image_asks_for_as_many_signatures_as_it_is_told(
     assert made.exit_code == 0, made.output
     nvs = next(part for part in inspect(out.read_bytes()).parts if part["label"] == "nvs")
     assert nvs["values"]["identity"]["threshold"] == 2
+
+
+def test_an_image_holds_the_trust_document_that_its_node_follows(
+    tmp_path: Path, shared: list[str], release: Path, key_file: Path
+) -> None:
+    out, place = tmp_path / "a.bin", tmp_path / "keys"
+    signer, second = keys.load_key(key_file), keys.create_key(tmp_path / "second.pem")
+    at = shared.index("--key")
+    shared[at : at + 2] = ["--trust", str(place)]
+    command = [
+        "image", "build", str(out), "--identity", str(tmp_path / "id.json"),
+        "--mac", MACS[0].hex(), "--yes", *shared,
+    ]  # fmt: skip
+    place.mkdir()
+    assert refusal(RUN.invoke(app, command))[0] == 2  # no document there
+
+    def document(version: int, *signers: Ed25519PrivateKey, days: int = 1) -> TrustDocument:
+        role = Role(tuple(map(public_bytes, (signer, second))), 2)
+        made = TrustDocument(version, trust_folder.in_days(days), role, role, Role((), 1))
+        path = trust_folder.document_path(place, version)
+        trust_folder.save(path, trust.sign(made, signers))
+        return made
+
+    document(4, signer)
+    assert refusal(RUN.invoke(app, command))[0] == 4  # one of its two root keys
+    document(5, signer, second, days=-1)
+    assert "has expired" in refusal(RUN.invoke(app, command))[1]
+    wanted = document(6, signer, second)
+    assert refusal(RUN.invoke(app, command))[0] == 4  # the release has one signature of two
+    stored = folder.load(release)
+    envelope = envelopes.add_signature(stored.envelope, second)
+    folder.save(tmp_path / "twice", folder.StoredRelease(stored.bundle, envelope))
+    command[command.index(str(release))] = str(tmp_path / "twice")
+    both = [*command, "--key", str(keys.public_path(key_file))]
+    assert "one of the two" in refusal(RUN.invoke(app, both))[1]
+    assert not out.exists()
+    made = RUN.invoke(app, command)
+    assert made.exit_code == 0, made.output
+    identity = NvsPartition.decode(out.read_bytes()[0x9000:0xD000]).values("identity")
+    assert identity["trust"] == trust.encode(wanted)
+    assert identity["relkeys"] == b"".join(wanted.release.keys)
 
 
 @pytest.mark.system
