@@ -183,6 +183,7 @@ async def running(
             page_origin=config.page_origin or web,
         )
         await _make_administrator(fleet, config.data_dir)
+        await fleet.trust.make_first_directive_key()
         api_port, link_port = await _serve_grpc(config, fleet, stack)
         addresses = Addresses(
             web=web,

@@ -279,6 +279,7 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
         "RolloutService/AbortRollout", number=call.rollout
     ),
     "RolloutService/ApproveRollout": approve_rollout,
+    "TrustService/MakeDirectiveKey": lambda call: call("TrustService/MakeDirectiveKey"),
     "TrustService/RevokeKey": revoke_key,
     "EnrollmentService/ReplaceGateway": replace_gateway,
     "EnrollmentService/RevokeGateway": lambda call: call(

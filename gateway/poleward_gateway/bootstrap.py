@@ -29,7 +29,11 @@ from poleward_gateway.adapters.node_link.report_layouts import ReportLayouts
 from poleward_gateway.adapters.node_link.report_path import ReportPath
 from poleward_gateway.adapters.node_link.resources import NodeResources
 from poleward_gateway.adapters.node_link.security import SecurityTable
-from poleward_gateway.adapters.releases.verifier import ChainVerifier, ManifestVerifier
+from poleward_gateway.adapters.releases.verifier import (
+    ChainVerifier,
+    DirectiveVerifier,
+    ManifestVerifier,
+)
 from poleward_gateway.adapters.secrets.sealed_box import SealedBox, open_box
 from poleward_gateway.adapters.site_server import SiteServer
 from poleward_gateway.adapters.software.shelf import SoftwareShelf
@@ -57,6 +61,7 @@ from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Event, 
 from poleward_gateway.ports.releases import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.commands import Commands
+from poleward_gateway.services.directives import Directives
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.local_rules import LocalRules
 from poleward_gateway.services.orders import Orders
@@ -231,10 +236,11 @@ class Gateway:
             on_event=self._on_event,
             on_reports=self._on_reports,
         )  # fmt: skip
+        releases = ManifestVerifier()
         self.artifacts = Artifacts(
             DiskArtifactStore(config.artifacts_dir),
             _LateSource(lambda: self.fleet_link),
-            ManifestVerifier(),
+            releases,
             lambda: self.trust.signers(),
             self.tally,
         )
@@ -259,13 +265,14 @@ class Gateway:
             insecure_nosec=config.insecure_nosec,
         )
         link = Lwm2mClient(self.endpoint, self.table, self.registry)
-        self.updates = Updates(
-            SqliteUpdateStore(database), self.registry, self.artifacts, link, self.jobs, clock,
-            on_change=lambda: self.uplink.wake(),
-        )  # fmt: skip
         self.trust = TrustChain(
             FolderTrustStore(config.trust_dir), desired, ChainVerifier(), self.artifacts.fetch,
             self.registry, link, self.jobs, clock,
+        )  # fmt: skip
+        self.updates = Updates(
+            SqliteUpdateStore(database), self.registry, self.artifacts,
+            Directives(DirectiveVerifier(), releases, self.trust, clock), link, self.jobs, clock,
+            on_change=lambda: self.uplink.wake(),
         )  # fmt: skip
         self.commands = Commands(
             command_store, self.registry, link, self.command_jobs, clock,

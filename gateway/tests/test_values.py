@@ -60,13 +60,16 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
     message = pb.DesiredState(
         revision=5,
         complete=True,
-        nodes=[desired_node(3), pb.DesiredNode(node_number=4, task=pb.NODE_TASK_FORGET)],
+        nodes=[
+            desired_node(3, directive=b"word"),
+            pb.DesiredNode(node_number=4, task=pb.NODE_TASK_FORGET),
+        ],
         release_keys=[b"k" * 32],
     )
     change = mapping.desired_from_message(message)
     expected = DesiredNode(
         NodeNumber(3), "urn:dev:mac:000000000003", keys_of(3, "bootstrap"),
-        keys_of(3, "operational"), 10, b"", 60,
+        keys_of(3, "operational"), 10, b"", 60, directive=b"word",
     )  # fmt: skip
     assert change.nodes == (expected,)
     assert change.removed == (NodeNumber(4),)

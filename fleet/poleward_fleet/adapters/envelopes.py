@@ -51,5 +51,7 @@ class SignedDocumentReader:
             signed=signed,
             release_keys=document.release.keys,
             release_threshold=document.release.threshold,
+            directive_keys=document.directive.keys,
+            directive_threshold=document.directive.threshold,
             expires_at_ms=document.expires_at_s * 1000,
         )

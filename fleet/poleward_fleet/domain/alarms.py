@@ -30,6 +30,7 @@ class AlarmKind(Enum):
     POWER_LOW = "lamp.power_low"
     POWER_FACTOR_LOW = "supply.power_factor_low"
     STRANGERS = "gateway.strangers"
+    UPDATE_FROZEN = "update.frozen"
 
 
 SEVERITIES = {

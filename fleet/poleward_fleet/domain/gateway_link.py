@@ -32,11 +32,16 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class NodeUpdate:
-    """Progress of one update on a node or gateway; stage None means that none is under way."""
+    """Progress of one update on a node or gateway; stage None means that none is under way.
+
+    Args:
+        is_frozen: It failed because its directive did not hold any more, or not yet.
+    """
 
     release_digest: bytes
     stage: NodeStage | None
     reason: str
+    is_frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

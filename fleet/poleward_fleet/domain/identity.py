@@ -143,6 +143,7 @@ class DesiredNode:
         bootstrap: None for a node that is to be wiped or forgotten.
         operational: None for a node that is to be forgotten.
         gateway_uri: Where a node finds its next gateway; empty unless it is handed over.
+        directive: The fleet's signed word about the release; empty where nobody asks for one.
     """
 
     node_number: int
@@ -154,6 +155,7 @@ class DesiredNode:
     lamp_nominal_w: int
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
+    directive: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

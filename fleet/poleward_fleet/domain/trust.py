@@ -29,7 +29,20 @@ class ReleaseKey:
     @property
     def key_id(self) -> bytes:
         """The key's short name."""
-        return hashlib.sha256(self.public_key).digest()[:8]
+        return _key_id(self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectiveKey:
+    """The public half of a key with which the fleet signs directives, once a document names it."""
+
+    public_key: bytes
+    made_at_ms: int
+
+    @property
+    def key_id(self) -> bytes:
+        """The key's short name."""
+        return _key_id(self.public_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,8 @@ class TrustDocument:
         signed: As it was published.
         release_keys: Who may sign releases.
         release_threshold: How many of them have to.
+        directive_keys: Who may sign directives; without any nobody asks for them.
+        directive_threshold: How many of them have to.
     """
 
     version: int
@@ -47,6 +62,8 @@ class TrustDocument:
     signed: bytes
     release_keys: tuple[bytes, ...]
     release_threshold: int
+    directive_keys: tuple[bytes, ...]
+    directive_threshold: int
     expires_at_ms: int
 
 
@@ -58,6 +75,8 @@ class PublishedDocument:
     digest: bytes
     signed: bytes
     release_threshold: int
+    directive_keys: tuple[bytes, ...]
+    directive_threshold: int
     expires_at_ms: int
     published_at_ms: int
     published_by: str
@@ -70,10 +89,12 @@ class Trust:
     Attributes:
         keys: Revoked ones too, oldest first.
         documents: Oldest first.
+        directive_keys: The fleet's own, oldest first.
     """
 
     keys: tuple[ReleaseKey, ...]
     documents: tuple[PublishedDocument, ...]
+    directive_keys: tuple[DirectiveKey, ...]
 
     @property
     def signers(self) -> tuple[bytes, ...]:
@@ -86,6 +107,19 @@ class Trust:
         return self.documents[-1].release_threshold if self.documents else 1
 
     @property
+    def directors(self) -> tuple[bytes, ...]:
+        """The fleet's own keys that sign directives now."""
+        if self.newest is None:
+            return ()
+        named = self.newest.directive_keys
+        found = [key.public_key for key in self.directive_keys if key.public_key in named]
+        return tuple(found[: self.newest.directive_threshold])
+
+    @property
     def newest(self) -> PublishedDocument | None:
         """The document that counts; None before the first."""
         return self.documents[-1] if self.documents else None
+
+
+def _key_id(public_key: bytes) -> bytes:
+    return hashlib.sha256(public_key).digest()[:8]

@@ -104,6 +104,13 @@ class RolloutSteps(Protocol):
     async def unfinished(self) -> list[int]:
         """Return the rollouts that may need action: not over, or with nodes under way."""
 
+    async def renew_directives(self, *, now_ms: int, directed_before_ms: int) -> Collection[str]:
+        """Have directives from before a moment made anew where their nodes still need them.
+
+        Returns:
+            The gateways that have to be told.
+        """
+
     async def step(
         self,
         number: int,

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
-from poleward_fleet.domain.trust import PublishedDocument, ReleaseKey, Trust, TrustDocument
+from poleward_fleet.domain.trust import (
+    DirectiveKey,
+    PublishedDocument,
+    ReleaseKey,
+    Trust,
+    TrustDocument,
+)
 
 
 class TrustStore(Protocol):
@@ -21,6 +27,14 @@ class TrustStore(Protocol):
 
     async def revoke_key(self, key: ReleaseKey, audit: AuditEntry) -> list[str]:
         """Keep when and by whom a key was revoked."""
+
+    async def make_directive_key(self, audit: AuditEntry, *, only_first: bool) -> DirectiveKey:
+        """Make a key that signs once a document names it; its private half stays in the store.
+
+        Args:
+            audit: The record of it; the key's id becomes its subject.
+            only_first: Only where there is none; return the oldest otherwise.
+        """
 
     async def put_document(
         self, document: PublishedDocument, keys: Sequence[bytes], audit: AuditEntry

@@ -25,6 +25,7 @@ from poleward_fleet.domain.daylight import sun_elevation_deg
 from poleward_fleet.domain.errors import ConflictError, FleetError
 from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.inventory import LinkState
+from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.telemetry import Layout, NodeEvent, SeriesKey
 from poleward_fleet.ports.alarms import AlarmStore, Judgement, WatchedNode
 from poleward_fleet.ports.clock import Clock
@@ -58,6 +59,8 @@ _LINK_VERDICTS = {
     LinkState.OFFLINE: True,
     LinkState.ONLINE: False,
 }
+# A node that got so far has followed a directive that holds.
+_FOLLOWED = {NodeStage.DOWNLOADED, NodeStage.TRIAL, NodeStage.CONFIRMED}
 _SYSTEM = "fleet"
 
 
@@ -227,7 +230,7 @@ class AlarmService:
         return await self._store.alarm(number, allowed)
 
     async def take_states(self, states: Sequence[NodeState]) -> None:
-        """Raise alarms of nodes that fell silent; clear those of nodes that are back."""
+        """Raise alarms of nodes that are silent or held back; clear those of others."""
         now_ms = self._clock.now_ms()
         changes = [
             AlarmChange(
@@ -235,6 +238,11 @@ class AlarmService:
             )
             for state in states
             if state.link_state in _LINK_VERDICTS
+        ]
+        changes += [
+            AlarmChange(state.node_number, AlarmKind.UPDATE_FROZEN, update.is_frozen, now_ms)
+            for state in states
+            if (update := state.update) and (update.is_frozen or update.stage in _FOLLOWED)
         ]
         if changes:
             await self._store.change(changes)

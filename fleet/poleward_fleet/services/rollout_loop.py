@@ -10,6 +10,7 @@ import uuid
 
 import structlog
 
+from poleward_fleet.domain.directives import RENEWED_AFTER_MS
 from poleward_fleet.domain.errors import FleetError
 from poleward_fleet.domain.rollout import ReturnUpdated, next_actions
 from poleward_fleet.ports.clock import Clock
@@ -25,6 +26,7 @@ PERIOD_S = 2.0
 # nodes in few messages.
 BREATH_S = 0.2
 HEALTH_PERIOD_MS = 10_000
+RENEWAL_PERIOD_MS = 3_600_000
 # Steps of one rollout before the next one has its turn.
 MAX_STEPS = 20
 
@@ -49,6 +51,7 @@ class RolloutLoop:
         self._owner = uuid.uuid4().hex
         self._woken = asyncio.Event()
         self._health_at_ms = 0
+        self._renewed_at_ms = 0
 
     def wake(self) -> None:
         """Look at once instead of at the next turn."""
@@ -75,6 +78,12 @@ class RolloutLoop:
         with_health = now_ms - self._health_at_ms >= HEALTH_PERIOD_MS
         if with_health:
             self._health_at_ms = now_ms
+        if now_ms - self._renewed_at_ms >= RENEWAL_PERIOD_MS:
+            self._renewed_at_ms = now_ms
+            told = await self._steps.renew_directives(
+                now_ms=now_ms, directed_before_ms=now_ms - RENEWED_AFTER_MS
+            )
+            self._links.desired_changed(told)
         for number in await self._steps.unfinished():
             for _ in range(MAX_STEPS):
                 if not await self._step(number, with_health):

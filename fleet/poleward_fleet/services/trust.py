@@ -1,4 +1,4 @@
-"""Who may sign releases: keys, their revocation, and the documents that nodes follow.
+"""Who may sign: keys for releases and directives, and the documents that nodes follow.
 
 Not what is signed (services/releases.py).
 """
@@ -14,12 +14,21 @@ from poleward_fleet.domain.errors import (
     NotFoundError,
     ReleaseRefusedError,
 )
-from poleward_fleet.domain.trust import KEY_BYTES, PublishedDocument, ReleaseKey, Trust
+from poleward_fleet.domain.trust import (
+    KEY_BYTES,
+    DirectiveKey,
+    PublishedDocument,
+    ReleaseKey,
+    Trust,
+    TrustDocument,
+)
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ArtifactStore
 from poleward_fleet.ports.trust import DocumentReader, TrustStore
 from poleward_fleet.services.approvals import ApprovalService
 from poleward_fleet.services.gateways import GatewayLinks
+
+_SYSTEM = "fleet"
 
 
 class TrustService:
@@ -108,12 +117,24 @@ class TrustService:
         entry = AuditEntry(principal.name, "release_key.revoke", key_id.hex(), detail)
         self._links.desired_changed(await self._store.revoke_key(revoked, entry))
 
+    async def make_directive_key(self, principal: Principal) -> DirectiveKey:
+        """Make one more key for directives; it signs once a document names it."""
+        principal.require(Permission.TRUST_KEYS)
+        entry = AuditEntry(principal.name, "directive_key.make", "")
+        return await self._store.make_directive_key(entry, only_first=False)
+
+    async def make_first_directive_key(self) -> None:
+        """Make a key for directives at the first start, for the first document to name."""
+        entry = AuditEntry(_SYSTEM, "directive_key.make", "")
+        await self._store.make_directive_key(entry, only_first=True)
+
     async def publish(self, principal: Principal, signed: bytes) -> PublishedDocument:
         """Verify that a document follows the newest one, and give it to the gateways.
 
         Raises:
             ReleaseRefusedError: It does not; says why.
-            ConflictError: It names a key that was revoked, or somebody was faster.
+            ConflictError: It names a key that was revoked, or directive keys of others only, or
+                somebody was faster.
         """
         principal.require(Permission.TRUST_KEYS)
         trust = await self._store.trust()
@@ -126,12 +147,15 @@ class TrustService:
                 f"trust document {document.version} has expired; sign one that has not"
             )
         _refuse_revoked(trust, document.release_keys)
+        _require_own_directive_keys(trust, document)
         await self._artifacts.put(signed)
         published = PublishedDocument(
             document.version,
             document.digest,
             signed,
             document.release_threshold,
+            document.directive_keys,
+            document.directive_threshold,
             document.expires_at_ms,
             now_ms,
             principal.name,
@@ -155,3 +179,15 @@ def _refuse_revoked(trust: Trust, keys: tuple[bytes, ...]) -> None:
                 f"release key {key.key_id.hex()} was revoked by {key.revoked_by} and is never "
                 "trusted again; make a new one"
             )
+
+
+def _require_own_directive_keys(trust: Trust, document: TrustDocument) -> None:
+    """Refuse a document under which no node would install anything."""
+    own = {key.public_key for key in trust.directive_keys}
+    signing = own.intersection(document.directive_keys)
+    if document.directive_keys and len(signing) < document.directive_threshold:
+        raise ConflictError(
+            f"trust document {document.version} asks for {document.directive_threshold} of its "
+            f"directive keys, this fleet has {len(signing)} of them; name those that "
+            "`poleward keys directive` gives"
+        )

@@ -61,6 +61,10 @@ class ArtifactRejectedError(ArtifactError):
     """The content is not what it claims to be and is never served."""
 
 
+class DirectiveStaleError(ArtifactError):
+    """The directive does not hold now; a fresh one may."""
+
+
 class InstallationError(GatewayError):
     """A release of the gateway itself cannot be installed here; the message says what to do."""
 

@@ -48,6 +48,7 @@ class DesiredNode:
     Args:
         gateway_uri: Where the node finds its next gateway; empty for this one.
         is_adopted: Taken by a work order; the fleet has not said so itself.
+        directive: The fleet's signed word about the release; empty for none.
     """
 
     number: NodeNumber
@@ -60,6 +61,12 @@ class DesiredNode:
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
     is_adopted: bool = False
+    directive: bytes = b""
+
+    @property
+    def mac(self) -> bytes:
+        """The node's MAC, as its endpoint name has it (RFC 9039)."""
+        return bytes.fromhex(self.endpoint_name.rpartition(":")[2])
 
 
 @dataclass(frozen=True, slots=True)

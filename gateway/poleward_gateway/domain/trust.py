@@ -1,6 +1,6 @@
-"""Who may sign releases, as values.
+"""Who may sign releases and directives, as values; and what a directive says.
 
-Not signatures: port DocumentVerifier.
+Not signatures: ports DocumentVerifier and DirectiveVerifier.
 """
 
 from dataclasses import dataclass
@@ -28,10 +28,27 @@ class TrustDocument:
         version: Counts from 1 without gaps.
         signed: As nodes get it.
         signers: Of releases.
+        directive_signers: Of directives; without keys nobody asks for any.
         expires_at_s: Unix seconds from which on nothing is served under it.
     """
 
     version: int
     signed: bytes
     signers: Signers
+    directive_signers: Signers
     expires_at_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """What a verified directive says about a node and its release.
+
+    Attributes:
+        rollout: Name of the rollout that brings the release.
+        not_before_s: Unix seconds from which it holds.
+        not_after_s: Unix seconds until which it holds.
+    """
+
+    rollout: str
+    not_before_s: int
+    not_after_s: int

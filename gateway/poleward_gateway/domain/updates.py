@@ -19,10 +19,18 @@ class UpdateState(Enum):
     RETURNED = "returned"
     REJECTED = "rejected"
     FAILED = "failed"
+    FROZEN = "frozen"
+    """The directive does not hold now; the fleet gives a fresh one with its next attempt."""
 
 
 FINAL_STATES = frozenset(
-    {UpdateState.CONFIRMED, UpdateState.RETURNED, UpdateState.REJECTED, UpdateState.FAILED}
+    {
+        UpdateState.CONFIRMED,
+        UpdateState.RETURNED,
+        UpdateState.REJECTED,
+        UpdateState.FAILED,
+        UpdateState.FROZEN,
+    }
 )
 
 
@@ -32,7 +40,7 @@ class NodeUpdate:
 
     Args:
         release_digest: SHA-256 of the envelope.
-        reason: Why, for rejected, failed and returned; in words for people.
+        reason: Why, for rejected, failed, frozen and returned; in words for people.
     """
 
     release_digest: bytes
@@ -56,6 +64,7 @@ class PackageResult(Enum):
     SUCCESS = "success"
     REFUSED = "refused"
     LINK_LOST = "link lost"
+    STALE = "directive is stale"
     FAILED = "failed"
 
 
@@ -90,6 +99,7 @@ def next_step(
     readout: UpdateReadout,
     *,
     offer_is_fresh: bool = False,
+    may_go_back: bool = False,
 ) -> tuple[Step, NodeUpdate]:
     """Decide what comes next for one node, and where it stands now.
 
@@ -102,6 +112,7 @@ def next_step(
         readout: What the node says now.
         offer_is_fresh: The node was asked to download or to install so recently that an idle
             updater proves nothing.
+        may_go_back: The release permits this node to come from a newer one.
     """
     digest = target.release_digest
     if target.state in FINAL_STATES and not (
@@ -113,7 +124,7 @@ def next_step(
         if readout.on_trial:
             return Step.WAIT, NodeUpdate(digest, UpdateState.TRIAL)
         return Step.FINISH, NodeUpdate(digest, UpdateState.CONFIRMED)
-    if readout.sequence > target_sequence:
+    if readout.sequence > target_sequence and not may_go_back:
         reason = f"the node runs release {readout.sequence}, newer than {target_sequence}"
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, reason)
     if target.state is UpdateState.TRIAL:
@@ -125,7 +136,7 @@ def next_step(
 def _step_of_transfer(
     target: NodeUpdate, readout: UpdateReadout, offer_is_fresh: bool
 ) -> tuple[Step, NodeUpdate]:
-    """Decide for a node that runs an older release."""
+    """Decide for a node that runs another release."""
     digest = target.release_digest
     if readout.package_state is PackageState.DOWNLOADING:
         return Step.WAIT, NodeUpdate(digest, UpdateState.DOWNLOADING)
@@ -140,6 +151,8 @@ def _step_of_transfer(
         reason = f"the node took the release but says that it runs {readout.sequence}"
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, reason)
     words = readout.explanation or f"the node's updater reports: {readout.package_result.value}"
+    if readout.package_result is PackageResult.STALE:
+        return Step.FINISH, NodeUpdate(digest, UpdateState.FROZEN, words)
     if readout.package_result is PackageResult.REFUSED:
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, words)
     if readout.package_result in {PackageResult.FAILED, PackageResult.LINK_LOST}:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from poleward_gateway.domain.trust import Signers, TrustDocument
+from poleward_gateway.domain.trust import Directive, Signers, TrustDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class VerifiedRelease:
         bundle_bytes: Its size.
         is_for_gateways: It is not for nodes.
         image_digest: SHA-256 of the image; None for a release without one.
+        downgrade: Who may go back to it from a newer release; empty for nobody.
     """
 
     digest: bytes
@@ -32,6 +33,7 @@ class VerifiedRelease:
     bundle_bytes: int
     is_for_gateways: bool
     image_digest: bytes | None = None
+    downgrade: str = ""
 
     @property
     def components(self) -> tuple[bytes, ...]:
@@ -66,6 +68,9 @@ class ReleaseVerifier(Protocol):
             ArtifactRejectedError: The signature or the content is not acceptable; never serve it.
         """
 
+    def covers(self, permission: str, mac: bytes, rollout: str) -> bool:
+        """Tell whether a downgrade permission is for a node in a rollout; empty for no rollout."""
+
     def encode_bundle(self, plain: bytes) -> bytes:
         """Compress a bundle the way nodes expect it."""
 
@@ -84,6 +89,17 @@ class DocumentVerifier(Protocol):
 
         Raises:
             ArtifactRejectedError: It does not follow; never give it to a node.
+        """
+
+
+class DirectiveVerifier(Protocol):
+    """Checks directives."""
+
+    def verify(self, signed: bytes, signers: Signers, *, release: bytes, mac: bytes) -> Directive:
+        """Check who signed a directive and what it is about; not whether it holds now.
+
+        Raises:
+            ArtifactRejectedError: It is forged, or about another node or release.
         """
 
 

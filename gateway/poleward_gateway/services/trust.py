@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from poleward_gateway.domain.errors import ArtifactError, NodeError
+from poleward_gateway.domain.errors import ArtifactError, ArtifactUnavailableError, NodeError
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.trust import Signers, TrustDocument
 from poleward_gateway.ports.clock import Clock
@@ -82,6 +82,16 @@ class TrustChain:
             tuple(key for key in told.keys if key in newest.signers.keys),
             max(told.threshold, newest.signers.threshold),
         )
+
+    def directive_signers(self) -> Signers:
+        """Return who may sign directives now.
+
+        Raises:
+            ArtifactUnavailableError: The newest document is on its way, with other keys maybe.
+        """
+        if len(self._documents) < len(self._desired.trust_documents()):
+            raise ArtifactUnavailableError("the newest trust document is not here yet")
+        return self._newest.directive_signers if self._newest else Signers((), 1)
 
     def document(self, version: int) -> bytes | None:
         """Return a document as nodes fetch it; None when it is not here."""

@@ -11,8 +11,10 @@ import structlog
 
 from poleward_gateway.domain.errors import (
     ArtifactDamagedError,
+    ArtifactError,
     ArtifactRejectedError,
     ArtifactUnavailableError,
+    DirectiveStaleError,
     NodeError,
 )
 from poleward_gateway.domain.nodes import NodeNumber
@@ -27,6 +29,7 @@ from poleward_gateway.ports.clock import Clock
 from poleward_gateway.ports.nodes import NodeLink
 from poleward_gateway.ports.stores import UpdateStore
 from poleward_gateway.services.artifacts import Artifacts
+from poleward_gateway.services.directives import Directives
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 
@@ -40,6 +43,13 @@ OFFER_FRESH_S = 20.0
 """What was asked of a node this recently is not asked again, whatever its updater says."""
 UNREACHABLE_GIVES_WAY_S = 300.0
 """A node not reached for so long gives its turn to another; it goes on when it is heard."""
+
+_VERDICTS: dict[type[ArtifactError], UpdateState] = {
+    ArtifactRejectedError: UpdateState.REJECTED,
+    # The fleet asks again, and may have a good copy or a fresh directive by then.
+    ArtifactDamagedError: UpdateState.FAILED,
+    DirectiveStaleError: UpdateState.FROZEN,
+}
 
 
 @dataclass(slots=True)
@@ -67,6 +77,7 @@ class Updates:
         store: UpdateStore,
         registry: Registry,
         artifacts: Artifacts,
+        directives: Directives,
         link: NodeLink,
         jobs: JobPool,
         clock: Clock,
@@ -75,6 +86,7 @@ class Updates:
         self._store = store
         self._registry = registry
         self._artifacts = artifacts
+        self._directives = directives
         self._link = link
         self._jobs = jobs
         self._clock = clock
@@ -146,7 +158,8 @@ class Updates:
     async def _look(self, node: NodeNumber) -> None:
         """Read where a node stands and do the next step."""
         course = self._courses.get(node)
-        if course is None:
+        desired = self._registry.desired(node)
+        if course is None or desired is None:
             return
         digest = course.update.release_digest
         try:
@@ -154,7 +167,15 @@ class Updates:
             readout = await self._link.read_update(node)
             course.reached_at_s = self._clock.monotonic_s()
             fresh = course.reached_at_s - course.asked_at_s < OFFER_FRESH_S
-            step, update = next_step(course.update, release.sequence, readout, offer_is_fresh=fresh)
+            step, update = next_step(
+                course.update,
+                release.sequence,
+                readout,
+                offer_is_fresh=fresh,
+                may_go_back=self._directives.may_go_back(desired, release),
+            )
+            if step in {Step.OFFER, Step.INSTALL}:
+                self._directives.require(desired)
             if step is Step.OFFER and not await self._artifacts.prepare(release, readout.sequence):
                 return  # the fleet makes the patch; looked at again in a moment
             if step is not Step.FINISH and not course.watched:
@@ -166,12 +187,9 @@ class Updates:
             elif step is Step.INSTALL:
                 course.asked_at_s = self._clock.monotonic_s()
                 await self._link.install(node)
-        except ArtifactRejectedError as error:
-            await self._move(node, course, NodeUpdate(digest, UpdateState.REJECTED, str(error)))
-            return
-        except ArtifactDamagedError as error:
-            # The fleet asks again, and may have a good copy by then.
-            await self._move(node, course, NodeUpdate(digest, UpdateState.FAILED, str(error)))
+        except tuple(_VERDICTS) as error:
+            verdict = NodeUpdate(digest, _VERDICTS[type(error)], str(error))
+            await self._move(node, course, verdict)
             return
         except ArtifactUnavailableError as error:
             _log.warning("release_unavailable", digest=digest.hex(), error=str(error))

@@ -39,12 +39,23 @@ class PublishedDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectiveKey:
+    """A key of the fleet's own; it signs directives once a document names it."""
+
+    key_id: str
+    public_key: bytes
+    made_at_ms: int
+    signs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Keys and documents, oldest first, and how many keys have to sign a release."""
 
     keys: list[ReleaseKey]
     threshold: int
     documents: list[PublishedDocument]
+    directive_keys: list[DirectiveKey]
 
 
 class TrustCalls:
@@ -72,6 +83,12 @@ class TrustCalls:
         with translated("publish the trust document", self._address):
             return self._stub.PublishDocument(request, timeout=_TIMEOUT_S).version
 
+    def make_directive_key(self) -> bytes:
+        """Have the fleet make one more key for directives; returns its public half."""
+        request = trust.MakeDirectiveKeyRequest()
+        with translated("make a directive key", self._address):
+            return self._stub.MakeDirectiveKey(request, timeout=_TIMEOUT_S).public_key
+
     def get(self) -> Trust:
         """Get keys and documents."""
         with translated("list release keys", self._address):
@@ -79,7 +96,7 @@ class TrustCalls:
         return Trust(
             keys=[
                 ReleaseKey(
-                    key_id=hashlib.sha256(key.public_key).hexdigest()[:16],
+                    key_id=_key_id(key.public_key),
                     public_key=key.public_key,
                     name=key.name,
                     trusted_at_ms=key.trusted_at_ms,
@@ -99,4 +116,12 @@ class TrustCalls:
                 )
                 for document in answer.documents
             ],
+            directive_keys=[
+                DirectiveKey(_key_id(key.public_key), key.public_key, key.made_at_ms, key.signs)
+                for key in answer.directive_keys
+            ],
         )
+
+
+def _key_id(public_key: bytes) -> str:
+    return hashlib.sha256(public_key).hexdigest()[:16]

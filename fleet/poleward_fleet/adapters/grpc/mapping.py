@@ -58,6 +58,7 @@ _STAGES = {
     link_pb.UPDATE_STATE_RETURNED: NodeStage.RETURNED,
     link_pb.UPDATE_STATE_REJECTED: NodeStage.REJECTED,
     link_pb.UPDATE_STATE_FAILED: NodeStage.FAILED,
+    link_pb.UPDATE_STATE_FROZEN: NodeStage.FAILED,
 }
 _SEVERITIES = {
     telemetry_pb.EVENT_SEVERITY_UNSPECIFIED: Severity.INFO,
@@ -197,6 +198,7 @@ def _update(message: link_pb.NodeUpdate) -> NodeUpdate:
         release_digest=message.release_digest,
         stage=_STAGES.get(message.state),
         reason=message.reason[:1000].replace("\x00", ""),
+        is_frozen=message.state == link_pb.UPDATE_STATE_FROZEN,
     )
 
 
@@ -317,6 +319,7 @@ def _desired_node(node: DesiredNode) -> link_pb.DesiredNode:
         lamp_nominal_w=node.lamp_nominal_w,
         task=_TASKS[node.task],
         gateway_uri=node.gateway_uri,
+        directive=node.directive,
     )
 
 

@@ -1,4 +1,4 @@
-"""Release keys and trust documents, for people and programs. TLS and a token.
+"""Keys and trust documents, for people and programs. TLS and a token.
 
 Not releases (release_services.py).
 """
@@ -47,6 +47,14 @@ class TrustServicer(trust_service_pb2_grpc.TrustServiceServicer):
         published = await self._trust.publish(principal, request.document)
         return trust_pb.PublishDocumentResponse(version=published.version)
 
+    async def MakeDirectiveKey(
+        self, request: trust_pb.MakeDirectiveKeyRequest, context: _Context
+    ) -> trust_pb.MakeDirectiveKeyResponse:
+        """Make one more key of the fleet's own."""
+        principal = await principal_of(self._accounts, context)
+        key = await self._trust.make_directive_key(principal)
+        return trust_pb.MakeDirectiveKeyResponse(public_key=key.public_key)
+
     async def GetTrust(
         self, request: trust_pb.GetTrustRequest, context: _Context
     ) -> trust_pb.GetTrustResponse:
@@ -73,5 +81,13 @@ class TrustServicer(trust_service_pb2_grpc.TrustServiceServicer):
                     published_by=document.published_by,
                 )
                 for document in trust.documents
+            ],
+            directive_keys=[
+                trust_pb.DirectiveKey(
+                    public_key=key.public_key,
+                    made_at_ms=key.made_at_ms,
+                    signs=key.public_key in trust.directors,
+                )
+                for key in trust.directive_keys
             ],
         )

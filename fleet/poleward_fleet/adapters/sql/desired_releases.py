@@ -4,8 +4,9 @@ Not who decides that (rollout_steps.py, rollout_progress.py).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Gateways are locked in order of their names, as everywhere.
@@ -19,27 +20,66 @@ _DESIRE = text(
     "WITH g AS (UPDATE gateway SET desired_revision = desired_revision + 1, desired_release = "
     "CASE WHEN number = ANY (CAST(:nodes AS integer[])) THEN :digest ELSE desired_release END "
     "WHERE name = ANY (CAST(:gateways AS text[])) RETURNING name, desired_revision) "
-    "UPDATE desired_node d SET release_digest = :digest, revision = g.desired_revision FROM g "
+    "UPDATE desired_node d SET release_digest = :digest, rollout_number = :rollout, "
+    "directed_at_ms = :now_ms, revision = g.desired_revision FROM g "
     "WHERE d.gateway_name = g.name AND d.node_number = ANY (CAST(:nodes AS integer[])) "
     "AND NOT d.removed"
 )
+_WAITING = text(
+    "SELECT d.node_number FROM desired_node d JOIN release r ON r.digest = d.release_digest "
+    "JOIN node n ON n.number = d.node_number WHERE NOT d.removed "
+    "AND n.release_sequence <> r.sequence AND d.directed_at_ms < :until_ms"
+)
+_DIRECT = text(
+    "WITH g AS (UPDATE gateway SET desired_revision = desired_revision + 1 "
+    "WHERE name = ANY (CAST(:gateways AS text[])) RETURNING name, desired_revision) "
+    "UPDATE desired_node d SET directed_at_ms = :now_ms, revision = g.desired_revision FROM g "
+    "WHERE d.gateway_name = g.name AND d.node_number = ANY (CAST(:nodes AS integer[])) "
+    "AND d.release_digest IS NOT NULL AND NOT d.removed"
+)
 
 
-async def desire(connection: AsyncConnection, nodes: Sequence[int], digest: bytes) -> set[str]:
+async def desire(
+    connection: AsyncConnection, nodes: Sequence[int], digest: bytes, *, rollout: int, now_ms: int
+) -> set[str]:
     """Want nodes or gateways to run a release; return the gateways that have to be told."""
-    return await _set(connection, nodes, digest)
+    wanted = {"digest": digest, "rollout": rollout, "now_ms": now_ms}
+    return await _change(connection, nodes, _DESIRE, wanted)
 
 
 async def withdraw(connection: AsyncConnection, nodes: Sequence[int]) -> set[str]:
     """Want nothing of them any more; return the gateways that have to be told."""
-    return await _set(connection, nodes, None)
+    nothing = {"digest": None, "rollout": None, "now_ms": 0}
+    return await _change(connection, nodes, _DESIRE, nothing)
 
 
-async def _set(connection: AsyncConnection, nodes: Sequence[int], digest: bytes | None) -> set[str]:
+async def direct_again(
+    connection: AsyncConnection, *, now_ms: int, directed_before_ms: int
+) -> set[str]:
+    """Have fresh directives for nodes that do not run yet what they should.
+
+    Args:
+        connection: To the database.
+        now_ms: They hold from then.
+        directed_before_ms: Only where the one that there is holds from before that.
+
+    Returns:
+        The gateways that have to be told.
+    """
+    waiting = await connection.execute(_WAITING, {"until_ms": directed_before_ms})
+    return await _change(connection, waiting.scalars().all(), _DIRECT, {"now_ms": now_ms})
+
+
+async def _change(
+    connection: AsyncConnection,
+    nodes: Sequence[int],
+    statement: TextClause,
+    parameters: dict[str, Any],
+) -> set[str]:
     if not nodes:
         return set()
     touched = (await connection.execute(_TOUCHED, {"nodes": list(nodes)})).scalars().all()
     if touched:
-        named = {"nodes": list(nodes), "gateways": list(touched), "digest": digest}
-        await connection.execute(_DESIRE, named)
+        named = {"nodes": list(nodes), "gateways": list(touched)}
+        await connection.execute(statement, named | parameters)
     return set(touched)

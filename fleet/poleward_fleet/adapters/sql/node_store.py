@@ -7,11 +7,13 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.directive_signing import signed_directive, signing_keys
 from poleward_fleet.adapters.sql.rollout_progress import apply_progress
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError
@@ -93,9 +95,12 @@ _DESIRED = text(
     "AND rn.stage = 'offered' AND o.release_digest = d.release_digest "
     "AND o.state IN ('stopped', 'aborted')) AS is_stopped, "
     "n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
+    "n.release_sequence = r.sequence AS runs_it, coalesce(o.name, o.number::text) AS rollout_name, "
     "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
+    "LEFT JOIN release r ON r.digest = d.release_digest "
+    "LEFT JOIN rollout o ON o.number = d.rollout_number "
     "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
     "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
 )
@@ -184,7 +189,8 @@ class SqlNodeStore:
                     "complete": complete,
                 },
             )
-            nodes = tuple(self._desired(row) for row in rows)
+            directors = await signing_keys(connection, self._database.box)
+            nodes = tuple(self._desired(row, directors) for row in rows)
             keys = tuple(bytes(row.public_key) for row in await connection.execute(_KEYS))
             documents = list(await connection.execute(_DOCUMENTS))
         return DesiredState(
@@ -197,7 +203,7 @@ class SqlNodeStore:
             gateway_release=bytes(wanted.desired_release or b""),
         )
 
-    def _desired(self, row: Row[Any]) -> DesiredNode:
+    def _desired(self, row: Row[Any], directors: Sequence[Ed25519PrivateKey]) -> DesiredNode:
         task = NodeTask.FORGET if row.removed else NodeTask(row.task)
         bootstrap = operational = None
         if task in (NodeTask.SERVE, NodeTask.HAND_OVER):
@@ -216,13 +222,16 @@ class SqlNodeStore:
                 master_salt=bytes(row.operational_salt),
                 node_id=operational_sender_id(row.node_number),
             )
+        release_digest = b"" if row.is_stopped else bytes(row.release_digest or b"")
+        is_directed = directors and release_digest and not row.runs_it
         return DesiredNode(
             node_number=row.node_number,
             endpoint_name=endpoint_name(row.mac),
             bootstrap=bootstrap,
             operational=operational,
             report_interval_s=row.report_interval_s,
-            release_digest=b"" if row.is_stopped else bytes(row.release_digest or b""),
+            release_digest=release_digest,
+            directive=signed_directive(row, directors) if is_directed else b"",
             lamp_nominal_w=row.lamp_nominal_w,
             task=task,
             gateway_uri=row.gateway_uri if task is NodeTask.HAND_OVER else "",

@@ -4,7 +4,7 @@ Not the decisions (domain/rollout.py). While a step runs, the rollout's row is l
 change it and reports about its nodes come before or after the step, never in between.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql import rollout_plan
 from poleward_fleet.adapters.sql.database import Database
-from poleward_fleet.adapters.sql.desired_releases import desire, withdraw
+from poleward_fleet.adapters.sql.desired_releases import desire, direct_again, withdraw
 from poleward_fleet.adapters.sql.policy_json import policy_of, policy_to_json
 from poleward_fleet.adapters.sql.release_store import release_of
 from poleward_fleet.adapters.sql.rollout_health import read_health
@@ -146,6 +146,13 @@ class SqlRolloutSteps:
     async def unfinished(self) -> list[int]:
         """Return the rollouts that may need action: not over, or with nodes under way."""
         return [row.number for row in await self._database.rows(_UNFINISHED)]
+
+    async def renew_directives(self, *, now_ms: int, directed_before_ms: int) -> Collection[str]:
+        """Have older directives made anew where they are still needed."""
+        async with self._database.begin() as connection:
+            return await direct_again(
+                connection, now_ms=now_ms, directed_before_ms=directed_before_ms
+            )
 
     async def step(
         self,
@@ -294,7 +301,13 @@ class _Doing:
         match action:
             case Offer(nodes):
                 await self._run(_OFFER, nodes=list(nodes))
-                return await desire(self._connection, nodes, self._release.digest)
+                return await desire(
+                    self._connection,
+                    nodes,
+                    self._release.digest,
+                    rollout=self._row.number,
+                    now_ms=self._named["now_ms"],
+                )
             case TimeOut(nodes):
                 await self._move(nodes, "timed_out", Words.of("silent"))
                 return await withdraw(self._connection, nodes)

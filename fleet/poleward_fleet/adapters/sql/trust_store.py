@@ -4,15 +4,18 @@ Not releases (release_store.py).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.desired_releases import direct_again
+from poleward_fleet.adapters.sql.directive_signing import directive_keys, make_key
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError
-from poleward_fleet.domain.trust import PublishedDocument, ReleaseKey, Trust
+from poleward_fleet.domain.trust import DirectiveKey, PublishedDocument, ReleaseKey, Trust
 
 _KEYS = text("SELECT * FROM release_key ORDER BY trusted_at_ms, public_key")
 _DOCUMENTS = text("SELECT * FROM trust_document ORDER BY version")
@@ -29,8 +32,9 @@ _REVOKE_OTHERS = text(
     "WHERE revoked_at_ms IS NULL AND public_key <> ALL (CAST(:kept AS bytea[]))"
 )
 _PUT_DOCUMENT = text(
-    "INSERT INTO trust_document (version, digest, document, release_threshold, expires_at_ms, "
-    "published_at_ms, published_by) VALUES (:version, :digest, :document, :release_threshold, "
+    "INSERT INTO trust_document (version, digest, document, release_threshold, directive_keys, "
+    "directive_threshold, expires_at_ms, published_at_ms, published_by) VALUES (:version, :digest, "
+    ":document, :release_threshold, CAST(:directive_keys AS bytea[]), :directive_threshold, "
     ":expires_at_ms, :published_at_ms, :published_by)"
 )
 _EVERY_REVISION = text("UPDATE gateway SET desired_revision = desired_revision + 1 RETURNING name")
@@ -61,13 +65,15 @@ class SqlTrustStore:
                     bytes(row.digest),
                     bytes(row.document),
                     row.release_threshold,
+                    tuple(map(bytes, row.directive_keys)),
+                    row.directive_threshold,
                     row.expires_at_ms,
                     row.published_at_ms,
                     row.published_by,
                 )
                 for row in await connection.execute(_DOCUMENTS)
             ]
-        return Trust(tuple(keys), tuple(documents))
+            return Trust(tuple(keys), tuple(documents), await directive_keys(connection))
 
     async def put_key(self, key: ReleaseKey, audit: AuditEntry) -> list[str]:
         """Trust a key; one that is known stays as it is."""
@@ -102,6 +108,8 @@ class SqlTrustStore:
                         "digest": document.digest,
                         "document": document.signed,
                         "release_threshold": document.release_threshold,
+                        "directive_keys": list(document.directive_keys),
+                        "directive_threshold": document.directive_threshold,
                         "expires_at_ms": document.expires_at_ms,
                         "published_at_ms": now_ms,
                         "published_by": document.published_by,
@@ -114,11 +122,23 @@ class SqlTrustStore:
                     await connection.execute(
                         _PUT_KEY, {"public_key": key, "name": name, "now_ms": now_ms}
                     )
+                # What is under way goes on under the keys of this document.
+                await direct_again(connection, now_ms=now_ms, directed_before_ms=now_ms + 1)
                 return await self._tell(connection, audit)
         except IntegrityError as error:
             raise ConflictError(
                 f"{name} was published by somebody else meanwhile; sign the one after it"
             ) from error
+
+    async def make_directive_key(self, audit: AuditEntry, *, only_first: bool) -> DirectiveKey:
+        """Make a key, or return the oldest where only the first is wanted and there is one."""
+        async with self._database.begin() as connection:
+            known = await directive_keys(connection)
+            if only_first and known:
+                return known[0]
+            key = await make_key(connection, self._database.box, self._database.clock.now_ms())
+            await self._database.audit(connection, replace(audit, subject=key.key_id.hex()))
+            return key
 
     async def _tell(self, connection: AsyncConnection, audit: AuditEntry) -> list[str]:
         names = [row.name for row in await connection.execute(_EVERY_REVISION)]

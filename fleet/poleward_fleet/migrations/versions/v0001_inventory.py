@@ -117,6 +117,8 @@ CREATE TABLE desired_node (
     operational_secret_sealed bytea NOT NULL,
     operational_salt bytea NOT NULL,
     release_digest bytea,
+    rollout_number bigint, -- that brings the release
+    directed_at_ms bigint NOT NULL DEFAULT 0, -- its directive holds from then
     CONSTRAINT desired_node_pkey PRIMARY KEY (gateway_name, node_number)
 );
 CREATE INDEX desired_node_node_idx ON desired_node (node_number);

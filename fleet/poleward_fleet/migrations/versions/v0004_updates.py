@@ -20,9 +20,17 @@ CREATE TABLE trust_document (
     digest bytea NOT NULL CONSTRAINT trust_document_digest_is_sha256 CHECK (length(digest) = 32),
     document bytea NOT NULL,
     release_threshold integer NOT NULL,
+    directive_keys bytea[] NOT NULL,
+    directive_threshold integer NOT NULL,
     expires_at_ms bigint NOT NULL,
     published_at_ms bigint NOT NULL,
     published_by text NOT NULL
+);
+
+CREATE TABLE directive_key (
+    public_key bytea CONSTRAINT directive_key_pkey PRIMARY KEY,
+    secret_sealed bytea NOT NULL,
+    made_at_ms bigint NOT NULL
 );
 
 CREATE TABLE release (
@@ -61,6 +69,7 @@ CREATE TABLE patch (
 
 CREATE TABLE rollout (
     number bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT rollout_pkey PRIMARY KEY,
+    name text CONSTRAINT rollout_name_key UNIQUE, -- null for its number
     release_digest bytea NOT NULL CONSTRAINT rollout_release_fkey REFERENCES release (digest),
     area_code text CONSTRAINT rollout_area_fkey REFERENCES area (code),
     labels text[] NOT NULL DEFAULT '{}',
@@ -193,6 +202,6 @@ def downgrade() -> None:
     execute("DROP VIEW rollout_subject;\n")
     drop(
         "rollout_tally rollout_node rollout_wave rollout patch release_component release "
-        "trust_document release_key"
+        "trust_document directive_key release_key"
     )
     execute("DROP FUNCTION count_rollout_nodes;\nDROP FUNCTION recount_rollout_nodes;\n")

@@ -55,6 +55,7 @@ _UPDATE_STATES = {
     UpdateState.RETURNED: pb.UPDATE_STATE_RETURNED,
     UpdateState.REJECTED: pb.UPDATE_STATE_REJECTED,
     UpdateState.FAILED: pb.UPDATE_STATE_FAILED,
+    UpdateState.FROZEN: pb.UPDATE_STATE_FROZEN,
 }
 _COMMAND_STATUSES = {
     CommandStatus.DONE: pb.COMMAND_STATUS_DONE,
@@ -293,6 +294,7 @@ def _desired_node(message: pb.DesiredNode) -> DesiredNode:
         lamp_nominal_w=message.lamp_nominal_w,
         task=_TASKS.get(message.task, NodeTask.SERVE),
         gateway_uri=message.gateway_uri,
+        directive=message.directive,
     )
 
 

@@ -44,6 +44,7 @@ _PACKAGE_RESULTS = {
     firmware_update.RESULT_LINK_LOST: PackageResult.LINK_LOST,
     firmware_update.RESULT_INTEGRITY: PackageResult.REFUSED,
     firmware_update.RESULT_UNSUPPORTED_PACKAGE: PackageResult.REFUSED,
+    firmware_update.RESULT_DEFERRED: PackageResult.STALE,
 }
 
 

@@ -105,6 +105,9 @@ class NodeResources:
         match path:
             case (release_format.PATH_RELEASES, name):
                 content = self._artifacts.envelope(_digest(name))
+            case (release_format.PATH_DIRECTIVE,):
+                desired = self._registry.desired(node)
+                content = desired.directive if desired and desired.directive else None
             case (release_format.PATH_TRUST, number) if number.isdecimal():
                 self._trust.asked_for(node, int(number))
                 content = self._trust.document(int(number))

@@ -1,4 +1,4 @@
-"""Checks releases and trust documents, encodes content for nodes; ports of that name.
+"""Checks releases, directives and trust documents, encodes content for nodes; ports of that name.
 
 Not the envelope's format: poleward_manifest, which every program shares.
 """
@@ -6,9 +6,9 @@ Not the envelope's format: poleward_manifest, which every program shares.
 import hashlib
 
 from poleward_gateway.domain.errors import ArtifactRejectedError
-from poleward_gateway.domain.trust import Signers, TrustDocument
+from poleward_gateway.domain.trust import Directive, Signers, TrustDocument
 from poleward_gateway.ports.releases import VerifiedRelease
-from poleward_manifest import bundle, envelope, image, trust, wheel_set
+from poleward_manifest import bundle, directive, downgrade, envelope, image, trust, wheel_set
 from poleward_manifest.errors import EnvelopeError
 
 
@@ -32,7 +32,12 @@ class ManifestVerifier:
             image_digest=manifest.image.digest if manifest.image else None,
             bundle_bytes=manifest.bundle.size_bytes,
             is_for_gateways=manifest.board_profile == wheel_set.PROFILE,
+            downgrade=manifest.downgrade,
         )
+
+    def covers(self, permission: str, mac: bytes, rollout: str) -> bool:
+        """Tell whether a downgrade permission is for a node in a rollout."""
+        return downgrade.covers(permission, mac, rollout)
 
     def encode_bundle(self, plain: bytes) -> bytes:
         """Compress a bundle the way nodes inflate it."""
@@ -59,6 +64,23 @@ class ChainVerifier:
                 document = trust.verify_next(signed, trust.read(previous.signed))
         except EnvelopeError as error:
             raise ArtifactRejectedError(f"the trust document is refused: {error}") from error
-        role = document.release
-        signers = Signers(role.keys, role.threshold)
-        return TrustDocument(document.version, signed, signers, document.expires_at_s)
+        signers, directive_signers = (
+            Signers(role.keys, role.threshold) for role in (document.release, document.directive)
+        )
+        return TrustDocument(
+            document.version, signed, signers, directive_signers, document.expires_at_s
+        )
+
+
+class DirectiveVerifier:
+    """Implements the port of that name."""
+
+    def verify(self, signed: bytes, signers: Signers, *, release: bytes, mac: bytes) -> Directive:
+        """Check who signed a directive and what it is about."""
+        try:
+            found = directive.verify(
+                signed, signers.keys, signers.threshold, release=release, mac=mac
+            )
+        except EnvelopeError as error:
+            raise ArtifactRejectedError(f"the directive is refused: {error}") from error
+        return Directive(found.rollout, found.not_before_s, found.not_after_s)

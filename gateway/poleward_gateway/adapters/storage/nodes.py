@@ -241,6 +241,7 @@ def _node_to_text(node: DesiredNode, box: SecretBox) -> str:
             "task": node.task.value,
             "gateway_uri": node.gateway_uri,
             "is_adopted": node.is_adopted,
+            "directive": node.directive.hex(),
         }
     )
 
@@ -260,6 +261,7 @@ def _node_from_text(number: NodeNumber, text: str, box: SecretBox) -> DesiredNod
         task=NodeTask(fields["task"]),
         gateway_uri=fields["gateway_uri"],
         is_adopted=fields["is_adopted"],
+        directive=bytes.fromhex(fields["directive"]),
     )
 
 

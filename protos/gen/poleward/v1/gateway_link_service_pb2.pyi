@@ -79,6 +79,8 @@ class _UpdateStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateSta
     """The node or the gateway refused it for good, e.g. a bad signature."""
     UPDATE_STATE_FAILED: _UpdateState.ValueType  # 9
     """It failed and may be tried again."""
+    UPDATE_STATE_FROZEN: _UpdateState.ValueType  # 10
+    """The directive does not hold now; a fresh one may."""
 
 class UpdateState(_UpdateState, metaclass=_UpdateStateEnumTypeWrapper):
     """UpdateState is where a node stands in an update (docs/ota.md)."""
@@ -103,6 +105,8 @@ UPDATE_STATE_REJECTED: UpdateState.ValueType  # 8
 """The node or the gateway refused it for good, e.g. a bad signature."""
 UPDATE_STATE_FAILED: UpdateState.ValueType  # 9
 """It failed and may be tried again."""
+UPDATE_STATE_FROZEN: UpdateState.ValueType  # 10
+"""The directive does not hold now; a fresh one may."""
 Global___UpdateState: _TypeAlias = UpdateState  # noqa: Y015
 
 class _StrangerFault:
@@ -604,7 +608,7 @@ class NodeUpdate(_message.Message):
     state: Global___UpdateState.ValueType
     """Where it stands."""
     reason: _builtins.str
-    """Why, for rejected, failed and returned; in words for people."""
+    """Why, for rejected, failed, frozen and returned; in words for people."""
     def __init__(
         self,
         *,
@@ -796,6 +800,7 @@ class DesiredNode(_message.Message):
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     LAMP_NOMINAL_W_FIELD_NUMBER: _builtins.int
+    DIRECTIVE_FIELD_NUMBER: _builtins.int
     GATEWAY_URI_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
@@ -809,6 +814,8 @@ class DesiredNode(_message.Message):
     """What the gateway owes the node."""
     lamp_nominal_w: _builtins.int
     """Nominal wattage of the lamp, in watts."""
+    directive: _builtins.bytes
+    """The fleet's signed word that this node shall run that release (docs/ota.md); empty for none."""
     gateway_uri: _builtins.str
     """Where the node finds its next gateway; only with NODE_TASK_HAND_OVER."""
     @_builtins.property
@@ -830,11 +837,12 @@ class DesiredNode(_message.Message):
         release_digest: _builtins.bytes = ...,
         task: Global___NodeTask.ValueType = ...,
         lamp_nominal_w: _builtins.int = ...,
+        directive: _builtins.bytes = ...,
         gateway_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "operational", b"operational"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "directive", b"directive", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpoleward/v1/trust_service.proto\x12\x0bpoleward.v1\"3\n\x0fTrustKeyRequest\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x12\n\x10TrustKeyResponse\"2\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x13\n\x11RevokeKeyResponse\"*\n\x16PublishDocumentRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"*\n\x17PublishDocumentResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\"\x11\n\x0fGetTrustRequest\"{\n\x10GetTrustResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.poleward.v1.TrustedKey\x12\x11\n\tthreshold\x18\x02 \x01(\r\x12-\n\tdocuments\x18\x03 \x03(\x0b\x32\x1a.poleward.v1.TrustDocument\"p\n\nTrustedKey\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rtrusted_at_ms\x18\x03 \x01(\x03\x12\x15\n\rrevoked_at_ms\x18\x04 \x01(\x03\x12\x12\n\nrevoked_by\x18\x05 \x01(\t\"x\n\rTrustDocument\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x12\x17\n\x0fpublished_at_ms\x18\x04 \x01(\x03\x12\x14\n\x0cpublished_by\x18\x05 \x01(\t2\xca\x02\n\x0cTrustService\x12G\n\x08TrustKey\x12\x1c.poleward.v1.TrustKeyRequest\x1a\x1d.poleward.v1.TrustKeyResponse\x12J\n\tRevokeKey\x12\x1d.poleward.v1.RevokeKeyRequest\x1a\x1e.poleward.v1.RevokeKeyResponse\x12\\\n\x0fPublishDocument\x12#.poleward.v1.PublishDocumentRequest\x1a$.poleward.v1.PublishDocumentResponse\x12G\n\x08GetTrust\x12\x1c.poleward.v1.GetTrustRequest\x1a\x1d.poleward.v1.GetTrustResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpoleward/v1/trust_service.proto\x12\x0bpoleward.v1\"3\n\x0fTrustKeyRequest\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x12\n\x10TrustKeyResponse\"2\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x13\n\x11RevokeKeyResponse\"*\n\x16PublishDocumentRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\"*\n\x17PublishDocumentResponse\x12\x0f\n\x07version\x18\x01 \x01(\r\"\x19\n\x17MakeDirectiveKeyRequest\".\n\x18MakeDirectiveKeyResponse\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\"\x11\n\x0fGetTrustRequest\"\xae\x01\n\x10GetTrustResponse\x12%\n\x04keys\x18\x01 \x03(\x0b\x32\x17.poleward.v1.TrustedKey\x12\x11\n\tthreshold\x18\x02 \x01(\r\x12-\n\tdocuments\x18\x03 \x03(\x0b\x32\x1a.poleward.v1.TrustDocument\x12\x31\n\x0e\x64irective_keys\x18\x04 \x03(\x0b\x32\x19.poleward.v1.DirectiveKey\"p\n\nTrustedKey\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rtrusted_at_ms\x18\x03 \x01(\x03\x12\x15\n\rrevoked_at_ms\x18\x04 \x01(\x03\x12\x12\n\nrevoked_by\x18\x05 \x01(\t\"E\n\x0c\x44irectiveKey\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x12\n\nmade_at_ms\x18\x02 \x01(\x03\x12\r\n\x05signs\x18\x03 \x01(\x08\"x\n\rTrustDocument\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\x12\x17\n\x0fpublished_at_ms\x18\x04 \x01(\x03\x12\x14\n\x0cpublished_by\x18\x05 \x01(\t2\xab\x03\n\x0cTrustService\x12G\n\x08TrustKey\x12\x1c.poleward.v1.TrustKeyRequest\x1a\x1d.poleward.v1.TrustKeyResponse\x12J\n\tRevokeKey\x12\x1d.poleward.v1.RevokeKeyRequest\x1a\x1e.poleward.v1.RevokeKeyResponse\x12\\\n\x0fPublishDocument\x12#.poleward.v1.PublishDocumentRequest\x1a$.poleward.v1.PublishDocumentResponse\x12_\n\x10MakeDirectiveKey\x12$.poleward.v1.MakeDirectiveKeyRequest\x1a%.poleward.v1.MakeDirectiveKeyResponse\x12G\n\x08GetTrust\x12\x1c.poleward.v1.GetTrustRequest\x1a\x1d.poleward.v1.GetTrustResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +43,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHDOCUMENTREQUEST']._serialized_end=236
   _globals['_PUBLISHDOCUMENTRESPONSE']._serialized_start=238
   _globals['_PUBLISHDOCUMENTRESPONSE']._serialized_end=280
-  _globals['_GETTRUSTREQUEST']._serialized_start=282
-  _globals['_GETTRUSTREQUEST']._serialized_end=299
-  _globals['_GETTRUSTRESPONSE']._serialized_start=301
-  _globals['_GETTRUSTRESPONSE']._serialized_end=424
-  _globals['_TRUSTEDKEY']._serialized_start=426
-  _globals['_TRUSTEDKEY']._serialized_end=538
-  _globals['_TRUSTDOCUMENT']._serialized_start=540
-  _globals['_TRUSTDOCUMENT']._serialized_end=660
-  _globals['_TRUSTSERVICE']._serialized_start=663
-  _globals['_TRUSTSERVICE']._serialized_end=993
+  _globals['_MAKEDIRECTIVEKEYREQUEST']._serialized_start=282
+  _globals['_MAKEDIRECTIVEKEYREQUEST']._serialized_end=307
+  _globals['_MAKEDIRECTIVEKEYRESPONSE']._serialized_start=309
+  _globals['_MAKEDIRECTIVEKEYRESPONSE']._serialized_end=355
+  _globals['_GETTRUSTREQUEST']._serialized_start=357
+  _globals['_GETTRUSTREQUEST']._serialized_end=374
+  _globals['_GETTRUSTRESPONSE']._serialized_start=377
+  _globals['_GETTRUSTRESPONSE']._serialized_end=551
+  _globals['_TRUSTEDKEY']._serialized_start=553
+  _globals['_TRUSTEDKEY']._serialized_end=665
+  _globals['_DIRECTIVEKEY']._serialized_start=667
+  _globals['_DIRECTIVEKEY']._serialized_end=736
+  _globals['_TRUSTDOCUMENT']._serialized_start=738
+  _globals['_TRUSTDOCUMENT']._serialized_end=858
+  _globals['_TRUSTSERVICE']._serialized_start=861
+  _globals['_TRUSTSERVICE']._serialized_end=1288
 # @@protoc_insertion_point(module_scope)

@@ -149,6 +149,45 @@ class PublishDocumentResponse(_message.Message):
 Global___PublishDocumentResponse: _TypeAlias = PublishDocumentResponse  # noqa: Y015
 
 @_typing.final
+class MakeDirectiveKeyRequest(_message.Message):
+    """MakeDirectiveKeyRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeDirectiveKeyRequest: _TypeAlias = MakeDirectiveKeyRequest  # noqa: Y015
+
+@_typing.final
+class MakeDirectiveKeyResponse(_message.Message):
+    """MakeDirectiveKeyResponse carries the public half."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    """Ed25519 public key, 32 bytes."""
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MakeDirectiveKeyResponse: _TypeAlias = MakeDirectiveKeyResponse  # noqa: Y015
+
+@_typing.final
 class GetTrustRequest(_message.Message):
     """GetTrustRequest is empty."""
 
@@ -174,6 +213,7 @@ class GetTrustResponse(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DIRECTIVE_KEYS_FIELD_NUMBER: _builtins.int
     threshold: _builtins.int
     """How many of them have to sign a release."""
     @_builtins.property
@@ -184,16 +224,21 @@ class GetTrustResponse(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrustDocument]:
         """Documents, oldest first."""
 
+    @_builtins.property
+    def directive_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___DirectiveKey]:
+        """The fleet's own keys for directives, oldest first."""
+
     def __init__(
         self,
         *,
         keys: _abc.Iterable[Global___TrustedKey] | None = ...,
         threshold: _builtins.int = ...,
         documents: _abc.Iterable[Global___TrustDocument] | None = ...,
+        directive_keys: _abc.Iterable[Global___DirectiveKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "keys", b"keys", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["directive_keys", b"directive_keys", "documents", b"documents", "keys", b"keys", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,6 +281,36 @@ class TrustedKey(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrustedKey: _TypeAlias = TrustedKey  # noqa: Y015
+
+@_typing.final
+class DirectiveKey(_message.Message):
+    """DirectiveKey is a key with which the fleet signs directives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    MADE_AT_MS_FIELD_NUMBER: _builtins.int
+    SIGNS_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.bytes
+    """Ed25519 public key, 32 bytes."""
+    made_at_ms: _builtins.int
+    """Unix milliseconds."""
+    signs: _builtins.bool
+    """The newest trust document names it, and directives are signed with it."""
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.bytes = ...,
+        made_at_ms: _builtins.int = ...,
+        signs: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["made_at_ms", b"made_at_ms", "public_key", b"public_key", "signs", b"signs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectiveKey: _TypeAlias = DirectiveKey  # noqa: Y015
 
 @_typing.final
 class TrustDocument(_message.Message):

@@ -50,6 +50,11 @@ class TrustServiceStub:
                 request_serializer=poleward_dot_v1_dot_trust__service__pb2.PublishDocumentRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_trust__service__pb2.PublishDocumentResponse.FromString,
                 _registered_method=True)
+        self.MakeDirectiveKey = channel.unary_unary(
+                '/poleward.v1.TrustService/MakeDirectiveKey',
+                request_serializer=poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyResponse.FromString,
+                _registered_method=True)
         self.GetTrust = channel.unary_unary(
                 '/poleward.v1.TrustService/GetTrust',
                 request_serializer=poleward_dot_v1_dot_trust__service__pb2.GetTrustRequest.SerializeToString,
@@ -82,6 +87,13 @@ class TrustServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MakeDirectiveKey(self, request, context):
+        """MakeDirectiveKey makes one more key of the fleet's own, which signs once a document names it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTrust(self, request, context):
         """GetTrust tells which keys and which documents there are.
         """
@@ -106,6 +118,11 @@ def add_TrustServiceServicer_to_server(servicer, server):
                     servicer.PublishDocument,
                     request_deserializer=poleward_dot_v1_dot_trust__service__pb2.PublishDocumentRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_trust__service__pb2.PublishDocumentResponse.SerializeToString,
+            ),
+            'MakeDirectiveKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeDirectiveKey,
+                    request_deserializer=poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyResponse.SerializeToString,
             ),
             'GetTrust': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrust,
@@ -195,6 +212,33 @@ class TrustService:
             '/poleward.v1.TrustService/PublishDocument',
             poleward_dot_v1_dot_trust__service__pb2.PublishDocumentRequest.SerializeToString,
             poleward_dot_v1_dot_trust__service__pb2.PublishDocumentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeDirectiveKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.TrustService/MakeDirectiveKey',
+            poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyRequest.SerializeToString,
+            poleward_dot_v1_dot_trust__service__pb2.MakeDirectiveKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class TrustServiceStub:
     """RevokeKey has the fleet and its gateways refuse a key from now on. It needs a second person."""
     PublishDocument: _grpc.UnaryUnaryMultiCallable[_trust_service_pb2.PublishDocumentRequest, _trust_service_pb2.PublishDocumentResponse]
     """PublishDocument verifies that a document follows the newest and gives it to the gateways."""
+    MakeDirectiveKey: _grpc.UnaryUnaryMultiCallable[_trust_service_pb2.MakeDirectiveKeyRequest, _trust_service_pb2.MakeDirectiveKeyResponse]
+    """MakeDirectiveKey makes one more key of the fleet's own, which signs once a document names it."""
     GetTrust: _grpc.UnaryUnaryMultiCallable[_trust_service_pb2.GetTrustRequest, _trust_service_pb2.GetTrustResponse]
     """GetTrust tells which keys and which documents there are."""
 
@@ -53,6 +55,8 @@ class TrustServiceAsyncStub(TrustServiceStub):
     """RevokeKey has the fleet and its gateways refuse a key from now on. It needs a second person."""
     PublishDocument: _aio.UnaryUnaryMultiCallable[_trust_service_pb2.PublishDocumentRequest, _trust_service_pb2.PublishDocumentResponse]  # type: ignore[assignment]
     """PublishDocument verifies that a document follows the newest and gives it to the gateways."""
+    MakeDirectiveKey: _aio.UnaryUnaryMultiCallable[_trust_service_pb2.MakeDirectiveKeyRequest, _trust_service_pb2.MakeDirectiveKeyResponse]  # type: ignore[assignment]
+    """MakeDirectiveKey makes one more key of the fleet's own, which signs once a document names it."""
     GetTrust: _aio.UnaryUnaryMultiCallable[_trust_service_pb2.GetTrustRequest, _trust_service_pb2.GetTrustResponse]  # type: ignore[assignment]
     """GetTrust tells which keys and which documents there are."""
 
@@ -82,6 +86,14 @@ class TrustServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_trust_service_pb2.PublishDocumentResponse, _abc.Awaitable[_trust_service_pb2.PublishDocumentResponse]]:
         """PublishDocument verifies that a document follows the newest and gives it to the gateways."""
+
+    @_abc_1.abstractmethod
+    def MakeDirectiveKey(
+        self,
+        request: _trust_service_pb2.MakeDirectiveKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trust_service_pb2.MakeDirectiveKeyResponse, _abc.Awaitable[_trust_service_pb2.MakeDirectiveKeyResponse]]:
+        """MakeDirectiveKey makes one more key of the fleet's own, which signs once a document names it."""
 
     @_abc_1.abstractmethod
     def GetTrust(

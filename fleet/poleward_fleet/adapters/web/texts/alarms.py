@@ -37,5 +37,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "alarm.lamp.power_high": ("Power too high", "功率过高"),
     "alarm.lamp.power_low": ("Power too low", "功率过低"),
     "alarm.gateway.strangers": ("Many strangers at a gateway", "网关遇到大量陌生设备"),
+    "alarm.update.frozen": ("Update frozen", "升级被冻结"),
     "alarm.supply.power_factor_low": ("Power factor too low", "功率因数过低"),
 }  # fmt: skip

@@ -54,6 +54,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "action.release.refused": ("release refused", "拒绝版本"),
     "action.release_key.revoke": ("release key revoked", "吊销签名密钥"),
     "action.trust_document.publish": ("trust document published", "发布信任文件"),
+    "action.directive_key.make": ("directive key made", "生成指令密钥"),
     "action.release_key.trust": ("release key trusted", "信任签名密钥"),
     "action.rollout.create": ("rollout started", "创建升级任务"),
     "action.rollout.running": ("rollout resumed", "恢复升级任务"),

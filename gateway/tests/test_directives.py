@@ -1,0 +1,177 @@
+"""What a gateway offers a node under a trust document that asks for directives."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aiocoap.numbers import codes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway_fakes.desired import desired_node
+from gateway_fakes.fleet import FakeFleet
+from gateway_fakes.node import FakeNode, until
+
+from nodelink import firmware_update
+from poleward.v1 import gateway_link_service_pb2 as pb
+from poleward_gateway import bootstrap
+from poleward_gateway.domain.updates import (
+    NodeUpdate,
+    PackageResult,
+    PackageState,
+    Step,
+    UpdateReadout,
+    UpdateState,
+    next_step,
+)
+from poleward_manifest import directive, trust
+from poleward_manifest.directive import Directive
+from poleward_manifest.envelope import Component, Manifest, sign
+from poleward_manifest.trust import Role, TrustDocument
+
+RELEASE_KEY, DIRECTOR = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+BUNDLE = b"bundle" * 50
+MAC = (1).to_bytes(6, "big")
+DAY_S = 24 * 3600
+
+
+def role(key: Ed25519PrivateKey) -> Role:
+    return Role((key.public_key().public_bytes_raw(),), 1)
+
+
+DOCUMENT = trust.sign(
+    TrustDocument(1, 2**31 - 2, role(RELEASE_KEY), role(RELEASE_KEY), role(DIRECTOR)),
+    [RELEASE_KEY],
+)
+
+
+def give(fleet: FakeFleet, content: bytes) -> bytes:
+    digest = hashlib.sha256(content).digest()
+    fleet.artifacts[digest] = content
+    return digest
+
+
+def publish(fleet: FakeFleet, sequence: int, downgrade: str = "") -> bytes:
+    give(fleet, BUNDLE)
+    component = Component.of_bundle(BUNDLE)
+    manifest = Manifest(
+        sequence, f"1.{sequence}.0", "pole-basic", component, downgrade=downgrade
+    )  # fmt: skip
+    return give(fleet, sign(manifest, [RELEASE_KEY]))
+
+
+def directed(
+    release: bytes, *, key: Ed25519PrivateKey = DIRECTOR, mac: bytes = MAC, from_s: int = 0
+) -> bytes:
+    """Sign a directive that holds for a day, from so many seconds from now."""
+    begin_s = int(time.time()) + from_s - 60
+    return directive.sign(Directive(release, mac, "back", begin_s, begin_s + DAY_S), [key])
+
+
+class Wishes:
+    """What the fleet wants node 1 to run, each time a little later."""
+
+    def __init__(self, fleet: FakeFleet) -> None:
+        self._fleet = fleet
+        self._revision = 1
+
+    def __call__(self, release: bytes, signed: bytes = b"") -> None:
+        self._revision += 1
+        nodes = [desired_node(1, release_digest=release, directive=signed)]
+        nodes += [desired_node(number) for number in (2, 3)]
+        self._fleet.desire(
+            nodes,
+            revision=self._revision,
+            release_keys=role(RELEASE_KEY).keys,
+            trust_documents=(give(self._fleet, DOCUMENT),),
+        )
+
+
+def reported(fleet: FakeFleet, release: bytes, state: Any, reason: str) -> Callable[[], bool]:
+    def is_so() -> bool:
+        if 1 not in fleet.states:
+            return False
+        update = fleet.states[1].update
+        return (update.release_digest, update.state) == (release, state) and reason in update.reason
+
+    return is_so
+
+
+def offers(node: FakeNode) -> list[str]:
+    return [value for name, value in node.writes if name == "/5/0/1"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("poleward_gateway.services.trust.FETCH_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+
+
+async def test_nothing_is_offered_without_a_directive_that_holds(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    want = Wishes(fleet)
+    one, two = publish(fleet, 2), publish(fleet, 3)
+    cases = (
+        (b"", pb.UPDATE_STATE_REJECTED, "no directive"),
+        (directed(two), pb.UPDATE_STATE_REJECTED, "not for"),
+        (directed(one, mac=bytes(6)), pb.UPDATE_STATE_REJECTED, "not for"),
+        (directed(one, key=RELEASE_KEY), pb.UPDATE_STATE_REJECTED, "needed trusted keys signed"),
+        (directed(one, from_s=-2 * DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
+        (directed(one, from_s=DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
+    )
+    for signed, state, reason in cases:
+        want(one, signed)
+        await until(reported(fleet, one, state, reason))
+        want(b"")
+        await until(lambda: gateway.registry.state(1).update is None)  # type: ignore[union-attr, arg-type]
+    assert not offers(node)
+    answer = await node.request(node.operational_context, codes.GET, ("o",))
+    assert answer.code == codes.NOT_FOUND
+    good = directed(one)
+    want(one, good)
+    await until(lambda: offers(node) == [f"coap:///r/{one.hex()}"])
+    assert await node.fetch("o") == good
+    # The node's clock knows better.
+    await until(lambda: "/5/0/5" in node._observers)
+    node.resources |= {"/5/0/5": firmware_update.RESULT_DEFERRED, "/26243/0/3": "it is over"}
+    node.notify("/5/0/3", firmware_update.STATE_IDLE)
+    await until(reported(fleet, one, pb.UPDATE_STATE_FROZEN, "it is over"))
+
+
+async def test_a_node_goes_back_only_with_a_permission_that_covers_it(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    node.resources["/26243/0/0"] = 9
+    await node.register()
+    want = Wishes(fleet)
+    for permission in ("", "rollout:other", "node:0a0b0c0d0e0f"):
+        release = publish(fleet, 2, permission)
+        want(release, directed(release))
+        await until(reported(fleet, release, pb.UPDATE_STATE_REJECTED, "newer than 2"))
+    assert not offers(node)
+    release = publish(fleet, 2, "rollout:back")
+    want(release, directed(release))
+    await until(lambda: offers(node) == [f"coap:///r/{release.hex()}"])
+
+
+@pytest.mark.parametrize("state", UpdateState)
+def test_a_node_on_its_way_back_is_judged_as_any_other(state: UpdateState) -> None:
+    """What is decided does not depend on which of two releases is the newer one."""
+    target = NodeUpdate(bytes(32), state)
+    for package_state in PackageState:
+        for result in PackageResult:
+            for is_fresh in (False, True):
+                readouts = [
+                    UpdateReadout(package_state, result, sequence, on_trial=False, explanation="x")
+                    for sequence in (1, 9)
+                ]
+                forward, back = (
+                    next_step(target, 2, readout, offer_is_fresh=is_fresh, may_go_back=True)
+                    for readout in readouts
+                )
+                assert forward[0] is back[0]
+                assert forward[1].state is back[1].state
+                refused, _ = next_step(target, 2, readouts[1], offer_is_fresh=is_fresh)
+                assert refused is Step.FINISH
