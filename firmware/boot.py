@@ -5,7 +5,7 @@ shows in its trial. The keys in NVS are described in node/ota/slots.py.
 """
 
 import gc
-import os
+import hashlib
 import sys
 
 TYPE_CHECKING = False
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 _NAMES = ("slot_a", "slot_b")
+_MOUNT_POINTS = ("/a", "/b")  # node/ota/slots.py tells by it which slot runs
 _TRIES = 1  # boots a slot on trial gets to have itself confirmed
 # Collecting this often keeps what stays in one part of the heap. Without it, what the application
 # loads while garbage piles up leaves no 4 KiB in one piece for an update's DEFLATE window.
 _GC_THRESHOLD_BYTES = 16384
+_PIECE_BYTES = 2048
 # A release on trial starts its own, shorter watchdog within this time or is reset.
 _TRIAL_WATCHDOG_MS = 120000
 _RESULT_SUCCESS, _RESULT_FAILED = 1, 8  # 5/0/5, OMA LwM2M TS Core 1.1, E.6
@@ -70,12 +72,23 @@ def read_integer(nvs: "Any", key: str) -> int:
 
 
 def is_whole(slot: int) -> bool:
-    """Tell whether everything is in a slot: its envelope is the last file written into it."""
+    """Tell whether a slot holds the bundle whose digest is in the envelope beside it.
+
+    The envelope is the last that is written into a slot, so one that was begun is not whole; nor
+    is one that flash did not keep.
+    """
+    digest = hashlib.sha256()
+    piece = memoryview(bytearray(_PIECE_BYTES))
     try:
-        os.stat(_NAMES[slot] + "/release.cbor")
+        with open(_NAMES[slot] + "/bundle", "rb") as bundle:
+            count = bundle.readinto(piece)
+            while count:
+                digest.update(piece[:count])
+                count = bundle.readinto(piece)
+        with open(_NAMES[slot] + "/release.cbor", "rb") as envelope:
+            return digest.digest() in envelope.read()
     except OSError:
         return False
-    return True
 
 
 def start_watchdog() -> None:
@@ -88,7 +101,7 @@ def start_watchdog() -> None:
 
 
 def start() -> None:
-    """Put the chosen slot first on the path; without NVS that is the one that is whole."""
+    """Mount the chosen slot first on the path; without NVS that is the one that is whole."""
     gc.threshold(_GC_THRESHOLD_BYTES)
     try:
         from esp32 import NVS, Partition
@@ -101,10 +114,26 @@ def start() -> None:
     except Exception as error:
         print("boot:", repr(error))
         slot = 0 if is_whole(0) else 1
-    sys.path.insert(0, _NAMES[slot])
+    try:
+        mount(slot)
+    except Exception as error:
+        print("boot:", repr(error))  # main.py finds no application and resets: a trial has failed
+
+
+def mount(slot: int) -> None:
+    """Make the modules of a slot's bundle the first that are found.
+
+    Raises:
+        OSError, ValueError, IndexError: there is none, or it has another form.
+    """
+    import vfs
+    from slot_files import SlotFiles
+
+    vfs.mount(SlotFiles(_NAMES[slot] + "/bundle"), _MOUNT_POINTS[slot])
+    sys.path.insert(0, _MOUNT_POINTS[slot])
 
 
 if __name__ == "__main__":
     start()
     # main.py shares these names; the heap behind them is the application's now.
-    del choose_slot, is_whole, read_integer, start, start_watchdog
+    del choose_slot, is_whole, mount, read_integer, start, start_watchdog

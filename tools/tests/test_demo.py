@@ -115,7 +115,7 @@ PRODUCT = ProductionRun(
         stand_in_firmware("esp32"),
         node_files(
             root_files={"boot.py": b"", "main.py": b""},
-            bundle_files={"node/app.mpy": b"M"},
+            bundle=b"M",
             envelope=b"\xd8\x6b",
         ),
     ),
@@ -140,7 +140,7 @@ def test_a_node_folder_holds_identity_flash_and_surroundings(tmp_path: Path) -> 
     assert nvs.get("identity", "gateway") == b"coap://127.0.0.1:5683"
     files = FileSystemImage.mount(content_of(flash, NODE_4_MIB.file_system)).files()
     assert files == {
-        "/boot.py": b"", "/main.py": b"", "/slot_a/node/app.mpy": b"M",
+        "/boot.py": b"", "/main.py": b"", "/slot_a/bundle": b"M",
         "/slot_a/release.cbor": b"\xd8\x6b",
     }  # fmt: skip
     assert stat.S_IMODE(folder.flash.stat().st_mode) == 0o600

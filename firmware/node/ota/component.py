@@ -1,8 +1,9 @@
 """A downloaded component as a stream: inflated, patched when it is a patch, counted and hashed.
 
-Not its meaning: `node.ota.installer` takes a bundle apart.
+Not where it goes: see `node.ota.installer` and `node.ota.image`.
 """
 
+import asyncio
 import hashlib
 
 import deflate
@@ -26,7 +27,7 @@ class Component:
     Args:
         archive: path of what was downloaded.
         part: what the envelope says of it.
-        source: the component that runs when the archive is a patch of it, else None.
+        source: a file of the component that runs when the archive is a patch of it, else None.
     """
 
     def __init__(self, archive: str, part: "Part", source: "Any") -> None:
@@ -83,3 +84,16 @@ class Component:
             return int(self._stream.readinto(view))
         except (OSError, EOFError):
             raise UpdateError(RESULT_INTEGRITY, "archive is cut or not DEFLATE")
+
+
+async def is_in(file: "Any", part: "Part") -> bool:
+    """Tell whether a component is in a file, from what is read there."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(PIECE_BYTES))
+    for at in range(0, part.size_bytes, PIECE_BYTES):
+        view = buffer[: part.size_bytes - at]
+        if file.readinto(view) != len(view):
+            return False
+        digest.update(view)
+        await asyncio.sleep(0)
+    return bool(digest.digest() == part.digest)

@@ -5,11 +5,10 @@ knows that. Writing here harms nobody: nothing starts from this partition before
 """
 
 import asyncio
-import hashlib
 
 from micropython import const
 
-from node.ota.component import PIECE_BYTES, Component
+from node.ota.component import PIECE_BYTES, Component, is_in
 from node.ota.errors import UpdateError
 from node.ota.release import Part
 from nodelink.firmware_update import RESULT_INTEGRITY, RESULT_NO_FLASH
@@ -25,16 +24,7 @@ _ERASE = const(6)  # ioctl of vfs.AbstractBlockDev
 
 async def holds(partition: "Any", part: Part) -> bool:
     """Tell whether a partition holds an image, from what is read there."""
-    digest = hashlib.sha256()
-    source = _Source(partition)
-    buffer = memoryview(bytearray(PIECE_BYTES))
-    for at in range(0, part.size_bytes, PIECE_BYTES):
-        view = buffer[: part.size_bytes - at]
-        source.readinto(at, view)
-        digest.update(view)
-        if at % _SECTOR_BYTES == 0:
-            await asyncio.sleep(0)
-    return bool(digest.digest() == part.digest)
+    return await is_in(_Reader(partition), part)
 
 
 async def check(part: Part, partition: "Any") -> None:
@@ -66,7 +56,7 @@ async def build(archive: str, part: Part, target: "Any", running: "Any") -> None
     Raises:
         UpdateError: the patch is of another image, or damaged.
     """
-    with Component(archive, part, _Source(running)) as image:
+    with Component(archive, part, _Reader(running)) as image:
         await _write(image, target, 0)
     await check(part, target)
 
@@ -83,15 +73,22 @@ async def write_piece(archive: str, part: Part, number: int, target: "Any") -> N
         await _write(piece, target, start)
 
 
-class _Source:
-    """A partition as the source of a patch."""
+class _Reader:
+    """Reads a partition like a file."""
 
     def __init__(self, partition: "Any") -> None:
         self._partition = partition
+        self._at = 0
 
-    def readinto(self, at: int, view: memoryview) -> None:
-        """Fill a view with the bytes from `at` on; OSError when there are not so many."""
-        self._partition.readblocks(at // _SECTOR_BYTES, view, at % _SECTOR_BYTES)
+    def seek(self, at: int) -> None:
+        """Go on at another place."""
+        self._at = at
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill a view; OSError when there are not so many bytes."""
+        self._partition.readblocks(self._at // _SECTOR_BYTES, view, self._at % _SECTOR_BYTES)
+        self._at += len(view)
+        return len(view)
 
     def close(self) -> None:
         """Nothing: a partition stays open."""

@@ -22,7 +22,7 @@ class Patched:
 
     Args:
         patch: the inflated patch, a stream with `readinto`.
-        source: the component that runs, with `readinto(at, view)`, OSError beyond its end.
+        source: the component that runs, a file with `seek` and `readinto`.
     """
 
     def __init__(self, patch: "Any", source: "Any") -> None:
@@ -58,10 +58,8 @@ class Patched:
         view = view[:count]
         added = memoryview(self._piece)[:count]
         self._fill(added)
-        try:
-            self._source.readinto(self._at, view)
-        except OSError:
-            raise _malformed()
+        if self._source.readinto(view) != count:
+            raise _malformed()  # beyond its end
         if added != self._zeros[:count]:
             one = int.from_bytes(view, "little")
             other = int.from_bytes(added, "little")
@@ -80,6 +78,9 @@ class Patched:
         self._new_left = self._varint(self._next_byte())
         move = self._varint(self._next_byte())
         self._move = -(move + 1 >> 1) if move & 1 else move >> 1
+        if self._at < 0:
+            raise _malformed()
+        self._source.seek(self._at)
         return True
 
     def _varint(self, byte: int) -> int:

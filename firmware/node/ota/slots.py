@@ -32,7 +32,7 @@ class Slots:
 
     Args:
         nvs: the NVS namespace "boot", as `esp32.NVS` gives it.
-        running: 0 or 1; None takes it from where boot.py put the application on `sys.path`.
+        running: 0 or 1; None takes it from where boot.py mounted the application.
         partition: `esp32.Partition`, for releases with an image.
     """
 
@@ -40,7 +40,7 @@ class Slots:
         self._nvs = nvs
         self._partition = partition
         if running is None:
-            running = 1 if NAMES[1] in sys.path else 0
+            running = 1 if "/b" in sys.path else 0
         self.running = running
         self.other = 1 - running
 

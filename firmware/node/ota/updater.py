@@ -44,7 +44,6 @@ _TRIES_MAX = const(24)
 _NO_SPACE = const(28)  # ENOSPC
 _PASSING_MODULES = (
     "suit", "directive", "ed25519", "hss", "installer", "image", "component", "patch",
-    "slot_bundle",
 )  # fmt: skip
 
 
@@ -394,9 +393,9 @@ class Updater:
         """Give what an archive is a patch of, None for a whole."""
         if not archive.endswith(_PATCH_END):
             return None
-        from node.ota.slot_bundle import SlotBundle
+        from node.ota.installer import BUNDLE
 
-        return SlotBundle(self._root + NAMES[self._slots.running])
+        return open(self._root + NAMES[self._slots.running] + BUNDLE, "rb")
 
     def _is_wanted(self) -> bool:
         """Tell whether the download under way is still the one that was asked for."""

@@ -11,9 +11,11 @@ sys.path.append(str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True)
 def _real_flash_afterwards() -> Iterator[None]:
-    from node.ota import component, ed25519, image, installer, slot_bundle, updater
+    import boot
 
-    changed = (component, ed25519, image, installer, slot_bundle, updater)
+    from node.ota import component, ed25519, image, installer, updater
+
+    changed = (boot, component, ed25519, image, installer, updater)
     before = [dict(vars(module)) for module in changed]
     yield
     for module, names in zip(changed, before, strict=True):

@@ -101,8 +101,9 @@ class Flash:
         self.files[new] = self.files.pop(old)
 
     def statvfs(self, path):
-        used = sum([len(contents) for contents in self.files.values()])
-        return (1, 1, self._room_bytes, self._room_bytes - used, self._room_bytes - used, 0)
+        used = sum([len(contents) // 4088 + 1 for contents in self.files.values()])
+        free = self._room_bytes // 4096 - used
+        return (4096, 4096, self._room_bytes // 4096, free, free)
 
     def _need_parent(self, path):
         if "/" in path and path[: path.rfind("/")] not in self.directories:

@@ -71,7 +71,7 @@ def make_node(has_patch: bool = False) -> Node:
 def boot_up(node: Node) -> int:
     """Do what bootloader and boot.py do at a reset; give the slot whose application runs."""
     offset = node.partitions.start()
-    slot: int = boot.choose_slot(node.flash, node.is_whole, offset)
+    slot: int = boot.choose_slot(node.flash, boot.is_whole, offset)
     node.start_on(slot)
     return slot
 

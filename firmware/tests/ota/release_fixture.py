@@ -7,11 +7,11 @@ import gc
 import hashlib
 import sys
 
+import boot
 from fake_flash import Flash
 from vm import vectors
 
-from node.codec import cbor
-from node.ota import component, ed25519, image, installer, slot_bundle, slots, updater
+from node.ota import component, ed25519, image, installer, slots, updater
 from node.ota.errors import FetchRefused
 from node.ota.trust import Trust
 
@@ -31,16 +31,6 @@ VECTORS = _load()
 NEW_COMPONENT = hashlib.sha256(VECTORS["new"]["bundle"]).digest().hex()
 PATCH_PATH = ("a", "p", NEW_COMPONENT, "3")
 NEW_URI = "coap:///r/" + hashlib.sha256(VECTORS["new"]["envelope"]).digest().hex()
-
-
-def files_of(bundle):
-    """Split a bundle; through a reader that is not the installer's own."""
-    reader = cbor.Reader(bundle)
-    files = {}
-    while reader.position < reader.end:
-        path = reader.item()
-        files[path] = reader.item()
-    return files
 
 
 def run(coroutine):
@@ -101,20 +91,17 @@ class Node:
 
     def __init__(self, is_torn=False, has_patch=False):
         self.flash = Flash(is_torn)
-        self.flash.directories = {"slot_a", "slot_a/node", "slot_b", "data"}
-        for path, contents in files_of(VECTORS["old"]["bundle"]).items():
-            parts = path.split("/")
-            for end in range(1, len(parts)):
-                self.flash.directories.add("slot_a/" + "/".join(parts[:end]))
-            self.flash.files["slot_a/" + path] = contents
+        self.flash.directories = {"slot_a", "data"}
+        self.flash.files["slot_a/bundle"] = VECTORS["old"]["bundle"]
         self.flash.files["slot_a/release.cbor"] = VECTORS["old"]["envelope"]
         self.gateway = Gateway(has_patch)
         self.changes = []
         self.partitions = None
-        for module in (component, image, installer, slot_bundle, updater):
+        for module in (boot, component, image, installer, updater):
             module.os = self.flash
             module.open = self.flash.open
-        installer.asyncio = image.asyncio = ed25519.asyncio = updater.asyncio = _Asyncio()
+        for module in (component, ed25519, image, installer, updater):
+            module.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
         updater.drop = lambda package, modules: None
         self.envelopes = {name: [VECTORS[name]["envelope"]] for name in ("old", "new")}
@@ -137,10 +124,6 @@ class Node:
     def _on_change(self):
         self.changes.append((self.updater.state, self.updater.result))
 
-    def is_whole(self, slot):
-        """Answer boot.py: the slot has its mark."""
-        return slots.NAMES[slot] + "/release.cbor" in self.flash.files
-
     def release_in(self, slot):
         """Tell which release is in a slot, completely and with nothing else; None otherwise."""
         start = slots.NAMES[slot] + "/"
@@ -151,8 +134,7 @@ class Node:
         }
         envelope = found.pop("release.cbor", None)
         for name in ("old", "new"):
-            release = VECTORS[name]
-            if envelope in self.envelopes[name] and found == files_of(release["bundle"]):
+            if envelope in self.envelopes[name] and found == {"bundle": VECTORS[name]["bundle"]}:
                 return name
         return None
 

@@ -27,7 +27,7 @@ def _live(node, cut_at):
     node.flash.power_up(cut_at)
     ed25519.verify = _verify_once
     try:
-        slot = boot.choose_slot(node.flash, node.is_whole)
+        slot = boot.choose_slot(node.flash, boot.is_whole)
         assert node.release_in(slot) is not None, "a slot that is not whole boots"
         node.start_on(slot)
         if slot:
@@ -47,7 +47,7 @@ def _finish(node):
         assert not _live(node, None)
         if node.slots.running == 1 and not node.slots.is_on_trial:
             break
-    assert boot.choose_slot(node.flash, node.is_whole) == 1
+    assert boot.choose_slot(node.flash, boot.is_whole) == 1
     assert node.flash.keys["slot"] == 1
     assert node.release_in(0) == "old"
 
@@ -65,7 +65,7 @@ def _cut_everywhere(is_torn, has_patch=False):
             if not was_cut:
                 break
             cut_at += 1
-        assert cut_at > (20 if lives_before == 0 else 2), "there was nothing to cut"
+        assert cut_at > (12 if lives_before == 0 else 2), "there was nothing to cut"
 
 
 def test_cut_at_every_operation_when_files_change_as_a_whole():
@@ -99,12 +99,12 @@ def test_worn_flash_that_drops_a_byte_is_noticed_before_the_trial():
     write = node.flash.open
 
     def open_worn(path, mode):
-        if mode == "rb" and path.startswith("slot_b/node/app"):
-            node.flash.files[path] = b"\x00" + node.flash.files[path][1:]
+        if mode == "rb" and path == "slot_b/bundle":
+            node.flash.files[path] = node.flash.files[path][:-1] + b"\xff"
         return write(path, mode)
 
     installer.open = open_worn
     refusal = refusal_of(node.update)
     assert refusal.reason == "flash did not keep what was written"
-    assert not node.is_whole(1)
-    assert boot.choose_slot(node.flash, node.is_whole) == 0
+    assert not boot.is_whole(1)
+    assert boot.choose_slot(node.flash, boot.is_whole) == 0

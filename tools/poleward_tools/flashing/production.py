@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
 from poleward_manifest import trust as trust_documents
 from poleward_manifest.errors import StaleError
@@ -22,8 +21,6 @@ from poleward_tools.flash_image.node_image import (
 )
 from poleward_tools.flash_image.node_nvs import NO_SETTINGS, Settings, Trust
 from poleward_tools.releases import build, folder, keys, trust_folder
-
-_ROOT_FILES = ("boot.py", "main.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,8 @@ def collect(
     software = prepare_software(
         load_firmware(firmware, chip),
         node_files(
-            root_files={name: (sources / name).read_bytes() for name in _ROOT_FILES},
-            bundle_files=bundles.unpack(stored.bundle),
+            root_files={name: (sources / name).read_bytes() for name in build.ROOT_FILES},
+            bundle=stored.bundle,
             envelope=stored.envelope,
         ),
         flash_size_bytes=flash_size_bytes,

@@ -23,7 +23,8 @@ _HERE = Path(__file__).parent
 # In a checkout, and in a wheel that carries the firmware as data.
 _PLACES = (_HERE.parents[2] / "firmware", _HERE.parent / "firmware")
 _VERSION_MODULE = "node/version.py"
-_ROOT_FILES = ("boot.py", "main.py")
+# What reaches a node at the factory only.
+ROOT_FILES = ("boot.py", "main.py", "slot_files.py")
 BOARDS = ("esp32", "sim")
 _BOARD = "node/board/"
 _DRIVERS = "node/board/drivers/"
@@ -47,7 +48,7 @@ class BuiltRelease:
     Attributes:
         manifest: what is to be signed.
         bundle: the node application or the gateway's wheels, see `poleward_manifest`.
-        root_files: boot.py and main.py, which go to a node at the factory only.
+        root_files: `ROOT_FILES`, which go to a node at the factory only.
     """
 
     manifest: Manifest
@@ -109,7 +110,7 @@ def build_release(
         None if image is None else _checked(image),
     )
     encode_manifest(manifest)  # refuses what no node would take before anybody signs it
-    root_files = {name: (firmware / name).read_bytes() for name in _ROOT_FILES}
+    root_files = {name: (firmware / name).read_bytes() for name in ROOT_FILES}
     return BuiltRelease(manifest, packed, root_files)
 
 

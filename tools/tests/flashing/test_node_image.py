@@ -195,4 +195,4 @@ def test_files_of_the_release_are_in_slot_a(production: Production) -> None:
     vfs = next(region for region in production.software.regions if region.label == "vfs")
     files = FileSystemImage.mount(vfs.content).files()
     assert "/main.py" in files
-    assert "/slot_a/node/app.mpy" in files
+    assert "/slot_a/bundle" in files

@@ -86,7 +86,7 @@ def test_boards_become_nodes_that_say_their_name_and_are_recognised_afterwards(
         wanted = factory_values(identity, plan.production.trust)["identity"]
         assert wanted.items() <= nvs.items()
         files = FileSystemImage.mount(board.flash.read(0x310000, 0xF0000)).files()
-        assert "/slot_a/node/app.mpy" in files
+        assert "/slot_a/bundle" in files
         label = station.labels / f"{mac.hex()}.pdf"
         assert label.read_bytes().startswith(b"%PDF")
         assert label.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -236,7 +236,7 @@ async def test_node_starts_from_its_flash_and_asks_its_gateway_to_bootstrap(
 ) -> None:
     """The real node application, built as for the chip; its gateway is a socket here."""
     release = build_release("1.0.0", 1)
-    files = node_files(root_files=release.root_files, bundle_files=release.files, envelope=b"\x00")
+    files = node_files(root_files=release.root_files, bundle=release.bundle, envelope=b"\x00")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as gateway:
         gateway.bind(("127.0.0.1", 0))
         gateway.setblocking(False)
@@ -252,3 +252,7 @@ async def test_node_starts_from_its_flash_and_asks_its_gateway_to_bootstrap(
             # RFC 8613, 6.1: the key identifier of the bootstrap context is the address.
             assert MAC in datagram
             assert bench.nvs().get("boot", "count") == Integer(ItemType.I32, 1)
+            # Whoever comes with a laptop finds the slot's modules, one of them not loaded yet.
+            shown = await bench.mpremote("exec", "import node.ota.patch as p; print(p.__file__)")
+            assert "/a/node/ota/patch.mpy" in shown
+            assert "bundle" in await bench.mpremote("fs", "ls", ":slot_a")

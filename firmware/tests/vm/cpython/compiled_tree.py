@@ -23,7 +23,8 @@ def compiled_tree() -> Path:
     """Compile what VM tests import, once per process; return the folder to put on sys.path."""
     tree = Path(tempfile.mkdtemp(prefix="poleward-vm-"))
     atexit.register(shutil.rmtree, tree, ignore_errors=True)
-    compile_to(ROOT / "firmware" / "boot.py", tree / "boot.py")
+    for name in ("boot.py", "slot_files.py"):
+        compile_to(ROOT / "firmware" / name, tree / name)
     for folder in COMPILED:
         source_root = ROOT / folder
         for source in sorted(source_root.rglob("*.py")):
