@@ -1,5 +1,6 @@
 """Every method of the API that changes something leaves a record, also when it is a new method."""
 
+import asyncio
 import hashlib
 import importlib
 import json
@@ -13,10 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fleet_rig import ADMIN, DISTRICT, Rig, hello, make_csr, make_gateway, manufactured
 from poleward_fleet.adapters.grpc.server import _API_SERVICES
+from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.accounts import Permission, Principal, Role
 from poleward_fleet.domain.approvals import ApprovalNeededError, GuardedAction
+from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.telemetry import NodeEvent, Severity
+from poleward_fleet.services.gateways import GatewayLink
 from poleward_manifest import trust
 from poleward_manifest.envelope import Component, Manifest, sign
 from poleward_manifest.envelope import key_id as key_id_of
@@ -62,9 +66,11 @@ NODE_STEP_ROTATE = MODULES["ProvisioningService"].NODE_STEP_ROTATE
 class Caller:
     """Calls methods by name, as the administrator."""
 
-    def __init__(self, rig: Rig, channel: Any) -> None:
+    def __init__(self, rig: Rig, channel: Any, tasks: asyncio.TaskGroup) -> None:
         self.rig = rig
         self.channel = channel
+        self.tasks = tasks
+        self.link: GatewayLink | None = None
         self.rollout = 0
 
     async def __call__(self, method: str, **values: Any) -> Any:
@@ -84,6 +90,21 @@ async def enroll(call: Caller) -> None:
         ADMIN, gateway_name="gw-1", area_code=DISTRICT, valid_s=0
     )
     await call("EnrollmentService/Enroll", token=token, csr_pem=make_csr()[1])
+    call.link, _ = await call.rig.fleet.links.open("gw-1", hello())
+    call.tasks.create_task(refuse_commands(call.rig.fleet, call.link))
+
+
+async def refuse_commands(fleet: Fleet, link: GatewayLink) -> None:
+    """Answer as a gateway whose nodes carry nothing out, until its link is closed."""
+    async for message in fleet.links.messages(link):
+        for command in message if isinstance(message, tuple) else ():
+            await fleet.commands.finished(
+                link,
+                command.command_id,
+                status=CommandStatus.REFUSED,
+                detail="",
+                finished_at_ms=1,
+            )
 
 
 async def import_nodes(call: Caller) -> None:
@@ -167,9 +188,9 @@ async def approve_rollout(call: Caller) -> None:
 
 
 async def press_call(call: Caller) -> None:
-    link, _ = await call.rig.fleet.links.open("gw-1", hello())
+    assert call.link is not None
     pressed = NodeEvent(1, 1, 1, 1_800_000_000_000, "sos.pressed", Severity.CRITICAL)
-    await call.rig.fleet.ingest.events(link, 1, [pressed])
+    await call.rig.fleet.ingest.events(call.link, 1, [pressed])
     await call("AlarmService/AcknowledgeAlarm", number=1)
 
 
@@ -222,7 +243,7 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
     "CommissioningService/BlinkLamp": visit("BlinkLamp"),
     "CommissioningService/SignVisit": visit("SignVisit", note="no link yet"),
     "InventoryService/SetPoleLamp": lambda call: call(
-        "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30, timeout_s=1
+        "InventoryService/SetPoleLamp", pole_code="P-1", level_percent=30
     ),
     "AlarmService/AcknowledgeAlarm": press_call,
     "AlarmService/ClearAlarm": lambda call: call("AlarmService/ClearAlarm", number=1),
@@ -249,8 +270,8 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
             "actions": [{"dim": {"level_percent": 100, "duration_s": 600, "neighbours_m": 60}}],
         },
     ),
-    "LightingService/DimGroup": lighting("DimGroup", group="one", level_percent=30, timeout_s=1),
-    "LightingService/RunScene": lighting("RunScene", scene="match", timeout_s=1),
+    "LightingService/DimGroup": lighting("DimGroup", group="one", level_percent=30),
+    "LightingService/RunScene": lighting("RunScene", scene="match"),
     "LightingService/AnswerCall": lighting("AnswerCall", pole_code="P-1"),
     "LightingService/RemoveLighting": lighting("RemoveLighting", kind=4, name="call"),
     "AccountService/PutAccount": lambda call: call(
@@ -290,8 +311,8 @@ STEPS: dict[str, Callable[[Caller], Awaitable[Any]]] = {
 
 async def test_every_method_that_changes_something_leaves_a_record(rig: Rig) -> None:
     assert set(STEPS) == changing_methods(), "add a step for each new method, or say why not"
-    async with rig.api() as channel:
-        call = Caller(rig, channel)
+    async with rig.api() as channel, asyncio.TaskGroup() as tasks:
+        call = Caller(rig, channel, tasks)
         for method, step in STEPS.items():
             before = await rig.fleet.audit.check(ADMIN)
             await step(call)

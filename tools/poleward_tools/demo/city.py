@@ -30,9 +30,8 @@ from poleward_tools.virtual_board.surroundings import Surroundings
 
 GATEWAY_NAME = "gw-centre"
 FACTORY_VERSION = "1.0.0"
-_FLEET_READY_S = 120.0
-_GATEWAY_READY_S = 30.0
-_ENROLL_S = 30.0
+# Bounds for what does not come up at all; a slow machine takes its time.
+_READY_S = 180.0
 _POLL_S = 0.25
 # EUI-48 with the bit for locally administered addresses set (IEEE 802, 8.4), then "PL".
 _MAC_PREFIX = b"\x02\x50\x4c"
@@ -253,7 +252,7 @@ class City:
         """Start the fleet on the ports that its gateway knows, after it was stopped or killed."""
         ports = {name: _port(self.addresses[name]) for name in ("web", "api", "link")}
         self._start_fleet(**ports)
-        self.fleet.wait_ready(_FLEET_READY_S)
+        self.fleet.wait_ready(_READY_S)
 
     def stop(self) -> None:
         """Take everything down, nodes first; goes on when a part does not want to end."""
@@ -279,7 +278,7 @@ class City:
 
     def _connect_to_fleet(self) -> None:
         self.addresses = {
-            name: str(value) for name, value in self.fleet.wait_ready(_FLEET_READY_S).items()
+            name: str(value) for name, value in self.fleet.wait_ready(_READY_S).items()
         }
         self.web = self.addresses["web"]
         admin = json.loads((self.fleet_dir / "admin.json").read_text(encoding="utf-8"))
@@ -314,7 +313,7 @@ class City:
         )  # fmt: skip
         enrolling.start()
         try:
-            if enrolling.wait(_ENROLL_S):
+            if enrolling.wait(_READY_S):
                 enrolling.check()
         finally:
             enrolling.stop()
@@ -331,7 +330,7 @@ class City:
             run_file=self.gateway_dir / "run" / "gateway.json",
         )  # fmt: skip
         self.gateway.start()
-        ready = self.gateway.wait_ready(_GATEWAY_READY_S)
+        ready = self.gateway.wait_ready(_READY_S)
         self.coap, self.site = str(ready["coap"]), str(ready["site"])
         self.gateway_metrics_port = int(ready["metrics_port"])
 
