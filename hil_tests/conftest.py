@@ -40,7 +40,8 @@ from poleward_tools.virtual_board.control import tell
 from poleward_tools.virtual_board.node_folder import NodeFolder
 
 # Deadlines only bound how long a failure takes; nothing here says how fast something has to be.
-DEADLINE_S = 90.0
+DEADLINE_S = 120.0
+COMMAND_S = 60
 RIG_POLES = 2
 
 
@@ -85,6 +86,13 @@ class RigNode:
         """Switch or break the node's board, as `poleward board tell` does."""
         self.wait_until(self.board.control.exists, "board in the rack")
         return asyncio.run(tell(self.board.control, commands))
+
+    def dim(self, level: int, *, duration_s: int = 0) -> None:
+        """Command the lamp; how fast it obeys is a benchmark's business."""
+        outcome = self.city.client.set_pole_lamp(
+            self.pole.code, level, duration_s=duration_s, timeout_s=COMMAND_S
+        )
+        assert outcome.status == "done", outcome
 
     def power_cut(self) -> None:
         self.tell(power_cut=True)

@@ -87,12 +87,11 @@ def test_a_captured_command_moves_no_lamp(tap: tuple[Relay, str], make_node: Mak
     relay, gateway_name = tap
     node = make_node(relay.uri, gateway_name)
     node.wait_online()
-    client = node.city.client
     before = len(relay.answers)
-    assert client.set_pole_lamp(node.pole.code, 90).status == "done"
+    node.dim(90)
     captured = requests_in(relay.answers[before:])
     assert captured
-    assert client.set_pole_lamp(node.pole.code, 20).status == "done"
+    node.dim(20)
     for datagram in captured:
         relay.send_to_node(with_new_id(datagram))
         relay.send_to_node(datagram)

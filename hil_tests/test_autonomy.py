@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hil_tests.conftest import DEADLINE_S, MakeNode, RigNode
+from hil_tests.conftest import COMMAND_S, DEADLINE_S, MakeNode, RigNode
 from hil_tests.test_main_path import new_release, roll_out, wait_ended
 from poleward_tools.demo.city import City
 
@@ -75,8 +75,9 @@ def test_a_node_follows_its_program_through_a_power_cut(node: RigNode) -> None:
 def test_an_override_gives_way_to_the_program(node: RigNode) -> None:
     follow(node, 40)
     wait_level(node, 40)
-    assert node.city.client.set_pole_lamp(node.pole.code, 90, duration_s=4).status == "done"
-    wait_level(node, 90)
+    node.dim(90, duration_s=6)
+    readings = partial(node.city.client.query_readings, node.pole.code, "lamp.level_percent")
+    node.wait_until(lambda: 90 in [level for _, level in readings()], "reports of the override")
     wait_level(node, 40)
 
 
@@ -89,13 +90,13 @@ def test_a_group_is_dimmed_with_one_order_and_a_scene_starts_at_its_time(
     client = nodes[0].city.client
     codes = [node.pole.code for node in nodes]
     client.lighting.put_group("hil-group", codes)
-    outcomes = client.lighting.dim_group("hil-group", 25)
+    outcomes = client.lighting.dim_group("hil-group", 25, timeout_s=COMMAND_S)
     assert [(o.pole_code, o.status) for o in outcomes] == [(code, "done") for code in codes]
     for node in nodes:
         wait_level(node, 25)
     client.lighting.put_scene("hil-scene", [("hil-group", 75, 300)])
     starts_at_s = int(time.time()) + 6
-    outcomes = client.lighting.run_scene("hil-scene", starts_at_s=starts_at_s)
+    outcomes = client.lighting.run_scene("hil-scene", starts_at_s=starts_at_s, timeout_s=COMMAND_S)
     assert {outcome.status for outcome in outcomes} == {"done"}
     assert all(level_is(node, 25) for node in nodes) or time.time() >= starts_at_s - 1
     for node in nodes:

@@ -50,6 +50,6 @@ def test_a_node_survives_that_a_nat_forgets_it(board: BenchBoard) -> None:
     board.wait_reports(2)
     # The gateway finds the node at its new address for commands too.
     pole = board.provisioner.node(board.strategy.mac).pole
-    outcome = board.provisioner.city.client.set_pole_lamp(pole.code, 60)
+    outcome = board.provisioner.city.client.set_pole_lamp(pole.code, 60, timeout_s=60)
     assert outcome.status == "done", outcome
     assert ResetCause.WATCHDOG not in [boot.cause for boot in board.console.watch.boots[-1:]]

@@ -35,7 +35,7 @@ def test_a_node_that_is_flashed_again_keeps_its_keys(board: BenchBoard) -> None:
 
 def test_a_lamp_command_reaches_a_board(board: BenchBoard) -> None:
     pole = board.provisioner.node(board.strategy.mac).pole
-    outcome = board.provisioner.city.client.set_pole_lamp(pole.code, 40)
+    outcome = board.provisioner.city.client.set_pole_lamp(pole.code, 40, timeout_s=60)
     assert outcome.status == "done", outcome
 
 

@@ -127,12 +127,12 @@ def test_a_node_on_a_bad_link_with_a_new_address_loses_nothing(node: RigNode) ->
     assert state["datagrams_lost"] > 0
     node.wait_until(lambda: lost_readings(node.counts()) == 0, "no gap")
     # Where the node is reached follows from where it was heard last.
-    assert node.city.client.set_pole_lamp(node.pole.code, 40).status == "done"
+    node.dim(40)
     assert len(node.counts()) == 1, "the node needed no reboot"
 
 
 def test_a_lamp_that_breaks_while_the_node_runs_draws_no_power(node: RigNode) -> None:
-    assert node.city.client.set_pole_lamp(node.pole.code, 80).status == "done"
+    node.dim(80)
     node.wait_until(lambda: (node.value("supply.active_power_w") or 0) > 10, "lit")
     node.tell(surroundings={"lamp_is_broken": True})
     node.wait_until(lambda: (node.value("supply.active_power_w") or 9) < 1, "dark")

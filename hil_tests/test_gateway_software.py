@@ -53,7 +53,7 @@ def test_a_gateway_is_updated_while_its_nodes_report_though_its_power_is_cut(
         node.wait_reports(2)
         node.wait_until(lambda: lost_readings(node.counts()) == 0, "no gap")
         assert len(node.counts()) == 1, "the node needed no reboot"
-        assert city.client.set_pole_lamp(node.pole.code, 40).status == "done"
+        node.dim(40)
 
 
 def test_a_bad_release_of_a_gateway_returns_by_itself_and_stops_its_rollout(

@@ -50,13 +50,13 @@ def selection(node: RigNode) -> tuple[object, object]:
 
 def test_an_image_is_kept_or_left_together_with_its_bundle(street: Street) -> None:
     (node,) = street.nodes
-    assert node.city.client.set_pole_lamp(node.pole.code, LEVEL_PERCENT).status == "done"
+    node.dim(LEVEL_PERCENT)
     node.wait_until(lambda: node.value("lamp.level_percent") == LEVEL_PERCENT, "dimmed")
     resets = node.tell(state=True)["lamp_levels"].count(None)
 
     # In pieces, since nobody knows what the factory gave it; the power goes in the second one.
     good = street.publish(image=image_of("1.30.0"))
-    before = node.tell(link={"latency_ms": 20})["bytes_to_node"]
+    before = int(node.tell(link={"latency_ms": 20})["bytes_to_node"])
     number = street.roll_out(good, policy())
 
     def received_bytes() -> int:

@@ -32,8 +32,7 @@ def wait_served_by(node: RigNode, gateway: str) -> None:
 
 def obeys(node: RigNode, level: int) -> None:
     """Command a lamp through the gateway that serves it now, and see it there."""
-    outcome = node.city.client.set_pole_lamp(node.pole.code, level, duration_s=600)
-    assert outcome.status == "done", outcome
+    node.dim(level, duration_s=600)
     wait_level(node, level)
 
 

@@ -21,7 +21,7 @@ from hil_tests.instruments.udp_link import UdpLinkDriver
 from hil_tests.strategies.node_strategy import NodeStrategy
 from poleward_tools.exit_codes import CommandError
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from hil_tests.instruments.errors import InfrastructureError
 from hil_tests.instruments.flash_parts import nvs_place, rerouted
 from hil_tests.instruments.protocols import FlashProtocol, LinkProtocol
 
-BOOT_S = 60.0
-BOOTSTRAP_S = 60.0
-REGISTER_S = 60.0
+BOOT_S = 120.0
+BOOTSTRAP_S = 120.0
+REGISTER_S = 120.0
 # Printed by firmware/node/app.py and firmware/node/lwm2m/client.py.
 STARTED_LINE = r"^node urn:dev:mac:[0-9a-f]{12} release \S+"
 BOOTSTRAPPED_LINE = r"^bootstrapped$"
