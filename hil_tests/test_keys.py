@@ -10,5 +10,5 @@ pytestmark = [pytest.mark.system]
 
 def test_every_step_of_the_key_drill_holds() -> None:
     steps = drill(Silence())
-    assert len(steps) == 9
+    assert len(steps) == 10
     assert [step for step in steps if not step.held] == []

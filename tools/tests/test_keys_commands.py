@@ -13,6 +13,7 @@ from poleward_tools.exit_codes import CommandError
 from poleward_tools.releases import trust_folder
 
 runner = CliRunner()
+NO_FLEET = ("--fleet", "http://127.0.0.1:1", "--token", "secret." + "0" * 32)
 
 
 def run(*arguments: object) -> dict[str, object]:
@@ -25,7 +26,7 @@ def run(*arguments: object) -> dict[str, object]:
 
 def test_a_chain_is_made_signed_by_several_people_and_shown(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
-    made = run("create", keys, "--yes")
+    made = run("create", keys, "--yes", "--no-directive")
     assert (made["version"], len(list(keys.glob("*.pem")))) == (1, 6)
     for private in keys.glob("*.pem"):
         assert private.stat().st_mode & 0o777 == 0o600
@@ -49,8 +50,10 @@ def test_a_chain_is_made_signed_by_several_people_and_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("create", "{keys}", "--yes"), "is there already"),
+        (("create", "{keys}", "--yes", "--no-directive"), "is there already"),
         (("create", "{new}", "--yes", "--template", "huge"), "No template"),
+        (("create", "{new}", "--yes", *NO_FLEET), "--no-directive"),
+        (("create", "{new}", "--yes", "--no-directive", "--directive", "x"), "exclude each other"),
         (("rotate", "{keys}", "--drop", "ffff"), "names 0 keys"),
         (("rotate", "{keys}", "--role", "queen"), "No role"),
         (("rotate", "{keys}", "--threshold", "9"), "cannot sign"),
@@ -62,7 +65,7 @@ def test_a_chain_is_made_signed_by_several_people_and_shown(tmp_path: Path) -> N
 )  # fmt: skip
 def test_wrong_use_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], reason: str) -> None:
     keys = tmp_path / "keys"
-    run("create", keys, "--yes", "--template", "demo")
+    run("create", keys, "--yes", "--template", "demo", "--no-directive")
     before = sorted(keys.iterdir())
     with pytest.raises(CommandError, match=reason):
         run(*(argument.format(keys=keys, new=tmp_path / "new") for argument in arguments))
@@ -71,13 +74,13 @@ def test_wrong_use_says_what_to_do(tmp_path: Path, arguments: tuple[str, ...], r
 
 def test_a_chain_is_written_whole_and_another_one_is_not_mixed_with_it(tmp_path: Path) -> None:
     keys, place = tmp_path / "keys", tmp_path / "bench"
-    run("create", keys, "--yes", "--template", "demo")
+    run("create", keys, "--yes", "--template", "demo", "--no-directive")
     run("rotate", keys, "--sign", keys / "root-1.pem")
     chain = [(keys / f"trust-{number}.cbor").read_bytes() for number in (1, 2)]
     assert trust_folder.store_chain(place, chain[:1]).name == "trust-1.cbor"
     newest = trust_folder.store_chain(place, chain)
     assert newest.read_bytes() == chain[1]
-    run("create", tmp_path / "other", "--yes", "--template", "demo")
+    run("create", tmp_path / "other", "--yes", "--template", "demo", "--no-directive")
     stranger = (tmp_path / "other" / "trust-1.cbor").read_bytes()
     with pytest.raises(UntrustedKeyError):
         trust_folder.store_chain(place, [stranger, chain[1]])

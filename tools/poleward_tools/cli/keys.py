@@ -1,4 +1,4 @@
-"""Commands about who may sign: `poleward keys create|list|rotate|sign|publish|fetch|revoke|drill`.
+"""Commands about who may sign: `poleward keys create|list|rotate|sign|publish|directive|…`.
 
 Single release keys and signing releases: release.py.
 """
@@ -17,9 +17,10 @@ from poleward_manifest.errors import EnvelopeError
 from poleward_tools.cli import signing_keys
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
+from poleward_tools.client import ClientError
 from poleward_tools.demo.key_drill import drill as run_drill
 from poleward_tools.demo.narration import TerminalNarrator
-from poleward_tools.exit_codes import FAILED, OK, REFUSED, USAGE, CommandError
+from poleward_tools.exit_codes import FAILED, OK, REFUSED, USAGE, CommandError, exit_code_of
 from poleward_tools.releases import keys, trust_folder
 
 app = typer.Typer(no_args_is_help=True, help="Who may sign releases: trust documents and keys.")
@@ -40,20 +41,27 @@ def create(
         str, typer.Option(help=f"How many keys: {', '.join(trust_folder.TEMPLATES)}.")
     ] = "production",
     directive: Annotated[
-        list[Path] | None, typer.Option(help="Public directive key; may be given often.")
+        list[Path] | None,
+        typer.Option(help="Public directive key; may be given often. Else the fleet is asked."),
     ] = None,
+    no_directive: Annotated[
+        bool, typer.Option("--no-directive", help="Nodes need no word of the fleet's.")
+    ] = False,
     factory: Annotated[
         list[str] | None,
         typer.Option(help="Private release key that fleet and nodes trust already."),
     ] = None,
     days: DaysOption = 730,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before writing.")] = False,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
     """Make root keys, release keys and trust document number 1 that names them.
 
     The template production makes three of each, of which two sign. Move every private key to its
-    holder and delete it here.
+    holder and delete it here. The document also names the fleet's directive key, so that nodes
+    install only what it directs.
 
     Example: `poleward keys create keys --factory old/release.pem`
     """
@@ -63,11 +71,16 @@ def create(
         )
     if not yes and not typer.confirm(f"Write private keys to {folder}?", err=True):
         raise CommandError("Nothing was written.")
+    if directive and no_directive:
+        raise CommandError("--directive and --no-directive exclude each other.", USAGE)
     with _explained():
+        directive_keys = [keys.load_public_key(path) for path in directive or ()]
+        if not directive_keys and not no_directive:
+            directive_keys = [_newest_directive_key(fleet, token)]
         path = trust_folder.create(
             folder,
             trust_folder.TEMPLATES[template],
-            directive_keys=[keys.load_public_key(path) for path in directive or ()],
+            directive_keys=directive_keys,
             factory_keys=[signing_keys.load(name) for name in factory or ()],
             expires_at_s=trust_folder.in_days(days),
         )
@@ -109,6 +122,7 @@ def list_keys(
                     }
                     for document in found.documents
                 ],
+                "directive_keys": found.directive_keys,
             }
         )
         return
@@ -118,6 +132,8 @@ def list_keys(
     )
     newest = f"trust document {found.documents[-1].version}" if found.documents else "no document"
     results.print(f"{found.threshold} of them must sign a release ({newest}).")
+    directors = ", ".join(key.key_id for key in found.directive_keys if key.signs)
+    results.print(f"The fleet signs directives with {directors or 'no key: nobody asks for them'}.")
 
 
 @app.command("rotate")
@@ -258,6 +274,53 @@ def revoke(
         print_json({"revoked": True, "key_id": encoded})
     else:
         results.print(f"Key {key_id} is revoked. Nodes drop it with the next trust document.")
+
+
+@app.command("directive")
+def directive_key(
+    *,
+    out: Annotated[Path | None, typer.Option(help="File for the newest public key.")] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="Have the fleet make another key first.")
+    ] = False,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show the fleet's own keys for directives, and write the newest for `keys rotate --add`.
+
+    A key signs once the newest trust document names it. To change it, let one document name both
+    and the next one drop the old: until then the old one signs.
+
+    Example: `poleward keys directive --new --out directive-2.pub`
+    """
+    with open_client(fleet, token) as client:
+        if new:
+            client.trust.make_directive_key()
+        found = client.trust.get().directive_keys
+    if out is not None:
+        with _explained():
+            keys.save_public_key(out, found[-1].public_key)
+    if json:
+        print_json({"directive_keys": found, "file": str(out) if out else None})
+        return
+    print_table(
+        ("key", "made", "signs"),
+        ((key.key_id, age_text(key.made_at_ms), "yes" if key.signs else "no") for key in found),
+    )
+
+
+def _newest_directive_key(fleet: str | None, token: str | None) -> bytes:
+    """Ask the fleet for the key that a first document names."""
+    try:
+        with open_client(fleet, token) as client:
+            return client.trust.get().directive_keys[-1].public_key
+    except ClientError as error:
+        raise CommandError(
+            f"{error} Its directive key goes into the document; give it with --directive, or say "
+            "--no-directive.",
+            exit_code_of(error),
+        ) from error
 
 
 @app.command("drill")

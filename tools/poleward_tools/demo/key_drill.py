@@ -70,9 +70,10 @@ class _Drill:
             ("one person alone cannot revoke a key, two can", self._revoke),
             ("what the revoked key signed is refused", self._revoked_signature),
             ("a document that the old root keys did not sign is refused", self._forge),
+            ("a document with a directive key that is not the fleet's is refused", self._misdirect),
             ("a node that was away follows two documents", self._rotate_twice),
             ("a node from the factory follows the newest document at once", self._stock),
-            ("the new key and an old one install a release on both", self._new_key),
+            ("new keys and an old one install a release on both", self._new_key),
         )
         steps = []
         for what, part in parts:
@@ -88,7 +89,7 @@ class _Drill:
         trust_folder.create(
             self._folder,
             trust_folder.TEMPLATES["production"],
-            directive_keys=(),
+            directive_keys=[self._directive_keys()[-1]],
             factory_keys=[self._city.signing_key],
             expires_at_s=trust_folder.in_days(_DAYS),
         )
@@ -128,8 +129,18 @@ class _Drill:
         signed = trust.sign(forged, [thief])
         return _refused(lambda: self._city.client.trust.publish_document(signed))
 
+    def _misdirect(self) -> str:
+        before = self._newest()
+        thief = trust.Role((public_bytes(Ed25519PrivateKey.generate()),), 1)
+        document = trust.following(before, expires_at_s=before.expires_at_s, directive=thief)
+        signed = trust.sign(document, self._root_keys(1, 2))
+        return _refused(lambda: self._city.client.trust.publish_document(signed))
+
     def _rotate_twice(self) -> str:
+        """Change a release key, a root key and the fleet's directive key: the old signs until 3."""
         self._city.boards.stop()
+        self._city.client.trust.make_directive_key()
+        both = self._directive_keys()
         try:
             before = self._newest()
             (revoked,) = self._release_keys(1)
@@ -143,6 +154,7 @@ class _Drill:
                         drop=[key_id(public_bytes(revoked)).hex()],
                         threshold=None,
                     ),
+                    directive=trust.Role(tuple(both), 1),
                 ),
                 self._root_keys(1, 2),
             )
@@ -158,6 +170,7 @@ class _Drill:
                         drop=[key_id(public_bytes(lost)).hex()],
                         threshold=None,
                     ),
+                    directive=trust.Role((both[-1],), 1),
                 ),
                 self._root_keys(2, 3),
             )
@@ -184,6 +197,9 @@ class _Drill:
         if "trust document" in self._stock_console.read_text(errors="replace"):
             raise _NotHeldError("the node from the factory had to walk the chain")
         return found
+
+    def _directive_keys(self) -> list[bytes]:
+        return [key.public_key for key in self._city.client.trust.get().directive_keys]
 
     def _root_keys(self, *numbers: int) -> list[Ed25519PrivateKey]:
         return [keys.load_key(self._folder / f"root-{number}.pem") for number in numbers]

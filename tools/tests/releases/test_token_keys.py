@@ -88,7 +88,15 @@ def test_a_release_is_signed_by_two_keys_of_a_token(folder: Path, tmp_path: Path
 
 def test_a_trust_document_is_signed_by_a_key_of_a_token(tmp_path: Path) -> None:
     made = tmp_path / "keys"
-    _run(keys_commands.app, "create", made, "--factory", f"{TOKEN};object=one", "--yes")
+    _run(
+        keys_commands.app,
+        "create",
+        made,
+        "--factory",
+        f"{TOKEN};object=one",
+        "--yes",
+        "--no-directive",
+    )
     signed = _run(keys_commands.app, "sign", made, "--key", f"{TOKEN};object=one")
     _run(commands.app, "public-key", f"{TOKEN};object=one", tmp_path / "one.pub")
     public_key = bytes.fromhex((tmp_path / "one.pub").read_text())
