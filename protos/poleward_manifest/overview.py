@@ -21,6 +21,7 @@ _SEQUENCE_NUMBER, _COMMON, _SET_VERSION = 2, 3, 6
 _COMPONENTS, _SHARED_SEQUENCE = 2, 4
 _OVERRIDE_PARAMETERS = 20
 _VENDOR, _CLASS, _DIGEST, _SIZE = 1, 2, 3, 14
+_DOWNGRADE = -256  # ours, see `poleward_manifest.downgrade`
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Overview:
 
     Attributes:
         components: their identifiers, parts joined by "/".
+        downgrade: who may go back to it; empty for nobody.
         signatures: how many there are; by whom is not looked at.
         is_intact: the manifest has the digest that stands in the envelope.
         refusal: why a node would not take it, whoever signed; empty when it would.
@@ -41,6 +43,7 @@ class Overview:
     class_id: bytes
     digest: bytes
     size_bytes: int
+    downgrade: str
     signatures: int
     is_intact: bool
     refusal: str
@@ -83,6 +86,7 @@ def overview(envelope: bytes) -> Overview:
             class_id=bytes(parameters.get(_CLASS, b"")),
             digest=bytes(cbor2.loads(image_digest)[1]) if image_digest else b"",
             size_bytes=int(parameters.get(_SIZE, 0)),
+            downgrade=str(parameters.get(_DOWNGRADE, "")),
             signatures=len(blocks),
             is_intact=_digest_of(digest) == hashlib.sha256(cbor2.dumps(encoded)).digest(),
             refusal=refusal,

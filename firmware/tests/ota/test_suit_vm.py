@@ -11,11 +11,11 @@ from node.ota.release import Release
 from node.ota.trust import Trust
 
 
-def _verify(case, class_id: bytes, mac: str = "") -> "Release":
+def _verify(case, class_id: bytes, mac: str = "", rollout: str = "") -> "Release":
     trust = Trust(bytes.fromhex(case["trusted_keys"]), case["threshold"])
     trust.mac = bytearray(bytes.fromhex(mac))
     envelope = bytes.fromhex(case["envelope"])
-    return asyncio.run(suit.verify(envelope, trust, class_id, case["own_sequence"]))
+    return asyncio.run(suit.verify(envelope, trust, class_id, case["own_sequence"], rollout))
 
 
 def test_vectors_are_accepted_or_refused_as_written():
@@ -39,6 +39,17 @@ def test_board_of_another_class_refuses_the_release():
     golden = vectors.load("envelope")
     refusal = refusal_of(_verify, golden["cases"][0], bytes(16))
     assert refusal.reason == "release is for another board class"
+
+
+def test_permission_for_a_rollout_is_good_in_that_rollout_only():
+    golden = vectors.load("envelope")
+    class_id = bytes.fromhex(golden["class_id"])
+    name = "permitted for rollout:return-2026-11 only"
+    case = next(case for case in golden["cases"] if case["name"] == name)
+    assert _verify(case, class_id, rollout="return-2026-11").sequence == 4
+    for rollout in ("", "return-2026-12"):
+        refusal = refusal_of(_verify, case, class_id, "", rollout)
+        assert refusal.reason == "sequence 4 is not above 9"
 
 
 def test_every_altered_byte_is_refused_without_another_error():

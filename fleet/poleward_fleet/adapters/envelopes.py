@@ -30,6 +30,7 @@ class SuitEnvelopeReader:
             bundle_bytes=manifest.bundle.size_bytes,
             image_digest=manifest.image.digest if manifest.image else None,
             image_bytes=manifest.image.size_bytes if manifest.image else 0,
+            downgrade=manifest.downgrade,
         )
 
 

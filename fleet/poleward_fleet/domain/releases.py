@@ -24,6 +24,17 @@ class Release:
     bundle_bytes: int
     image_digest: bytes | None = None  # SHA-256 of the image, where the release has one
     image_bytes: int = 0
+    downgrade: str = ""  # who may go back to it: node:<MAC>, rollout:<name>, nobody
+
+    def may_be_gone_back_to(self, rollout_name: str) -> bool:
+        """Whether every node of a rollout with this name may come from a newer release."""
+        return self.downgrade == f"rollout:{rollout_name}"
+
+    @property
+    def returning_mac(self) -> str:
+        """MAC of the one node that may come from a newer release; empty for none."""
+        kind, _, name = self.downgrade.partition(":")
+        return name if kind == "node" else ""
 
     @property
     def size_bytes(self) -> int:

@@ -5,6 +5,7 @@ Not how far a rollout got and what comes next (domain/rollout.py).
 
 import datetime
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -16,6 +17,7 @@ MAX_WAVES = 20
 MAX_NODES = 1_000_000
 MAX_WAIT_S = 30 * 86_400
 _DAY_MINUTES = 24 * 60
+_NAME = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 
 
 class OnFailure(Enum):
@@ -204,6 +206,16 @@ def check_policy(policy: Policy) -> None:
     if (policy.on_failure is OnFailure.RETURN) != bool(policy.return_digest):
         raise InvalidError.of("return_needs_release")
     _check_windows(policy)
+
+
+def check_name(name: str) -> None:
+    """Insist on a name that no number can be mistaken for; an empty one is none.
+
+    Raises:
+        InvalidError: It is something else.
+    """
+    if name and not _NAME.fullmatch(name):
+        raise InvalidError.of("rollout_name")
 
 
 def _check_windows(policy: Policy) -> None:

@@ -20,6 +20,7 @@ class Standing:
         running_sequence: Of the release that it reports as running.
         wanted_sequence: Of the rollout's release.
         policy: Of the rollout.
+        was_brought_back: A later rollout permitted what it runs by now.
     """
 
     stage: NodeStage
@@ -27,6 +28,7 @@ class Standing:
     running_sequence: int
     wanted_sequence: int
     policy: Policy
+    was_brought_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,8 @@ def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move 
     - Only a node under way moves by what is told; what comes late or twice changes nothing.
     - Confirmed is believed only of a node that reports the release as running.
     - A failure on the way is tried again while attempts are left; a rejection never is.
-    - A confirmed node that reports an older release than the one it was given went back.
+    - A confirmed node that reports an older release than the one it was given went back, unless a
+      later rollout brought it there.
 
     Args:
         standing: Where it stands.
@@ -54,7 +57,7 @@ def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move 
     """
     runs_it = standing.running_sequence == standing.wanted_sequence
     went_back = standing.running_sequence < standing.wanted_sequence
-    if standing.stage is NodeStage.CONFIRMED and went_back:
+    if standing.stage is NodeStage.CONFIRMED and went_back and not standing.was_brought_back:
         return Move(NodeStage.RETURNED, Words.of("went_back", sequence=standing.running_sequence))
     if standing.stage not in UNDER_WAY or told is None or told is standing.stage:
         return None

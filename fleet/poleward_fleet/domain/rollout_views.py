@@ -43,11 +43,13 @@ class Rollout:
     """A release on its way, with its counts.
 
     Args:
+        name: What directives and downgrade permissions call it: its number unless it was named.
         returns_rollout: Number of the rollout whose updated nodes it returns; 0 for none.
         approved_by: Who let it begin, if that was needed.
     """
 
     number: int
+    name: str
     release_digest: bytes
     release_version: str
     release_sequence: int

@@ -40,6 +40,9 @@ ROLLOUT_WORDS: dict[str, str] = {
     "wave_size_twice": "wave {wave} has a number of nodes and a percentage; choose one",
     "wave_range": "a size, percentage or waiting time of wave {wave} is out of range",
     "policy_range": "{name} must be {least} to {most}",
+    "rollout_name": "a rollout's name has 1 to 32 lower-case letters, digits, '.' and '-' and "
+    "begins with a letter",
+    "name_taken": "there is a rollout {name} already; choose another name",
     "return_needs_release": "name the release to return to if, and only if, nodes are to be "
     "returned",
     "return_older": "release {version} has sequence number {sequence}; to return nodes it needs "

@@ -18,7 +18,8 @@ class ReleaseStore(Protocol):
         """List a release; listing the same again is harmless.
 
         Raises:
-            ConflictError: Another release has this sequence number.
+            ConflictError: A release with other components has this sequence number, or one with
+                the same downgrade permission.
         """
 
     async def get(self, digest: bytes) -> Release | None:
@@ -45,6 +46,7 @@ class ReadEnvelope:
     bundle_bytes: int
     image_digest: bytes | None = None
     image_bytes: int = 0
+    downgrade: str = ""
 
 
 class EnvelopeReader(Protocol):

@@ -26,6 +26,7 @@ class RolloutStore(Protocol):
         policy: Policy,
         *,
         areas: AllowedAreas,
+        name: str,
         may_supersede: bool,
         now_ms: int,
         audit: AuditEntry,
@@ -37,11 +38,11 @@ class RolloutStore(Protocol):
 
         Raises:
             InvalidError: No node fits.
-            ConflictError: A node is in another rollout that is not over.
+            ConflictError: A node is in another rollout that is not over, or the name is taken.
         """
 
     async def dry_run(
-        self, release: Release, target: Target, policy: Policy, *, areas: AllowedAreas
+        self, release: Release, target: Target, policy: Policy, *, areas: AllowedAreas, name: str
     ) -> DryRun:
         """Tell what a rollout would do."""
 

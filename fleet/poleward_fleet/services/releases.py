@@ -123,6 +123,7 @@ class ReleaseService:
             bundle_bytes=content.bundle_bytes,
             image_digest=content.image_digest,
             image_bytes=content.image_bytes,
+            downgrade=content.downgrade,
         )
 
     async def _check_uploaded(self, name: str, digest: bytes, size_bytes: int) -> None:

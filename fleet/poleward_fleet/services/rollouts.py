@@ -17,7 +17,7 @@ from poleward_fleet.domain.rollout import (
     RolloutState,
     newest_open,
 )
-from poleward_fleet.domain.rollout_policy import Policy, Target, check_policy
+from poleward_fleet.domain.rollout_policy import Policy, Target, check_name, check_policy
 from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode, WaitsFor
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
@@ -72,21 +72,26 @@ class RolloutService:
         target: Target,
         policy: Policy,
         *,
+        name: str = "",
         may_supersede: bool = False,
     ) -> Rollout:
         """Create a rollout; unless it needs an approval, it begins.
 
+        Without a name it is called by its number.
+
         Raises:
             NotFoundError: No such release or area.
-            InvalidError: The policy makes no sense, or no node could take the release.
-            ConflictError: Nodes are in another rollout that is not over.
+            InvalidError: The policy or name makes no sense, or no node could take the release.
+            ConflictError: Nodes are in another rollout that is not over, or the name is taken.
         """
+        check_name(name)
         release, target, areas = await self._checked(principal, release_digest, target, policy)
         number, told = await self._store.create(
             release,
             target,
             policy,
             areas=areas,
+            name=name,
             may_supersede=may_supersede,
             now_ms=self._clock.now_ms(),
             audit=AuditEntry(
@@ -100,11 +105,18 @@ class RolloutService:
         return await self._changed(principal, number)
 
     async def dry_run(
-        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+        self,
+        principal: Principal,
+        release_digest: bytes,
+        target: Target,
+        policy: Policy,
+        *,
+        name: str = "",
     ) -> DryRun:
         """Tell what a rollout would do; raises what `create` would, apart from clashes."""
+        check_name(name)
         release, target, areas = await self._checked(principal, release_digest, target, policy)
-        return await self._store.dry_run(release, target, policy, areas=areas)
+        return await self._store.dry_run(release, target, policy, areas=areas, name=name)
 
     async def _checked(
         self, principal: Principal, release_digest: bytes, target: Target, policy: Policy

@@ -100,6 +100,7 @@ class FakeRollouts:
             0,
             Rollout(
                 number=number,
+                name=str(number),
                 release_digest=release.digest,
                 release_version=release.version,
                 release_sequence=release.sequence,

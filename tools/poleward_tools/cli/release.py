@@ -125,13 +125,18 @@ def build(
         Path | None,
         typer.Option(help="With --gateway: folder of wheels of dependencies to take along."),
     ] = None,
+    allow_downgrade: Annotated[
+        str,
+        typer.Option(help="Who may go back to it from a newer one: node:MAC or rollout:NAME."),
+    ] = "",
     json: JsonOption = False,
 ) -> None:
     """Compile the node's sources into a bundle, or pack the gateway's; nothing is signed yet.
 
     The same sources give the same bytes. What is in it is listed in sbom.cdx.json (CycloneDX).
     With --image nodes get that MicroPython, too, and try and keep both together.
-    Gateways number their releases apart from nodes.
+    Gateways number their releases apart from nodes. To go back to a release, build the same once
+    more with --allow-downgrade.
 
     Example: `poleward release build 1.4.0 --sequence 4 --board esp32 --driver lan`
     """
@@ -156,9 +161,8 @@ def build(
                 drivers=driver,
                 image=image_content,
             )
-        stored = folders.StoredRelease(
-            built.bundle, envelopes.sign(built.manifest, []), image_content
-        )
+        manifest = replace(built.manifest, downgrade=allow_downgrade)
+        stored = folders.StoredRelease(built.bundle, envelopes.sign(manifest, []), image_content)
         folders.save(folder, stored)
         folders.save_sbom(folder, make_sbom(built))
     _show(folder, stored, json)
@@ -209,6 +213,8 @@ def verify(
         print_json({"verified": True, **_facts(folder, stored)})
     else:
         results.print(f"Release {manifest.version} ({manifest.sequence}) is signed and whole.")
+        if manifest.downgrade:
+            results.print(f"Nodes may go back to it: {manifest.downgrade}")
 
 
 @app.command("inspect")
@@ -332,6 +338,8 @@ def _show_envelope(path: Path, json: bool) -> None:
         return
     results.print(f"Envelope of version {found.version or 'unknown'} ({found.sequence})")
     results.print(f"components {', '.join(found.components)}; {found.size_bytes} bytes")
+    if found.downgrade:
+        results.print(f"nodes may go back to it: {found.downgrade}")
     results.print(f"{found.signatures} signatures; intact: {'yes' if found.is_intact else 'no'}")
     results.print(f"Refused: {found.refusal}" if found.refusal else "It has the form we take.")
 
@@ -372,6 +380,7 @@ def _facts(folder: Path, stored: folders.StoredRelease) -> dict[str, Any]:
         "image_bytes": manifest.image.size_bytes if manifest.image else 0,
         "transfer_bytes": len(stored.bundle if is_gateway else bundles.deflate(stored.bundle))
         + (len(images.encode(stored.image)) if stored.image else 0),
+        "downgrade": manifest.downgrade,
         "signed_by": [kid.hex() for kid in envelopes.signers(stored.envelope)],
     }
 
@@ -389,4 +398,6 @@ def _show(folder: Path, stored: folders.StoredRelease, json: bool) -> None:
     results.print(
         f"{facts['bundle_bytes']} bytes{image}; {facts['transfer_bytes']} on the last link"
     )
+    if facts["downgrade"]:
+        results.print(f"nodes may go back to it: {facts['downgrade']}")
     results.print(f"signed by {signers}")

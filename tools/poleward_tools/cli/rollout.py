@@ -84,6 +84,9 @@ def create(
     needs_approval: Annotated[
         bool, typer.Option("--needs-approval", help="A second person lets it begin.")
     ] = False,
+    name: Annotated[
+        str, typer.Option(help="Unique name, for a downgrade permission; else its number.")
+    ] = "",
     supersede: Annotated[
         bool, typer.Option("--supersede", help="Take waiting nodes out of older rollouts.")
     ] = False,
@@ -124,9 +127,9 @@ def create(
         )
         digest = find_release(client, release).digest
         if dry_run:
-            _show_dry_run(client.rollouts.dry_run(digest, target, policy), json)
+            _show_dry_run(client.rollouts.dry_run(digest, target, policy, name=name), json)
             return
-        rollout = client.rollouts.create(digest, target, policy, supersede=supersede)
+        rollout = client.rollouts.create(digest, target, policy, name=name, supersede=supersede)
         if wait:
             rollout = follow(client, rollout.number)
     _end(rollout, json, must_finish=wait)
@@ -146,10 +149,11 @@ def list_all(
         print_json({"rollouts": rollouts})
         return
     print_table(
-        ("rollout #", "release", "state", "waits for", "created", "by", "nodes"),
+        ("rollout #", "name", "release", "state", "waits for", "created", "by", "nodes"),
         (
-            (rollout.number, rollout.release_version, rollout.state, _waits_for(rollout),
-             age_text(rollout.created_at_ms) + " ago", rollout.created_by, counts_text(rollout))
+            (rollout.number, rollout.name, rollout.release_version, rollout.state,
+             _waits_for(rollout), age_text(rollout.created_at_ms) + " ago", rollout.created_by,
+             counts_text(rollout))
             for rollout in rollouts
         ),
     )  # fmt: skip

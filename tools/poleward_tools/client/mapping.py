@@ -149,6 +149,7 @@ def release_view(release: releases.Release) -> views.Release:
         notes=release.notes,
         bundle_bytes=release.bundle_bytes,
         image_bytes=release.image_bytes,
+        downgrade=release.downgrade,
     )
 
 

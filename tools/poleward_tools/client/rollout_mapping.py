@@ -130,6 +130,7 @@ def rollout_view(rollout: rollouts.Rollout, nodes: Iterable[rollouts.RolloutNode
         created_by=rollout.created_by,
         approved_by=rollout.approved_by,
         returns_rollout=rollout.returns_rollout,
+        name=rollout.name,
         nodes=tuple(node_view(node) for node in nodes),
     )
 

@@ -103,6 +103,7 @@ class Rollout:
     created_by: str
     approved_by: str
     returns_rollout: int
+    name: str
     nodes: tuple[RolloutNode, ...] = ()
 
     @property

@@ -37,6 +37,7 @@ class RolloutCalls:
         target: RolloutTarget = _EVERYWHERE,
         policy: RolloutPolicy = _DEFAULTS,
         *,
+        name: str = "",
         supersede: bool = False,
     ) -> Rollout:
         """Create a rollout; unless it needs an approval, it begins."""
@@ -45,6 +46,7 @@ class RolloutCalls:
             target=mapping.target_message(target),
             policy=mapping.policy_message(policy),
             supersede=supersede,
+            name=name,
         )
         with translated("create the rollout", self._address):
             answer = self._stub.CreateRollout(request, timeout=_TIMEOUT_S)
@@ -55,12 +57,15 @@ class RolloutCalls:
         release_digest: bytes,
         target: RolloutTarget = _EVERYWHERE,
         policy: RolloutPolicy = _DEFAULTS,
+        *,
+        name: str = "",
     ) -> DryRun:
         """Tell what a rollout would do; nothing is stored."""
         request = rollouts.TryRolloutRequest(
             release_digest=release_digest,
             target=mapping.target_message(target),
             policy=mapping.policy_message(policy),
+            name=name,
         )
         with translated("try the rollout", self._address):
             return mapping.dry_run_view(self._stub.TryRollout(request, timeout=_TIMEOUT_S))

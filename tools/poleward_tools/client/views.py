@@ -167,7 +167,7 @@ class StationPermit:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A published release."""
+    """A published release; `downgrade` says who may go back to it from a newer one."""
 
     digest: bytes
     version: str
@@ -177,6 +177,7 @@ class Release:
     notes: str
     bundle_bytes: int
     image_bytes: int
+    downgrade: str
 
 
 @dataclass(frozen=True, slots=True)

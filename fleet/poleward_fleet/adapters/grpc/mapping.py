@@ -431,6 +431,7 @@ def release_to_message(value: Release) -> release_pb.Release:
         notes=value.notes,
         bundle_bytes=value.bundle_bytes,
         image_bytes=value.image_bytes,
+        downgrade=value.downgrade,
     )
 
 

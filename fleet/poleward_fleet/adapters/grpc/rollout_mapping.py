@@ -147,6 +147,7 @@ def rollout_to_message(value: Rollout, now_ms: int) -> rollout_pb.Rollout:
         target=target_to_message(value.target),
         policy=policy_to_message(value.policy),
         returns_rollout=value.returns_rollout,
+        name=value.name,
     )
 
 

@@ -38,6 +38,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             request.release_digest,
             mapping.target(request.target),
             mapping.policy(request.policy),
+            name=request.name,
             may_supersede=request.supersede,
         )
         return rollout_pb.CreateRolloutResponse(rollout=self._message(rollout))
@@ -52,6 +53,7 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             request.release_digest,
             mapping.target(request.target),
             mapping.policy(request.policy),
+            name=request.name,
         )
         return mapping.dry_run_to_message(would)
 

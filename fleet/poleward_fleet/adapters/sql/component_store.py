@@ -21,13 +21,15 @@ _PUT = text(
 )
 # Few releases are affected, so nodes are found by what they run.
 _AFFECTED = text(
-    "SELECT n.number, n.mac, n.pole_code, r.version AS release_version, "
-    "c.version AS component_version, count(*) OVER () AS total "
+    "SELECT n.number, n.mac, n.pole_code, r.release_version, r.component_version, "
+    "count(*) OVER () AS total FROM (SELECT DISTINCT ON (r.board_profile, r.sequence) "
+    "r.board_profile, r.sequence, r.version AS release_version, c.version AS component_version "
     "FROM release_component AS c JOIN release AS r ON r.digest = c.release_digest "
+    "WHERE c.name = :component AND c.version_order < CAST(:below AS integer[]) "
+    "ORDER BY r.board_profile, r.sequence) AS r "
     "JOIN node AS n ON n.release_sequence = r.sequence AND n.board_profile = r.board_profile "
     "LEFT JOIN pole AS p ON p.code = n.pole_code "
-    "WHERE c.name = :component AND c.version_order < CAST(:below AS integer[]) "
-    "AND (:everywhere OR p.area_code = ANY (CAST(:areas AS text[]))) "
+    "WHERE (:everywhere OR p.area_code = ANY (CAST(:areas AS text[]))) "
     "ORDER BY n.number LIMIT :limit"
 )
 

@@ -3,10 +3,10 @@
 Not their content (adapters/artifacts) and not who may sign them (trust_store.py).
 """
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row, text
-from sqlalchemy.exc import IntegrityError
 
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.domain.audit import AuditEntry
@@ -15,10 +15,17 @@ from poleward_fleet.domain.releases import Release
 
 _PUT = text(
     "INSERT INTO release (digest, version, sequence, board_profile, bundle_digest, bundle_bytes, "
-    "image_digest, image_bytes, notes, published_at_ms) VALUES (:digest, :version, :sequence, "
-    ":board_profile, :bundle_digest, :bundle_bytes, :image_digest, :image_bytes, :notes, "
-    ":published_at_ms) ON CONFLICT (digest) DO NOTHING"
+    "image_digest, image_bytes, notes, published_at_ms, downgrade) VALUES (:digest, :version, "
+    ":sequence, :board_profile, :bundle_digest, :bundle_bytes, :image_digest, :image_bytes, "
+    ":notes, :published_at_ms, :downgrade) ON CONFLICT (digest) DO NOTHING"
 )
+# The same components may be published once more with a downgrade permission.
+_IS_NUMBER_TAKEN = text(
+    "SELECT EXISTS (SELECT FROM release WHERE board_profile = :board_profile "
+    "AND sequence = :sequence AND digest <> :digest AND (downgrade = :downgrade "
+    "OR bundle_digest <> :bundle_digest OR image_digest IS DISTINCT FROM :image_digest))"
+)
+_ALONE = text("LOCK TABLE release IN SHARE ROW EXCLUSIVE MODE")
 _GET = text("SELECT * FROM release WHERE digest = :digest")
 _WITH_SEQUENCE = text(
     "SELECT * FROM release WHERE board_profile = :board_profile AND sequence = :sequence"
@@ -38,30 +45,16 @@ class SqlReleaseStore:
 
     async def put(self, release: Release, audit: AuditEntry) -> None:
         """List a release; listing the same again is harmless."""
-        try:
-            async with self._database.begin() as connection:
-                done = await connection.execute(
-                    _PUT,
-                    {
-                        "digest": release.digest,
-                        "version": release.version,
-                        "sequence": release.sequence,
-                        "board_profile": release.board_profile,
-                        "bundle_digest": release.bundle_digest,
-                        "bundle_bytes": release.bundle_bytes,
-                        "image_digest": release.image_digest,
-                        "image_bytes": release.image_bytes,
-                        "notes": release.notes,
-                        "published_at_ms": release.published_at_ms,
-                    },
+        named = asdict(release)
+        async with self._database.begin() as connection:
+            await connection.execute(_ALONE)
+            if (await connection.execute(_IS_NUMBER_TAKEN, named)).scalar_one():
+                raise ConflictError(
+                    f"another release for {release.board_profile} has sequence number "
+                    f"{release.sequence}; sign it again with a higher one"
                 )
-                if done.rowcount:
-                    await self._database.audit(connection, audit)
-        except IntegrityError as error:
-            raise ConflictError(
-                f"another release for {release.board_profile} has sequence number "
-                f"{release.sequence}; sign it again with a higher one"
-            ) from error
+            if (await connection.execute(_PUT, named)).rowcount:
+                await self._database.audit(connection, audit)
 
     async def get(self, digest: bytes) -> Release | None:
         """Return a release by the digest of its envelope."""
@@ -100,4 +93,5 @@ def release_of(row: Row[Any]) -> Release:
         bundle_bytes=row.bundle_bytes,
         image_digest=None if row.image_digest is None else bytes(row.image_digest),
         image_bytes=row.image_bytes,
+        downgrade=row.downgrade,
     )

@@ -16,10 +16,13 @@ from poleward_fleet.domain.rollout_views import DryRun, LinkLoad, estimated_dura
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
-# Nodes or gateways that the target names and that the release fits, whatever they run.
+# Nodes or gateways that the target names, whatever they run; the release fits those with an older
+# one, and those with a newer one from which it permits to go back.
 _TARGETS = """
     SELECT n.number, n.gateway_name, n.release_sequence, n.link_state, n.hardware_version,
-        n.code, coalesce(p.area_code, n.area_code) AS area
+        n.code, coalesce(p.area_code, n.area_code) AS area, n.release_sequence < :sequence
+        OR n.release_sequence > :sequence AND (CAST(:may_go_back AS boolean)
+            OR n.mac = :returning_mac) AS fits
     FROM rollout_subject n LEFT JOIN pole p ON p.code = n.pole_code
     WHERE n.is_in_service AND n.board_profile = :board_profile
     AND (CAST(:areas AS text[]) IS NULL
@@ -36,13 +39,14 @@ _ORDERED = f"""
         SELECT *, row_number() OVER (
             PARTITION BY area, hardware_version, link_state <> 'online'
             ORDER BY hashint8(number # :sequence), number) AS turn
-        FROM ({_TARGETS}) AS target WHERE release_sequence < :sequence
+        FROM ({_TARGETS}) AS target WHERE fits
     ) AS turns
 """  # noqa: S608 — constants
 _SIZES = text(
-    "SELECT count(*) FILTER (WHERE release_sequence < :sequence) AS older, "  # noqa: S608
+    "SELECT count(*) FILTER (WHERE fits) AS fitting, "  # noqa: S608
     "count(*) FILTER (WHERE release_sequence = :sequence) AS same, "
-    f"count(*) FILTER (WHERE release_sequence > :sequence) AS newer FROM ({_TARGETS}) AS target"
+    "count(*) FILTER (WHERE release_sequence > :sequence AND NOT fits) AS newer "
+    f"FROM ({_TARGETS}) AS target"
 )
 # Rows come by node number, as the primary key wants them.
 _FILL = text(
@@ -65,7 +69,7 @@ _OPEN_STAGES = "('queued', 'offered', 'downloading', 'downloaded', 'trial')"
 _JOIN = text(
     "INSERT INTO rollout_node (rollout_number, node_number, gateway_name, wave, position, stage, "  # noqa: S608
     "since_ms, delay_ms) SELECT :number, number, gateway_name, :last_wave, 2147483647, 'queued', "
-    f":now_ms, 0 FROM ({_TARGETS}) AS target WHERE release_sequence < :sequence "
+    f":now_ms, 0 FROM ({_TARGETS}) AS target WHERE fits "
     "AND NOT EXISTS (SELECT FROM rollout_node rn WHERE rn.node_number = target.number "
     f"AND (rn.rollout_number = :number OR rn.stage IN {_OPEN_STAGES}))"
 )
@@ -102,12 +106,12 @@ _SUPERSEDE = text(
 )
 _TAKEN = text(
     f"SELECT count(*) FROM rollout_node rn JOIN ({_TARGETS}) AS target "  # noqa: S608
-    "ON target.number = rn.node_number WHERE target.release_sequence < :sequence "
+    "ON target.number = rn.node_number WHERE target.fits "
     f"AND rn.rollout_number = ANY (CAST(:others AS bigint[])) AND rn.stage IN {_OPEN_STAGES}"
 )
 _LINKS = text(
     f"SELECT gateway_name, count(*) AS nodes FROM ({_TARGETS}) AS target "  # noqa: S608
-    "WHERE release_sequence < :sequence GROUP BY gateway_name ORDER BY gateway_name"
+    "WHERE fits GROUP BY gateway_name ORDER BY gateway_name"
 )
 _CANARIES = text(
     f"SELECT code FROM ({_ORDERED}) AS ordered WHERE position < :many ORDER BY position"  # noqa: S608
@@ -115,13 +119,16 @@ _CANARIES = text(
 _CANARIES_SHOWN = 50
 
 
-def target_parameters(target: Target, release: Release, areas: AllowedAreas) -> dict[str, Any]:
+def target_parameters(
+    target: Target, release: Release, areas: AllowedAreas, rollout_name: str
+) -> dict[str, Any]:
     """Return what the statements of this module need to find nodes.
 
     Args:
         target: Which nodes.
         release: For its board and sequence number.
         areas: The target's area with all below it, as far as they are allowed; None for all.
+        rollout_name: For the release's downgrade permission.
     """
     return {
         "board_profile": release.board_profile,
@@ -129,6 +136,8 @@ def target_parameters(target: Target, release: Release, areas: AllowedAreas) -> 
         "areas": None if areas is None else list(areas),
         "codes": list(target.pole_codes),
         "labels": list(target.labels),
+        "may_go_back": release.may_be_gone_back_to(rollout_name),
+        "returning_mac": release.returning_mac,
     }
 
 
@@ -146,13 +155,13 @@ async def fill(
         InvalidError: There is no node that could take the release.
     """
     sizes = (await connection.execute(_SIZES, parameters)).one()
-    if sizes.older + sizes.same == 0:
+    if sizes.fitting + sizes.same == 0:
         raise InvalidError.of("no_nodes", profile=release.board_profile)
     last_wave = len(policy.waves) - 1
     here = {"number": number, "now_ms": now_ms, "last_wave": last_wave}
     await connection.execute(_WAVES, {"number": number, "last_wave": last_wave})
     # width_bucket counts the ends that are at or below a position: 0 before the first.
-    ends = list(wave_ends(sizes.older, policy.waves))[:-1]
+    ends = list(wave_ends(sizes.fitting, policy.waves))[:-1]
     await connection.execute(
         _FILL, parameters | here | {"ends": ends, "jitter_ms": policy.jitter_s * 1000}
     )
@@ -205,7 +214,7 @@ async def dry_run(
 ) -> DryRun:
     """Tell what a rollout would do, from the same statements that plan one."""
     sizes = (await connection.execute(_SIZES, parameters)).one()
-    ends = wave_ends(sizes.older, policy.waves)
+    ends = wave_ends(sizes.fitting, policy.waves)
     wave_nodes = tuple(end - start for start, end in zip((0, *ends), ends, strict=False))
     others = list((await connection.execute(_OTHERS, {"number": 0})).scalars())
     taken = 0

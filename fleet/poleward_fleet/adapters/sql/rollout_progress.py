@@ -18,7 +18,11 @@ from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
 
 _STANDINGS = text(
     "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
-    "coalesce(w.opened_at_ms, 0) AS opened_at_ms FROM rollout_node rn "
+    "coalesce(w.opened_at_ms, 0) AS opened_at_ms, EXISTS (SELECT FROM rollout_node later "
+    "JOIN rollout lo ON lo.number = later.rollout_number "
+    "JOIN release lr ON lr.digest = lo.release_digest WHERE later.node_number = rn.node_number "
+    "AND later.rollout_number > rn.rollout_number AND lr.sequence = n.release_sequence "
+    "AND lr.downgrade <> '') AS was_brought_back FROM rollout_node rn "
     "JOIN rollout_subject n ON n.number = rn.node_number "
     "JOIN rollout_wave w ON w.rollout_number = rn.rollout_number AND w.wave = rn.wave "
     "WHERE rn.node_number = ANY (CAST(:numbers AS integer[])) "
@@ -71,6 +75,7 @@ async def apply_progress(
             running_sequence=row.release_sequence,
             wanted_sequence=rollout.sequence,
             policy=policies[row.rollout_number],
+            was_brought_back=row.was_brought_back,
         )
         move = move_after(
             standing, update.stage if update else None, update.reason if update else ""

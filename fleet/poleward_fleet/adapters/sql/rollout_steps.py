@@ -352,7 +352,8 @@ class _Doing:
         if target.area_code:
             below = await self._connection.execute(_BELOW, {"code": target.area_code})
             areas = list(below.scalars())
-        parameters = rollout_plan.target_parameters(target, self._release, areas)
+        name = self._row.name or str(self._row.number)
+        parameters = rollout_plan.target_parameters(target, self._release, areas, name)
         last_wave = len(self._policy.waves) - 1
         await rollout_plan.join(
             self._connection, number, parameters | {"now_ms": now_ms, "last_wave": last_wave}

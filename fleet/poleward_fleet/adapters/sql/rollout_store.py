@@ -13,6 +13,7 @@ from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.desired_releases import withdraw
 from poleward_fleet.adapters.sql.policy_json import policy_of, policy_to_json
 from poleward_fleet.domain.audit import AuditEntry
+from poleward_fleet.domain.errors import ConflictError
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import NodeStage, RolloutState, WaveFact
 from poleward_fleet.domain.rollout_policy import Policy, Target
@@ -22,10 +23,12 @@ from poleward_fleet.ports.areas import AllowedAreas
 
 _CREATE = text(
     "INSERT INTO rollout (release_digest, area_code, labels, pole_codes, also_later, policy, "
-    "state, joined_at_ms, created_at_ms, created_by) VALUES (:digest, NULLIF(:area_code, ''), "
+    "state, joined_at_ms, created_at_ms, created_by, name) "
+    "VALUES (:digest, NULLIF(:area_code, ''), "
     "CAST(:labels AS text[]), CAST(:pole_codes AS text[]), :also_later, CAST(:policy AS jsonb), "
-    ":state, :now_ms, :now_ms, :created_by) RETURNING number"
+    ":state, :now_ms, :now_ms, :created_by, NULLIF(:name, '')) RETURNING number"
 )
+_IS_NAME_TAKEN = text("SELECT EXISTS (SELECT FROM rollout WHERE name = :name)")
 _ROLLOUTS = text(
     "SELECT o.*, r.version, r.sequence FROM rollout o "
     "JOIN release r ON r.digest = o.release_digest "
@@ -106,6 +109,7 @@ class SqlRolloutStore:
         policy: Policy,
         *,
         areas: AllowedAreas,
+        name: str,
         may_supersede: bool,
         now_ms: int,
         audit: AuditEntry,
@@ -113,6 +117,8 @@ class SqlRolloutStore:
         """Create a rollout; return its number and the gateways that have to be told."""
         state = RolloutState.PROPOSED if policy.needs_approval else RolloutState.RUNNING
         async with self._database.begin() as connection:
+            if (await connection.execute(_IS_NAME_TAKEN, {"name": name})).scalar_one():
+                raise ConflictError.of("name_taken", name=name)
             number = (
                 await connection.execute(
                     _CREATE,
@@ -126,10 +132,11 @@ class SqlRolloutStore:
                         "state": state.value,
                         "now_ms": now_ms,
                         "created_by": audit.actor,
+                        "name": name,
                     },
                 )
             ).scalar_one()
-            parameters = rollout_plan.target_parameters(target, release, areas)
+            parameters = rollout_plan.target_parameters(target, release, areas, name or str(number))
             await rollout_plan.fill(connection, number, policy, release, parameters, now_ms)
             offered = await rollout_plan.supersede(
                 connection, number, release, now_ms, allowed=may_supersede
@@ -139,11 +146,11 @@ class SqlRolloutStore:
             return int(number), sorted(told)
 
     async def dry_run(
-        self, release: Release, target: Target, policy: Policy, *, areas: AllowedAreas
+        self, release: Release, target: Target, policy: Policy, *, areas: AllowedAreas, name: str
     ) -> DryRun:
         """Tell what a rollout would do."""
         async with self._database.begin() as connection:
-            parameters = rollout_plan.target_parameters(target, release, areas)
+            parameters = rollout_plan.target_parameters(target, release, areas, name)
             return await rollout_plan.dry_run(connection, policy, release, parameters)
 
     async def unknown(
@@ -280,6 +287,7 @@ def target_of(row: Row[Any]) -> Target:
 def _rollout(row: Row[Any], waves: Sequence[WaveFact]) -> Rollout:
     return Rollout(
         number=row.number,
+        name=row.name or str(row.number),
         release_digest=bytes(row.release_digest),
         release_version=row.version,
         release_sequence=row.sequence,

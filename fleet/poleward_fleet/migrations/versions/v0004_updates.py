@@ -45,7 +45,8 @@ CREATE TABLE release (
     image_bytes bigint NOT NULL DEFAULT 0,
     notes text NOT NULL,
     published_at_ms bigint NOT NULL,
-    CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence)
+    downgrade text NOT NULL DEFAULT '',
+    CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence, downgrade)
 );
 
 CREATE TABLE release_component (
@@ -139,14 +140,15 @@ _SUBJECTS = """
 CREATE VIEW rollout_subject AS
 SELECT number, gateway_name, board_profile, release_sequence, boot, heard_at_ms, link_state,
     report_interval_s, device ->> 'hardware_version' AS hardware_version, pole_code,
-    pole_code AS code, CAST(NULL AS text) AS area_code,
+    pole_code AS code, CAST(NULL AS text) AS area_code, mac,
     life_state IN ('commissioned', 'in_service') AND gateway_name IS NOT NULL
         AND pole_code IS NOT NULL AS is_in_service
 FROM node
 UNION ALL
 SELECT number, name, 'gateway', release_sequence, 0, heard_at_ms,
     CASE WHEN heard_at_ms > (extract(epoch FROM now()) - 180) * 1000 THEN 'online' ELSE 'offline'
-        END, 60, '', NULL, name, area_code, revoked_at_ms = 0 AND heard_at_ms > 0
+        END, 60, '', NULL, name, area_code, '',
+    revoked_at_ms = 0 AND heard_at_ms > 0
 FROM gateway
 """
 # Counts follow the nodes in the same statement, so that no reader ever counts 100,000 rows.

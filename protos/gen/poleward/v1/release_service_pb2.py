@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/release_service.proto\x12\x0bpoleward.v1\"F\n\x15PublishReleaseRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05notes\x18\x02 \x01(\t\x12\x0c\n\x04sbom\x18\x03 \x01(\x0c\"(\n\x16PublishReleaseResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\xa6\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rboard_profile\x18\x04 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x05 \x01(\x03\x12\r\n\x05notes\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x04\"\x15\n\x13ListReleasesRequest\">\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Release\"7\n\x13ListAffectedRequest\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\r\n\x05\x62\x65low\x18\x02 \x01(\t\"O\n\x14ListAffectedResponse\x12\r\n\x05total\x18\x01 \x01(\r\x12(\n\x05nodes\x18\x02 \x03(\x0b\x32\x19.poleward.v1.AffectedNode\"\x81\x01\n\x0c\x41\x66\x66\x65\x63tedNode\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x17\n\x0frelease_version\x18\x04 \x01(\t\x12\x19\n\x11\x63omponent_version\x18\x05 \x01(\t2\x95\x02\n\x0eReleaseService\x12Y\n\x0ePublishRelease\x12\".poleward.v1.PublishReleaseRequest\x1a#.poleward.v1.PublishReleaseResponse\x12S\n\x0cListReleases\x12 .poleward.v1.ListReleasesRequest\x1a!.poleward.v1.ListReleasesResponse\x12S\n\x0cListAffected\x12 .poleward.v1.ListAffectedRequest\x1a!.poleward.v1.ListAffectedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!poleward/v1/release_service.proto\x12\x0bpoleward.v1\"F\n\x15PublishReleaseRequest\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x12\r\n\x05notes\x18\x02 \x01(\t\x12\x0c\n\x04sbom\x18\x03 \x01(\x0c\"(\n\x16PublishReleaseResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\xb9\x01\n\x07Release\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x15\n\rboard_profile\x18\x04 \x01(\t\x12\x17\n\x0fpublished_at_ms\x18\x05 \x01(\x03\x12\r\n\x05notes\x18\x06 \x01(\t\x12\x14\n\x0c\x62undle_bytes\x18\x07 \x01(\x04\x12\x13\n\x0bimage_bytes\x18\x08 \x01(\x04\x12\x11\n\tdowngrade\x18\t \x01(\t\"\x15\n\x13ListReleasesRequest\">\n\x14ListReleasesResponse\x12&\n\x08releases\x18\x01 \x03(\x0b\x32\x14.poleward.v1.Release\"7\n\x13ListAffectedRequest\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\r\n\x05\x62\x65low\x18\x02 \x01(\t\"O\n\x14ListAffectedResponse\x12\r\n\x05total\x18\x01 \x01(\r\x12(\n\x05nodes\x18\x02 \x03(\x0b\x32\x19.poleward.v1.AffectedNode\"\x81\x01\n\x0c\x41\x66\x66\x65\x63tedNode\x12\x13\n\x0bnode_number\x18\x01 \x01(\r\x12\x15\n\rendpoint_name\x18\x02 \x01(\t\x12\x11\n\tpole_code\x18\x03 \x01(\t\x12\x17\n\x0frelease_version\x18\x04 \x01(\t\x12\x19\n\x11\x63omponent_version\x18\x05 \x01(\t2\x95\x02\n\x0eReleaseService\x12Y\n\x0ePublishRelease\x12\".poleward.v1.PublishReleaseRequest\x1a#.poleward.v1.PublishReleaseResponse\x12S\n\x0cListReleases\x12 .poleward.v1.ListReleasesRequest\x1a!.poleward.v1.ListReleasesResponse\x12S\n\x0cListAffected\x12 .poleward.v1.ListAffectedRequest\x1a!.poleward.v1.ListAffectedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,17 +36,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHRELEASERESPONSE']._serialized_start=122
   _globals['_PUBLISHRELEASERESPONSE']._serialized_end=162
   _globals['_RELEASE']._serialized_start=165
-  _globals['_RELEASE']._serialized_end=331
-  _globals['_LISTRELEASESREQUEST']._serialized_start=333
-  _globals['_LISTRELEASESREQUEST']._serialized_end=354
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=356
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=418
-  _globals['_LISTAFFECTEDREQUEST']._serialized_start=420
-  _globals['_LISTAFFECTEDREQUEST']._serialized_end=475
-  _globals['_LISTAFFECTEDRESPONSE']._serialized_start=477
-  _globals['_LISTAFFECTEDRESPONSE']._serialized_end=556
-  _globals['_AFFECTEDNODE']._serialized_start=559
-  _globals['_AFFECTEDNODE']._serialized_end=688
-  _globals['_RELEASESERVICE']._serialized_start=691
-  _globals['_RELEASESERVICE']._serialized_end=968
+  _globals['_RELEASE']._serialized_end=350
+  _globals['_LISTRELEASESREQUEST']._serialized_start=352
+  _globals['_LISTRELEASESREQUEST']._serialized_end=373
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=375
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=437
+  _globals['_LISTAFFECTEDREQUEST']._serialized_start=439
+  _globals['_LISTAFFECTEDREQUEST']._serialized_end=494
+  _globals['_LISTAFFECTEDRESPONSE']._serialized_start=496
+  _globals['_LISTAFFECTEDRESPONSE']._serialized_end=575
+  _globals['_AFFECTEDNODE']._serialized_start=578
+  _globals['_AFFECTEDNODE']._serialized_end=707
+  _globals['_RELEASESERVICE']._serialized_start=710
+  _globals['_RELEASESERVICE']._serialized_end=987
 # @@protoc_insertion_point(module_scope)

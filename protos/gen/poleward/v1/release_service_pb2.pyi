@@ -84,6 +84,7 @@ class Release(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     BUNDLE_BYTES_FIELD_NUMBER: _builtins.int
     IMAGE_BYTES_FIELD_NUMBER: _builtins.int
+    DOWNGRADE_FIELD_NUMBER: _builtins.int
     digest: _builtins.bytes
     """SHA-256 of the envelope, 32 bytes."""
     version: _builtins.str
@@ -100,6 +101,8 @@ class Release(_message.Message):
     """Size of the bundle in bytes."""
     image_bytes: _builtins.int
     """Size of the image in bytes; 0 for a release without one."""
+    downgrade: _builtins.str
+    """Who may go back to it from a newer release: node:<MAC>, rollout:<name>, or empty for nobody."""
     def __init__(
         self,
         *,
@@ -111,10 +114,11 @@ class Release(_message.Message):
         notes: _builtins.str = ...,
         bundle_bytes: _builtins.int = ...,
         image_bytes: _builtins.int = ...,
+        downgrade: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["board_profile", b"board_profile", "bundle_bytes", b"bundle_bytes", "digest", b"digest", "image_bytes", b"image_bytes", "notes", b"notes", "published_at_ms", b"published_at_ms", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["board_profile", b"board_profile", "bundle_bytes", b"bundle_bytes", "digest", b"digest", "downgrade", b"downgrade", "image_bytes", b"image_bytes", "notes", b"notes", "published_at_ms", b"published_at_ms", "sequence", b"sequence", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -257,10 +257,13 @@ class CreateRolloutRequest(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     SUPERSEDE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.bytes
     """SHA-256 of the release envelope, 32 bytes."""
     supersede: _builtins.bool
     """Nodes that wait in a rollout of an older release leave that one."""
+    name: _builtins.str
+    """Name that directives and downgrade permissions give it; empty for its number."""
     @_builtins.property
     def target(self) -> Global___RolloutTarget:
         """Which nodes."""
@@ -276,10 +279,11 @@ class CreateRolloutRequest(_message.Message):
         target: Global___RolloutTarget | None = ...,
         policy: Global___RolloutPolicy | None = ...,
         supersede: _builtins.bool = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "release_digest", b"release_digest", "supersede", b"supersede", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "policy", b"policy", "release_digest", b"release_digest", "supersede", b"supersede", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -318,8 +322,11 @@ class TryRolloutRequest(_message.Message):
     RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.bytes
     """SHA-256 of the release envelope, 32 bytes."""
+    name: _builtins.str
+    """As in CreateRolloutRequest."""
     @_builtins.property
     def target(self) -> Global___RolloutTarget:
         """Which nodes."""
@@ -334,10 +341,11 @@ class TryRolloutRequest(_message.Message):
         release_digest: _builtins.bytes = ...,
         target: Global___RolloutTarget | None = ...,
         policy: Global___RolloutPolicy | None = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "release_digest", b"release_digest", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "policy", b"policy", "release_digest", b"release_digest", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -567,6 +575,7 @@ class Rollout(_message.Message):
     TARGET_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     RETURNS_ROLLOUT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """Number."""
     release_digest: _builtins.bytes
@@ -587,6 +596,8 @@ class Rollout(_message.Message):
     """nothing, second_person, resume, window, nodes, time, approval, late_nodes."""
     returns_rollout: _builtins.int
     """Number of the rollout whose updated nodes it returns; 0 for none."""
+    name: _builtins.str
+    """Its name, or its number."""
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Number of nodes by state."""
@@ -620,10 +631,11 @@ class Rollout(_message.Message):
         target: Global___RolloutTarget | None = ...,
         policy: Global___RolloutPolicy | None = ...,
         returns_rollout: _builtins.int = ...,
+        name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "counts", b"counts", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "number", b"number", "policy", b"policy", "reason", b"reason", "release_digest", b"release_digest", "release_version", b"release_version", "returns_rollout", b"returns_rollout", "state", b"state", "target", b"target", "waits_for", b"waits_for", "waves", b"waves"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "counts", b"counts", "created_at_ms", b"created_at_ms", "created_by", b"created_by", "name", b"name", "number", b"number", "policy", b"policy", "reason", b"reason", "release_digest", b"release_digest", "release_version", b"release_version", "returns_rollout", b"returns_rollout", "state", b"state", "target", b"target", "waits_for", b"waits_for", "waves", b"waves"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,6 +35,8 @@ _CHINESE = {
     "wave_size_twice": "批次 {wave} 同时填写了节点数和百分比，请只选其一",
     "wave_range": "批次 {wave} 的大小、百分比或等待时间超出范围",
     "policy_range": "{name} 应在 {least} 至 {most} 之间",
+    "rollout_name": "任务名称为 1 至 32 个小写字母、数字、“.”或“-”，以字母开头",
+    "name_taken": "已有名为 {name} 的任务，请另选名称",
     "return_needs_release": "选择“恢复”时（且仅在此时）须指定恢复所用的版本",
     "return_older": "版本 {version} 的序号为 {sequence}；用于恢复时须大于 {least}："
     "请以更高序号重新签名",
