@@ -106,6 +106,32 @@ def test_a_node_updates_to_a_signed_release_and_confirms_it(node: RigNode) -> No
     assert lost_readings(node.counts()) == 0
 
 
+def test_an_emergency_call_goes_before_an_update(node: RigNode) -> None:
+    client = node.city.client
+    node.tell(press_button=True)
+    node.wait_until(
+        lambda: any(
+            (alarm.kind, alarm.pole_code) == ("sos", node.pole.code)
+            for alarm in client.alarms.list_alarms()
+        ),
+        "the call is an alarm",
+    )
+    release = new_release(node.city)
+    number = roll_out(node, release)
+
+    def stage() -> str:
+        nodes = client.rollouts.get(number).nodes
+        return nodes[0].state if nodes else "queued"
+
+    # It is downloaded meanwhile; asked to install it the node refuses, again and again.
+    node.wait_until(lambda: stage() == "downloaded", "downloaded")
+    node.wait_reports(2)
+    assert stage() == "downloaded"
+    assert node.tell(state=True)["starts"] == 1
+    assert client.lighting.answer_call(node.pole.code, reset=True).status == "done"
+    assert wait_ended(node, number).counts == {"confirmed": 1}
+
+
 def test_a_node_survives_power_cuts_during_an_update(node: RigNode) -> None:
     release = new_release(node.city)
     number = roll_out(node, release)

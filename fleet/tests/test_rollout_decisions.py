@@ -44,6 +44,8 @@ from poleward_fleet.domain.rollout_policy import (
     Window,
     check_policy,
     may_offer,
+    must_have_installed,
+    openings,
     wave_ends,
 )
 from poleward_fleet.domain.rollout_progress import Standing, move_after
@@ -336,6 +338,37 @@ def test_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
     assert may_offer(policy, friday_1730_utc_ms)
     assert not may_offer(policy, friday_1730_utc_ms + 3_600_000)
     assert not may_offer(policy, friday_1730_utc_ms + 86_400_000)
+
+
+@given(
+    st.lists(
+        st.builds(
+            Window,
+            st.sets(st.integers(0, 6), min_size=1).map(tuple),
+            st.integers(0, 1439),
+            st.integers(0, 1439),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.integers(1_800_000_000, 1_800_700_000),
+    st.integers(0, 13 * 86_400),
+)
+def test_gateways_are_told_of_the_times_in_which_windows_are_open(
+    windows: list[Window], now_s: int, ahead_s: int
+) -> None:
+    policy = Policy(windows=tuple(windows), time_zone="Asia/Shanghai")
+    told = openings(policy, now_s * 1000)
+    at_s = now_s + ahead_s
+    assert may_offer(policy, at_s * 1000) is any(o.from_s <= at_s < o.until_s for o in told)
+
+
+def test_a_node_that_waits_for_its_window_is_not_silent() -> None:
+    # Every night from 01:00 to 05:00 UTC; it has ten minutes to install.
+    policy = Policy(windows=(Window(tuple(range(7)), 60, 300),))
+    midnight_ms = 1_800_057_600_000
+    counts = [must_have_installed(policy, midnight_ms + m * 60_000) for m in (30, 65, 71, 299, 301)]
+    assert counts == [False, False, True, True, False]
 
 
 HEALTHY = WaveHealth(

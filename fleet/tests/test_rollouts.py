@@ -27,6 +27,7 @@ from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError
 from poleward_fleet.domain.rollout import NodeStage, RolloutState
 from poleward_fleet.domain.rollout_policy import (
+    Opening,
     Wave,
     Window,
 )
@@ -169,6 +170,30 @@ async def test_nothing_is_offered_outside_the_window(
     clock.pass_ms(3_600_000)
     await fleet.rollout_loop.reconcile()
     assert await offered(fleet, number) == [1]
+
+
+async def test_what_was_downloaded_waits_for_the_next_window_and_is_not_silent(
+    fleet: Fleet, link: GatewayLink, clock: FakeClock
+) -> None:
+    await make_poles(fleet, 1)
+    release = await publish(fleet)
+    # Friday 08:00 UTC lies in it, for one hour more.
+    number = await begin(fleet, release, windows=(Window((4, 5), 7 * 60, 9 * 60),))
+    (told,) = (await fleet.links._nodes.desired_state(link.gateway_name, 0)).nodes
+    opens_s = clock.now_ms() // 1000 - 3600
+    assert told.install_times[:2] == (
+        Opening(opens_s, opens_s + 7200),
+        Opening(opens_s + 86_400, opens_s + 93_600),
+    )
+    await report(fleet, link, release, 1, NodeStage.DOWNLOADED)
+    for passes_s, stage in (
+        (7200, NodeStage.DOWNLOADED),
+        (76_199, NodeStage.DOWNLOADED),
+        (2, NodeStage.TIMED_OUT),
+    ):
+        clock.pass_ms(passes_s * 1000)
+        await fleet.rollout_loop.reconcile()
+        assert await stages(fleet, number) == [stage], passes_s
 
 
 async def test_jitter_spreads_the_offers(fleet: Fleet, link: GatewayLink, clock: FakeClock) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,9 @@ def offers(node: FakeNode) -> int:
     return [name for name, _ in node.writes].count("/5/0/1")
 
 
-def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2) -> None:
-    nodes = [desired_node(1, release_digest=digest), desired_node(2), desired_node(3)]
+def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2, **changes: Any) -> None:
+    first = desired_node(1, release_digest=digest, **changes)
+    nodes = [first, desired_node(2), desired_node(3)]
     fleet.desire(nodes, revision=revision, release_keys=(PUBLIC_KEY,))
 
 
@@ -135,6 +137,25 @@ async def test_a_node_is_brought_to_a_release_and_confirms_it(
     await until(reported(fleet, pb.UPDATE_STATE_CONFIRMED))
     await until(lambda: fleet.states[1].release_sequence == 2)
     assert fleet.states[1].bundle_version == "1.2.0"
+
+
+async def test_what_was_downloaded_is_installed_in_the_next_window(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    digest = publish(fleet)
+    now_s = int(time.time())
+    desire(fleet, digest, install_times=[pb.InstallTime(from_s=now_s + 3600, until_s=now_s + 7200)])
+    for _ in range(2):
+        await until(lambda: "/5/0/5" in node._observers)
+        node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+        await until(reported(fleet, pb.UPDATE_STATE_DOWNLOADED))
+        await node.register()
+    assert node.executed == []
+    desire(
+        fleet, digest, revision=3,
+        install_times=[pb.InstallTime(until_s=now_s), pb.InstallTime(until_s=now_s + 3600)],
+    )  # fmt: skip
+    await until(lambda: node.executed == ["/5/0/2"])
 
 
 async def test_an_artifact_is_fetched_once_and_a_cut_download_goes_on(

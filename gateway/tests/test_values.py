@@ -17,6 +17,7 @@ from poleward_gateway.domain.commands import Command, CommandResult, CommandStat
 from poleward_gateway.domain.nodes import (
     DesiredNode,
     DeviceFacts,
+    InstallTime,
     LinkState,
     NodeNumber,
     NodeState,
@@ -61,7 +62,7 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
         revision=5,
         complete=True,
         nodes=[
-            desired_node(3, directive=b"word"),
+            desired_node(3, directive=b"word", install_times=[pb.InstallTime(from_s=1, until_s=2)]),
             pb.DesiredNode(node_number=4, task=pb.NODE_TASK_FORGET),
         ],
         release_keys=[b"k" * 32],
@@ -70,6 +71,7 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
     expected = DesiredNode(
         NodeNumber(3), "urn:dev:mac:000000000003", keys_of(3, "bootstrap"),
         keys_of(3, "operational"), 10, b"", 60, directive=b"word",
+        install_times=(InstallTime(1, 2),),
     )  # fmt: skip
     assert change.nodes == (expected,)
     assert change.removed == (NodeNumber(4),)

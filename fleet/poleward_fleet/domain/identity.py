@@ -9,6 +9,7 @@ from enum import Enum
 
 from poleward_fleet.domain.errors import ConflictError, InvalidError
 from poleward_fleet.domain.inventory import LifeState
+from poleward_fleet.domain.rollout_policy import Opening
 
 _MAC = re.compile(r"[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -144,6 +145,7 @@ class DesiredNode:
         operational: None for a node that is to be forgotten.
         gateway_uri: Where a node finds its next gateway; empty unless it is handed over.
         directive: The fleet's signed word about the release; empty where nobody asks for one.
+        install_times: When it may install the release; none for at any time.
     """
 
     node_number: int
@@ -156,6 +158,7 @@ class DesiredNode:
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
     directive: bytes = b""
+    install_times: tuple[Opening, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ MAX_WAVES = 20
 MAX_NODES = 1_000_000
 MAX_WAIT_S = 30 * 86_400
 _DAY_MINUTES = 24 * 60
+_TOLD_DAYS = 14
+"""How far ahead gateways know when windows open: they may be without the fleet for so long."""
 _NAME = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 
 
@@ -54,7 +56,7 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time of the week in which nodes may be offered the release, local time.
+    """A time of the week in which nodes may be offered and install the release, local time.
 
     Args:
         weekdays: On which it begins, 0 = Monday.
@@ -123,7 +125,7 @@ class Policy:
         retry_s: Before the second attempt; twice as long before each further one.
         on_failure: What happens when it stops by itself.
         return_digest: Release that updated nodes get then; empty unless `on_failure` is RETURN.
-        windows: Nothing is offered outside; none for always.
+        windows: Nothing is offered or installed outside; none for always.
         time_zone: Of the windows, e.g. "Asia/Shanghai".
         needs_approval: It begins only when a second person approved it.
     """
@@ -253,6 +255,37 @@ def may_offer(policy: Policy, now_ms: int) -> bool:
     now = datetime.datetime.fromtimestamp(now_ms / 1000, ZoneInfo(policy.time_zone))
     minute = now.hour * 60 + now.minute
     return any(window.is_open(now.weekday(), minute) for window in policy.windows)
+
+
+def must_have_installed(policy: Policy, now_ms: int) -> bool:
+    """Tell whether who has the release could have tried it: a window is open for long enough."""
+    waited_ms = policy.deadlines.downloaded_s * 1000
+    return may_offer(policy, now_ms) and may_offer(policy, now_ms - waited_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """From when until when a window is open, Unix seconds."""
+
+    from_s: int
+    until_s: int
+
+
+def openings(policy: Policy, now_ms: int) -> tuple[Opening, ...]:
+    """Return when windows are open in the next two weeks, now included; none for always."""
+    zone = ZoneInfo(policy.time_zone)
+    today = datetime.datetime.fromtimestamp(now_ms / 1000, zone).date()
+    found = []
+    for days in range(-1, _TOLD_DAYS):
+        day = today + datetime.timedelta(days)
+        for window in policy.windows:
+            begins = datetime.datetime.combine(day, datetime.time(), zone)
+            begins += datetime.timedelta(minutes=window.start_minute)
+            minutes = (window.end_minute - window.start_minute - 1) % _DAY_MINUTES + 1
+            ends = begins + datetime.timedelta(minutes=minutes)
+            if day.weekday() in window.weekdays and ends.timestamp() * 1000 > now_ms:
+                found.append(Opening(int(begins.timestamp()), int(ends.timestamp())))
+    return tuple(sorted(found, key=lambda opening: opening.from_s))
 
 
 def retry_delay_ms(policy: Policy, attempts: int) -> int:

@@ -42,6 +42,14 @@ class NodeTask(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class InstallTime:
+    """From when until when a node may install a release, Unix seconds."""
+
+    from_s: int
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredNode:
     """What the fleet wants one node to be.
 
@@ -49,6 +57,7 @@ class DesiredNode:
         gateway_uri: Where the node finds its next gateway; empty for this one.
         is_adopted: Taken by a work order; the fleet has not said so itself.
         directive: The fleet's signed word about the release; empty for none.
+        install_times: When it may install the release; none for at any time.
     """
 
     number: NodeNumber
@@ -62,11 +71,17 @@ class DesiredNode:
     gateway_uri: str = ""
     is_adopted: bool = False
     directive: bytes = b""
+    install_times: tuple[InstallTime, ...] = ()
 
     @property
     def mac(self) -> bytes:
         """The node's MAC, as its endpoint name has it (RFC 9039)."""
         return bytes.fromhex(self.endpoint_name.rpartition(":")[2])
+
+    def may_install(self, now_s: float) -> bool:
+        """Tell whether it may install its release now."""
+        times = self.install_times
+        return not times or any(time.from_s <= now_s < time.until_s for time in times)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ class _Course:
     begun: bool = False
     restarted: bool = False
     watched: bool = False
+    is_held: bool = False
     look_at_s: float = 0.0
     asked_at_s: float = float("-inf")
     reached_at_s: float = 0.0
@@ -133,6 +134,8 @@ class Updates:
         for node, course in self._courses.items():
             if course.look_at_s > now_s or not self._registry.is_registered(node):
                 continue
+            if course.is_held and not self._may_install(node):
+                continue
             if course.update.state in FINAL_STATES:
                 # One that was given up is looked at once more after it registered: it may run
                 # the release after all.
@@ -151,9 +154,14 @@ class Updates:
 
     def _takes_a_place(self, course: _Course, now_s: float) -> bool:
         """Say whether a node takes one of the places."""
-        if course.update.state in FINAL_STATES or not course.begun:
+        if course.update.state in FINAL_STATES or course.is_held or not course.begun:
             return False
         return now_s - course.reached_at_s < UNREACHABLE_GIVES_WAY_S
+
+    def _may_install(self, node: NodeNumber) -> bool:
+        """Tell whether a node may install its release now; the node has it until it may."""
+        desired = self._registry.desired(node)
+        return desired is not None and desired.may_install(self._clock.now_ms() / 1000)
 
     async def _look(self, node: NodeNumber) -> None:
         """Read where a node stands and do the next step."""
@@ -174,6 +182,7 @@ class Updates:
                 offer_is_fresh=fresh,
                 may_go_back=self._directives.may_go_back(desired, release),
             )
+            course.is_held = step is Step.INSTALL and not self._may_install(node)
             if step in {Step.OFFER, Step.INSTALL}:
                 self._directives.require(desired)
             if step is Step.OFFER and not await self._artifacts.prepare(release, readout.sequence):
@@ -184,7 +193,9 @@ class Updates:
             if step is Step.OFFER:
                 course.asked_at_s = self._clock.monotonic_s()
                 await self._link.offer_release(node, digest)
-            elif step is Step.INSTALL:
+            elif step is Step.INSTALL and not course.is_held:
+                # Also of a node that refuses: it has the release, and something more urgent.
+                await self._move(node, course, update)
                 course.asked_at_s = self._clock.monotonic_s()
                 await self._link.install(node)
         except tuple(_VERDICTS) as error:

@@ -320,6 +320,10 @@ def _desired_node(node: DesiredNode) -> link_pb.DesiredNode:
         task=_TASKS[node.task],
         gateway_uri=node.gateway_uri,
         directive=node.directive,
+        install_times=[
+            link_pb.InstallTime(from_s=opening.from_s, until_s=opening.until_s)
+            for opening in node.install_times
+        ],
     )
 
 

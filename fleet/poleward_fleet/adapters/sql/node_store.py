@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.directive_signing import signed_directive, signing_keys
+from poleward_fleet.adapters.sql.policy_json import policy_of
 from poleward_fleet.adapters.sql.rollout_progress import apply_progress
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError
@@ -29,6 +30,7 @@ from poleward_fleet.domain.identity import (
     operational_sender_id,
 )
 from poleward_fleet.domain.inventory import LinkState
+from poleward_fleet.domain.rollout_policy import Opening, openings
 from poleward_fleet.ports.nodes import AppliedStates
 
 _KNOWN = text(
@@ -96,6 +98,7 @@ _DESIRED = text(
     "AND o.state IN ('stopped', 'aborted')) AS is_stopped, "
     "n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
     "n.release_sequence = r.sequence AS runs_it, coalesce(o.name, o.number::text) AS rollout_name, "
+    "o.policy, "
     "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
@@ -223,7 +226,7 @@ class SqlNodeStore:
                 node_id=operational_sender_id(row.node_number),
             )
         release_digest = b"" if row.is_stopped else bytes(row.release_digest or b"")
-        is_directed = directors and release_digest and not row.runs_it
+        is_behind = bool(release_digest) and not row.runs_it
         return DesiredNode(
             node_number=row.node_number,
             endpoint_name=endpoint_name(row.mac),
@@ -231,11 +234,17 @@ class SqlNodeStore:
             operational=operational,
             report_interval_s=row.report_interval_s,
             release_digest=release_digest,
-            directive=signed_directive(row, directors) if is_directed else b"",
+            directive=signed_directive(row, directors) if directors and is_behind else b"",
             lamp_nominal_w=row.lamp_nominal_w,
             task=task,
             gateway_uri=row.gateway_uri if task is NodeTask.HAND_OVER else "",
+            install_times=self._install_times(row.policy) if is_behind else (),
         )
+
+    def _install_times(self, policy: dict[str, Any] | None) -> tuple[Opening, ...]:
+        if policy is None or not policy["windows"]:
+            return ()
+        return openings(policy_of(policy), self._database.clock.now_ms())
 
     async def wiped(self, gateway_name: str, node_numbers: Collection[int]) -> None:
         """Take nodes off a gateway that says it wiped them, where it was to."""

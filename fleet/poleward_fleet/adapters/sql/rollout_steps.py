@@ -40,7 +40,13 @@ from poleward_fleet.domain.rollout import (
     TimeOut,
     newest_open,
 )
-from poleward_fleet.domain.rollout_policy import MAX_NODES, OnFailure, Policy, Wave
+from poleward_fleet.domain.rollout_policy import (
+    MAX_NODES,
+    OnFailure,
+    Policy,
+    Wave,
+    must_have_installed,
+)
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.rollouts import Step
@@ -263,6 +269,8 @@ async def _overdue(
         "downloaded": policy.deadlines.downloaded_s,
         "trial": policy.deadlines.trial_s,
     }
+    if not must_have_installed(policy, now_ms):
+        del limits_s["downloaded"]
     rows = await connection.execute(
         _OVERDUE,
         {

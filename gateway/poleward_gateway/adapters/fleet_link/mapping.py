@@ -21,6 +21,7 @@ from poleward_gateway.domain.commands import (
 from poleward_gateway.domain.nodes import (
     DesiredChange,
     DesiredNode,
+    InstallTime,
     LinkState,
     NodeNumber,
     NodeState,
@@ -295,6 +296,9 @@ def _desired_node(message: pb.DesiredNode) -> DesiredNode:
         task=_TASKS.get(message.task, NodeTask.SERVE),
         gateway_uri=message.gateway_uri,
         directive=message.directive,
+        install_times=tuple(
+            InstallTime(time.from_s, time.until_s) for time in message.install_times
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.domain.nodes import (
     DesiredChange,
     DesiredNode,
+    InstallTime,
     NodeNumber,
     NodeTask,
     OscoreKeys,
@@ -242,6 +243,7 @@ def _node_to_text(node: DesiredNode, box: SecretBox) -> str:
             "gateway_uri": node.gateway_uri,
             "is_adopted": node.is_adopted,
             "directive": node.directive.hex(),
+            "install_times": [[time.from_s, time.until_s] for time in node.install_times],
         }
     )
 
@@ -262,6 +264,7 @@ def _node_from_text(number: NodeNumber, text: str, box: SecretBox) -> DesiredNod
         gateway_uri=fields["gateway_uri"],
         is_adopted=fields["is_adopted"],
         directive=bytes.fromhex(fields["directive"]),
+        install_times=tuple(InstallTime(*times) for times in fields["install_times"]),
     )
 
 

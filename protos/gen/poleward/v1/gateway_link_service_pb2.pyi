@@ -787,6 +787,32 @@ class OscoreKeys(_message.Message):
 Global___OscoreKeys: _TypeAlias = OscoreKeys  # noqa: Y015
 
 @_typing.final
+class InstallTime(_message.Message):
+    """InstallTime is a time in which a node may install the release that it should run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_S_FIELD_NUMBER: _builtins.int
+    UNTIL_S_FIELD_NUMBER: _builtins.int
+    from_s: _builtins.int
+    """Unix time from which on, in seconds."""
+    until_s: _builtins.int
+    """Unix time until which, in seconds; it is not in it."""
+    def __init__(
+        self,
+        *,
+        from_s: _builtins.int = ...,
+        until_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_s", b"from_s", "until_s", b"until_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstallTime: _TypeAlias = InstallTime  # noqa: Y015
+
+@_typing.final
 class DesiredNode(_message.Message):
     """DesiredNode is what the gateway should make of one node."""
 
@@ -801,6 +827,7 @@ class DesiredNode(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     LAMP_NOMINAL_W_FIELD_NUMBER: _builtins.int
     DIRECTIVE_FIELD_NUMBER: _builtins.int
+    INSTALL_TIMES_FIELD_NUMBER: _builtins.int
     GATEWAY_URI_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
@@ -826,6 +853,10 @@ class DesiredNode(_message.Message):
     def operational(self) -> Global___OscoreKeys:
         """Context for everything else."""
 
+    @_builtins.property
+    def install_times(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstallTime]:
+        """When it may install that release, in their order; empty for at any time."""
+
     def __init__(
         self,
         *,
@@ -838,11 +869,12 @@ class DesiredNode(_message.Message):
         task: Global___NodeTask.ValueType = ...,
         lamp_nominal_w: _builtins.int = ...,
         directive: _builtins.bytes = ...,
+        install_times: _abc.Iterable[Global___InstallTime] | None = ...,
         gateway_uri: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "operational", b"operational"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "directive", b"directive", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "directive", b"directive", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "install_times", b"install_times", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
