@@ -114,6 +114,8 @@ class Updates:
 
     async def run(self) -> None:
         """Download and install what was asked for, until cancelled or the node resets."""
+        if self._updater:
+            self._wake.set()  # this task failed, and goes on where it was
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -166,9 +168,9 @@ class Updates:
         self._reset()
 
     async def _walk_trust_chain(self) -> None:
-        from node.ota import trust_chain
-
         try:
+            from node.ota import trust_chain
+
             await trust_chain.walk(self.trust, self._fetch)
         except Exception as error:
             # Whatever it was: what counted so far goes on counting.

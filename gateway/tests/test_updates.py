@@ -369,6 +369,7 @@ DIGEST = b"d" * 32
         ("trial", "idle", "success", 2, False, "finish", "confirmed"),
         ("trial", "idle", "failed", 1, False, "finish", "returned"),
         ("downloaded", "idle", "failed", 1, False, "finish", "returned"),
+        ("downloaded", "idle", "no room", 1, False, "finish", "failed"),
         ("downloaded", "idle", "success", 1, False, "finish", "rejected"),
         ("downloading", "idle", "refused", 1, False, "finish", "rejected"),
         ("downloading", "idle", "link lost", 1, False, "finish", "failed"),

@@ -226,11 +226,13 @@ class Endpoint:
     async def _run_receiver(self) -> None:
         inbox = memoryview(self._inbox)
         while True:
-            count, address = await self._transport.receive_into(self._inbox)
             try:
+                count, address = await self._transport.receive_into(self._inbox)
                 self._receive(inbox[:count], address)
             except MemoryError:
                 self.starved += 1
+                # Whoever took the heap goes on; a datagram that found no room is still there.
+                await asyncio.sleep(0)
 
     async def _run_timer(self) -> None:
         while True:

@@ -169,6 +169,9 @@ class Updater:
         except UpdateError as error:
             self._end(error.result, error.reason)
             raise
+        except MemoryError:
+            self._end(firmware_update.RESULT_NO_RAM, "heap is full")
+            raise UpdateError(firmware_update.RESULT_NO_RAM, "heap is full")
         except Exception as error:
             self._end(firmware_update.RESULT_FAILED, "install: %r" % error)
             raise UpdateError(firmware_update.RESULT_FAILED, "install: %r" % error)

@@ -48,3 +48,24 @@ def test_under_a_bad_network_every_request_is_served_at_most_once():
         assert set(served.values()) == {1}
 
     Pair().run(test)
+
+
+def test_a_datagram_that_finds_no_heap_is_taken_when_there_is_some():
+    pair = Pair()
+    transport = pair.server._transport
+    receive = transport.receive_into
+    attempts = []
+
+    async def starved(buffer):
+        attempts.append(len(buffer))
+        if len(attempts) <= 3:
+            raise MemoryError
+        return await receive(buffer)
+
+    async def test(pair):
+        started = Started(pair.request(POST, ("dp",), payload=b"report"))
+        assert (await run_until_done(pair.network, started)).payload == b"report"
+
+    transport.receive_into = starved
+    pair.run(test)
+    assert pair.server.starved == 3

@@ -63,6 +63,7 @@ class PackageResult(Enum):
     NONE = "none"
     SUCCESS = "success"
     REFUSED = "refused"
+    NO_ROOM = "no room"
     LINK_LOST = "link lost"
     STALE = "directive is stale"
     FAILED = "failed"
@@ -155,6 +156,8 @@ def _step_of_transfer(
         return Step.FINISH, NodeUpdate(digest, UpdateState.FROZEN, words)
     if readout.package_result is PackageResult.REFUSED:
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, words)
+    if readout.package_result is PackageResult.NO_ROOM:
+        return Step.FINISH, NodeUpdate(digest, UpdateState.FAILED, words)
     if readout.package_result in {PackageResult.FAILED, PackageResult.LINK_LOST}:
         if target.state is UpdateState.DOWNLOADED:
             return Step.FINISH, NodeUpdate(digest, UpdateState.RETURNED, words)

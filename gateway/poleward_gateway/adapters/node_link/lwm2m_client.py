@@ -41,6 +41,8 @@ _PACKAGE_STATES = {
 _PACKAGE_RESULTS = {
     firmware_update.RESULT_INITIAL: PackageResult.NONE,
     firmware_update.RESULT_SUCCESS: PackageResult.SUCCESS,
+    firmware_update.RESULT_NO_FLASH: PackageResult.NO_ROOM,
+    firmware_update.RESULT_NO_RAM: PackageResult.NO_ROOM,
     firmware_update.RESULT_LINK_LOST: PackageResult.LINK_LOST,
     firmware_update.RESULT_INTEGRITY: PackageResult.REFUSED,
     firmware_update.RESULT_UNSUPPORTED_PACKAGE: PackageResult.REFUSED,
