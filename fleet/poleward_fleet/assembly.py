@@ -196,6 +196,7 @@ def assemble(
         node_store, life_store, inventory, areas, audit_store, links, changes, clock
     )
     visit_store = SqlVisitStore(database)
+    patches = PatchService(SqlPatchStore(database), release_store, artifacts, patch_worker, clock)
     meter.watch_gateways(lambda: len(links.connected()))
     return Fleet(
         accounts=accounts,
@@ -228,9 +229,7 @@ def assemble(
         lighting=LightingService(lighting_store, inventory, areas, links, clock),
         lives=lives,
         links=links,
-        patches=PatchService(
-            SqlPatchStore(database), release_store, artifacts, patch_worker, clock
-        ),
+        patches=patches,
         own_account=OwnAccount(account_store, accounts, hasher, clock),
         provisioning=provisioning,
         releases=ReleaseService(
@@ -245,7 +244,14 @@ def assemble(
         ),
         trust=TrustService(trust_store, artifacts, SignedDocumentReader(), approvals, links, clock),
         rollouts=RolloutService(
-            SqlRolloutStore(database), release_store, areas, rollout_loop, links, changes, clock
+            SqlRolloutStore(database),
+            release_store,
+            areas,
+            patches,
+            rollout_loop,
+            links,
+            changes,
+            clock,
         ),
         rollout_loop=rollout_loop,
         strangers=StrangerService(SqlStrangerStore(database), alarms, areas),

@@ -11,7 +11,12 @@ from release_builders import BUNDLE, envelope, publish, upload
 from fleet_rig import ADMIN
 from poleward_fleet.adapters.artifacts.file_store import FileArtifactStore
 from poleward_fleet.assembly import Fleet
-from poleward_fleet.domain.errors import ConflictError, InvalidError, ReleaseRefusedError
+from poleward_fleet.domain.errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    ReleaseRefusedError,
+)
 
 
 async def test_signed_release_is_listed_once(fleet: Fleet) -> None:
@@ -21,6 +26,12 @@ async def test_signed_release_is_listed_once(fleet: Fleet) -> None:
     assert (release.version, release.sequence, release.bundle_bytes) == ("1.2.0", 2, len(BUNDLE))
     assert await fleet.releases.releases(ADMIN) == [release]
     assert await fleet.artifacts.size(release.digest) == len(envelope())
+    detail = await fleet.releases.detail(ADMIN, release.digest)
+    ((kid, key),) = detail.signers
+    assert key is not None
+    assert (detail.release, kid, detail.components) == (release, key.key_id, ())
+    with pytest.raises(NotFoundError):
+        await fleet.releases.detail(ADMIN, bytes(32))
 
 
 async def test_bad_releases_are_refused_with_the_reason_and_recorded(fleet: Fleet) -> None:

@@ -51,6 +51,15 @@ async def test_rollout_stops_at_its_limit_of_failures_and_withdraws(
     assert str(found[one].reason) == "bad signature"
     assert str(found[two].reason) == "no registration"
     assert found[three].stage is NodeStage.CANCELLED
+    told = [(r.stage, str(r.reason), r.nodes) for r in await fleet.rollouts.reasons(ADMIN, number)]
+    assert told == [
+        (NodeStage.REJECTED, "bad signature", 1),
+        (NodeStage.RETURNED, "no registration", 1),
+    ]
+    (history,) = await fleet.rollouts.history(ADMIN, found[one].pole_code)
+    assert (history.rollout_number, history.state) == (number, RolloutState.STOPPED)
+    assert (history.release_version, history.node) == (release.version, found[one])
+    assert await fleet.rollouts.history(ADMIN, "nowhere") == []
     assert set((await desired(fleet, link)).values()) == {b""}
 
 

@@ -89,6 +89,22 @@ async def test_next_wave_waits_for_success_time_and_a_person(
     assert (await current(fleet, number)).state is RolloutState.FINISHED
 
 
+async def test_a_rollout_says_that_its_patches_are_still_made(
+    fleet: Fleet, link: GatewayLink
+) -> None:
+    await make_poles(fleet, 1)
+    await publish(fleet, 1)
+    release = await publish(fleet, 2)
+    number = await begin(fleet, release)
+    assert (await current(fleet, number)).waits_for(0) is WaitsFor.NODES
+    # The gateway asks for it before it offers anything; nobody makes it here.
+    await fleet.patches.patch(release.digest, release.bundle_digest, 1)
+    waiting = await current(fleet, number)
+    assert (waiting.waits_for(0), waiting.patches_in_work) == (WaitsFor.PATCHES, 1)
+    await report(fleet, link, release, 1, NodeStage.DOWNLOADING)
+    assert (await current(fleet, number)).waits_for(0) is WaitsFor.NODES
+
+
 async def test_failure_on_the_way_is_tried_again_later_and_a_rejection_never(
     fleet: Fleet, link: GatewayLink, clock: FakeClock
 ) -> None:

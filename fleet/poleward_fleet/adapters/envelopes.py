@@ -9,7 +9,7 @@ from poleward_fleet.domain.errors import ReleaseRefusedError
 from poleward_fleet.domain.trust import TrustDocument
 from poleward_fleet.ports.releases import ReadEnvelope
 from poleward_manifest import trust
-from poleward_manifest.envelope import verify
+from poleward_manifest.envelope import signers, verify
 from poleward_manifest.errors import EnvelopeError
 
 
@@ -32,6 +32,10 @@ class SuitEnvelopeReader:
             image_bytes=manifest.image.size_bytes if manifest.image else 0,
             downgrade=manifest.downgrade,
         )
+
+    def signers(self, envelope: bytes) -> tuple[bytes, ...]:
+        """Return the ids of the keys that an envelope names."""
+        return signers(envelope)
 
 
 class SignedDocumentReader:

@@ -6,6 +6,9 @@ Not their signatures: verifying is the release reader's work (ports.EnvelopeRead
 from dataclasses import dataclass
 from enum import Enum
 
+from poleward_fleet.domain.sbom import SoftwareComponent
+from poleward_fleet.domain.trust import ReleaseKey
+
 GATEWAYS = "gateway"
 """Stands where other releases name a kind of board."""
 
@@ -45,6 +48,20 @@ class Release:
     def is_for_gateways(self) -> bool:
         """Whether gateways run it, not nodes."""
         return self.board_profile == GATEWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseDetail:
+    """A release with who signed it and what it is made of.
+
+    Args:
+        signers: Known keys; None in the place of a key that the fleet never trusted.
+        components: As its bill of materials says; empty without one.
+    """
+
+    release: Release
+    signers: tuple[tuple[bytes, ReleaseKey | None], ...]  # by key id
+    components: tuple[SoftwareComponent, ...]
 
 
 class PatchState(Enum):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from poleward_fleet.domain.releases import GATEWAYS
 from poleward_fleet.domain.rollout import (
     OVER,
     UNDER_WAY,
@@ -31,6 +32,7 @@ class WaitsFor(Enum):
     NOTHING = "nothing"
     SECOND_PERSON = "second_person"
     RESUME = "resume"
+    PATCHES = "patches"
     WINDOW = "window"
     NODES = "nodes"
     TIME = "time"
@@ -44,8 +46,10 @@ class Rollout:
 
     Args:
         name: What directives and downgrade permissions call it: its number unless it was named.
+        board_profile: Of the release.
         returns_rollout: Number of the rollout whose updated nodes it returns; 0 for none.
         approved_by: Who let it begin, if that was needed.
+        patches_in_work: Patches to the release that the fleet still makes.
     """
 
     number: int
@@ -53,6 +57,7 @@ class Rollout:
     release_digest: bytes
     release_version: str
     release_sequence: int
+    board_profile: str
     target: Target
     policy: Policy
     state: RolloutState
@@ -63,6 +68,12 @@ class Rollout:
     created_at_ms: int
     created_by: str
     approved_by: str
+    patches_in_work: int = 0
+
+    @property
+    def is_for_gateways(self) -> bool:
+        """Whether gateways are updated, not nodes."""
+        return self.board_profile == GATEWAYS
 
     @property
     def counts(self) -> Mapping[NodeStage, int]:
@@ -85,6 +96,9 @@ class Rollout:
             return WaitsFor.NODES
         queued = any(wave.counts.get(NodeStage.QUEUED) for wave in self.waves[: newest + 1])
         under_way = any(wave.count(UNDER_WAY) for wave in self.waves)
+        began = any(wave.count(UNDER_WAY - {NodeStage.OFFERED}) for wave in self.waves)
+        if self.patches_in_work and under_way and not began:
+            return WaitsFor.PATCHES
         if queued and not under_way and not may_offer(self.policy, now_ms):
             return WaitsFor.WINDOW
         gate = gate_after(
@@ -113,6 +127,25 @@ class RolloutNode:
     since_ms: int
     attempts: int
     gateway_name: str = ""  # only where it is a gateway
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRollout:
+    """A rollout in which a node is or was, and how far it came there."""
+
+    rollout_number: int
+    release_version: str
+    state: RolloutState
+    node: RolloutNode
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """How many nodes are in a stage for the same reason."""
+
+    stage: NodeStage
+    reason: Words
+    nodes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ class ComponentStore(Protocol):
     async def put(self, release_digest: bytes, components: Sequence[SoftwareComponent]) -> None:
         """Keep what a release is made of; the same again is harmless."""
 
+    async def of_release(self, release_digest: bytes) -> tuple[SoftwareComponent, ...]:
+        """Return what a release is made of, by name; empty when nobody said."""
+
     async def affected(
         self, component: str, below: tuple[int, ...], areas: AllowedAreas, limit: int
     ) -> Affected:

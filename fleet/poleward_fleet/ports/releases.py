@@ -59,6 +59,9 @@ class EnvelopeReader(Protocol):
             ReleaseRefusedError: Says which check failed.
         """
 
+    def signers(self, envelope: bytes) -> tuple[bytes, ...]:
+        """Return the ids of the keys that an envelope names, without verifying anything."""
+
 
 class ArtifactStore(Protocol):
     """Content by digest, on disk, resumable."""

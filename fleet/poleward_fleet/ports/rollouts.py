@@ -11,7 +11,13 @@ from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import Action, NodeStage, RolloutFacts, RolloutState
 from poleward_fleet.domain.rollout_policy import Policy, Target
-from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
+from poleward_fleet.domain.rollout_views import (
+    DryRun,
+    NodeRollout,
+    ReasonCount,
+    Rollout,
+    RolloutNode,
+)
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
@@ -64,6 +70,12 @@ class RolloutStore(Protocol):
         many: int,
     ) -> list[RolloutNode]:
         """Return nodes of a rollout in some stages: stage by stage, the latest move first."""
+
+    async def reasons(self, number: int, areas: AllowedAreas) -> list[ReasonCount]:
+        """Return why nodes were not successful, the most frequent first."""
+
+    async def history(self, code: str, areas: AllowedAreas) -> list[NodeRollout]:
+        """Return the rollouts of the node in a pole, or of a gateway, newest first."""
 
     async def set_state(
         self,

@@ -46,7 +46,7 @@ class PatchService:
         self._artifacts = artifacts
         self._maker = maker
         self._clock = clock
-        self._waiting: dict[_Pair, None] = {}
+        self._waiting: dict[_Pair, bytes] = {}
         self._failed: set[_Pair] = set()
         self._woken = asyncio.Event()
 
@@ -73,9 +73,13 @@ class PatchService:
         if pair in self._failed:
             return Patch(PatchState.NONE)
         if len(self._waiting) < WAITING_MAX:
-            self._waiting[pair] = None
+            self._waiting[pair] = release_digest
             self._woken.set()
         return Patch(PatchState.MAKING)
+
+    def in_work(self, release_digest: bytes) -> int:
+        """Count the patches to a release that are still made."""
+        return sum(wanted == release_digest for wanted in self._waiting.values())
 
     async def _source(
         self, release: Release, component_digest: bytes, sequence: int

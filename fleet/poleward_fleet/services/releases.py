@@ -9,7 +9,7 @@ import hashlib
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import NotFoundError, ReleaseRefusedError
-from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.releases import Release, ReleaseDetail
 from poleward_fleet.domain.sbom import Affected, read_sbom, version_order
 from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
@@ -142,6 +142,19 @@ class ReleaseService:
         principal.require(Permission.SEE)
         return await self._store.releases()
 
+    async def detail(self, principal: Principal, digest: bytes) -> ReleaseDetail:
+        """Return a release with who signed it and what it is made of.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        principal.require(Permission.SEE)
+        release = await self.release(digest)
+        envelope = b"".join([piece async for piece in self._artifacts.read(digest, 0)])
+        keys = {key.key_id: key for key in (await self._trust.trust()).keys}
+        signers = tuple((kid, keys.get(kid)) for kid in self._reader.signers(envelope))
+        return ReleaseDetail(release, signers, await self._components.of_release(digest))
+
     async def release(self, digest: bytes) -> Release:
         """Return one release.
 
@@ -150,5 +163,5 @@ class ReleaseService:
         """
         release = await self._store.get(digest)
         if release is None:
-            raise NotFoundError(f"release {digest.hex()[:16]}… is not published")
+            raise NotFoundError.of("no_release", digest=digest.hex()[:16])
         return release

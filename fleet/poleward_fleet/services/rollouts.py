@@ -18,7 +18,14 @@ from poleward_fleet.domain.rollout import (
     newest_open,
 )
 from poleward_fleet.domain.rollout_policy import Policy, Target, check_name, check_policy
-from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode, WaitsFor
+from poleward_fleet.domain.rollout_views import (
+    DryRun,
+    NodeRollout,
+    ReasonCount,
+    Rollout,
+    RolloutNode,
+    WaitsFor,
+)
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.clock import Clock
@@ -26,6 +33,7 @@ from poleward_fleet.ports.releases import ReleaseStore
 from poleward_fleet.ports.rollouts import RolloutStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
+from poleward_fleet.services.patches import PatchService
 from poleward_fleet.services.permissions import AreaTree
 from poleward_fleet.services.rollout_loop import RolloutLoop
 
@@ -41,6 +49,7 @@ class RolloutService:
         store: Where rollouts are.
         releases: Published releases.
         areas: Tree for rights.
+        patches: Which of them a rollout may wait for.
         loop: Woken when there is something to do.
         links: Gateways are told what is no longer desired.
         changes: Live updates.
@@ -52,6 +61,7 @@ class RolloutService:
         store: RolloutStore,
         releases: ReleaseStore,
         areas: AreaTree,
+        patches: PatchService,
         loop: RolloutLoop,
         links: GatewayLinks,
         changes: ChangeBroadcast,
@@ -60,6 +70,7 @@ class RolloutService:
         self._store = store
         self._releases = releases
         self._areas = areas
+        self._patches = patches
         self._loop = loop
         self._links = links
         self._changes = changes
@@ -165,7 +176,8 @@ class RolloutService:
         found = await self._store.rollouts(areas, number)
         if not found:
             raise NotFoundError.of("no_rollout", rollout=number)
-        return found[0]
+        in_work = self._patches.in_work(found[0].release_digest)
+        return replace(found[0], patches_in_work=in_work)
 
     async def nodes(
         self,
@@ -190,6 +202,24 @@ class RolloutService:
             skip=max(0, skip),
             many=min(max(1, many), MAX_NODES_AT_ONCE),
         )
+
+    async def reasons(self, principal: Principal, number: int) -> list[ReasonCount]:
+        """Return why nodes were not successful, the most frequent first.
+
+        Raises:
+            NotFoundError: There is no such rollout, or it does not concern the principal's area.
+        """
+        await self.rollout(principal, number)
+        return await self._store.reasons(
+            number, await self._areas.allowed(principal, Permission.SEE)
+        )
+
+    async def history(self, principal: Principal, code: str) -> list[NodeRollout]:
+        """Return the rollouts of the node in a pole, or of a gateway, newest first.
+
+        What is not in the principal's area has none.
+        """
+        return await self._store.history(code, await self._areas.allowed(principal, Permission.SEE))
 
     async def approve(self, principal: Principal, number: int) -> Rollout:
         """Let a proposed rollout begin, or the next wave of one that waits for a person.

@@ -25,10 +25,16 @@ from poleward_fleet.domain.lighting import (
     Scene,
 )
 from poleward_fleet.domain.lighting_rules import Night
-from poleward_fleet.domain.releases import Release
+from poleward_fleet.domain.releases import Release, ReleaseDetail
 from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.rollout_policy import Policy, Target
-from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
+from poleward_fleet.domain.rollout_views import (
+    DryRun,
+    NodeRollout,
+    ReasonCount,
+    Rollout,
+    RolloutNode,
+)
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
 from poleward_fleet.domain.visits import VisitRequest, VisitState
 from poleward_fleet.domain.work_orders import SitePass
@@ -232,6 +238,13 @@ class ReleaseReader(Protocol):
     async def releases(self, principal: Principal) -> list[Release]:
         """Return the releases, newest first."""
 
+    async def detail(self, principal: Principal, digest: bytes) -> ReleaseDetail:
+        """Return a release with who signed it and what it is made of.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+
 
 class RolloutControl(Protocol):
     """Rollouts."""
@@ -278,6 +291,12 @@ class RolloutControl(Protocol):
         many: int = 1000,
     ) -> list[RolloutNode]:
         """Return nodes of a rollout, failures first; without stages those in any."""
+
+    async def reasons(self, principal: Principal, number: int) -> list[ReasonCount]:
+        """Return why nodes were not successful, the most frequent first."""
+
+    async def history(self, principal: Principal, code: str) -> list[NodeRollout]:
+        """Return the rollouts of the node in a pole, or of a gateway, newest first."""
 
     async def approve(self, principal: Principal, number: int) -> Rollout:
         """Let a proposed rollout begin, or the next wave of one that waits for a person.

@@ -130,6 +130,10 @@ async def test_rollout_page_moves_by_itself_and_asks_before_aborting(
     await expect(page.locator("#progress")).to_contain_text(f"1 of {len(nodes)} nodes confirmed")
     await page.click("#progress button.danger")
     await expect(page.locator("#ask")).to_be_visible()
+    # Somebody reads the question while the page goes on asking how far the rollout is.
+    for _ in range(2):
+        async with page.expect_response("**/rollouts/1"):
+            pass
     assert rollouts.rollout_list[0].state.value == "running"
     await page.click("#ask-yes")
     await expect(page.locator("#progress")).to_contain_text("aborted")

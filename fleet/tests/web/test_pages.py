@@ -1,13 +1,17 @@
 """What the pages show and how they answer to errors. Not how they look; a browser tests that."""
 
+import csv
 import hashlib
+import io
 import re
+from dataclasses import replace
 
 import httpx
 import pytest
 from web_city import FakeFleet
 from web_visits import form_token, sign_in
 
+from poleward_fleet.adapters.web import rollout_node_pages
 from poleward_fleet.adapters.web.pages import HERE, embedded_json
 from poleward_fleet.adapters.web.texts import TEXTS, Language, negotiate, translate
 from poleward_fleet.domain.accounts import Principal, Role
@@ -17,6 +21,7 @@ from poleward_fleet.domain.rollout import NodeStage, RolloutState
 from poleward_fleet.domain.rollout_policy import OnFailure, Policy, Target, Wave, Window
 from poleward_fleet.domain.rollout_views import WaitsFor
 from poleward_fleet.domain.telemetry import NodeEvent, Severity
+from poleward_fleet.domain.words import Words
 
 PATHS = (
     "/",
@@ -254,7 +259,7 @@ async def test_rollout_is_created_paused_resumed_and_aborted(
 async def test_form_of_a_rollout_says_everything_about_it(
     operator: httpx.AsyncClient, city: FakeFleet
 ) -> None:
-    new, old = city.rollouts.release_list
+    new, old, _ = city.rollouts.release_list
     fields = {
         "csrf": form_token(await operator.get("/rollouts/new")),
         "release": new.digest.hex(),
@@ -350,6 +355,58 @@ async def test_progress_is_asked_for_only_while_it_can_move(
     city.rollouts.set_rollout(1, state=RolloutState.FINISHED)
     part = await operator.get("/rollouts/1", headers={"hx-request": "true"})
     assert "hx-trigger" not in part.text
+
+
+async def test_nodes_of_a_rollout_are_listed_by_stage_page_by_page_and_in_files(
+    operator: httpx.AsyncClient, city: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_node_pages, "NODES_A_PAGE", 5)
+    monkeypatch.setattr(rollout_node_pages, "NODES_A_PIECE", 7)
+    maker = Principal("maker", frozenset({Role.ADMINISTRATOR}))
+    release = city.rollouts.release_list[0]
+    await city.rollouts.create(maker, release.digest, Target(), Policy())
+    nodes = list(city.rollouts.rollout_nodes[1])
+    nodes[0] = replace(nodes[0], stage=NodeStage.FAILED, reason=Words.told("=no room, in flash"))
+    city.rollouts.rollout_nodes[1] = tuple(nodes)
+    city.rollouts.set_rollout(1)
+    first = (await operator.get("/rollouts/1/nodes")).text
+    assert f"1 to 5 of {len(nodes)}" in first
+    assert 'rel="next"' in first
+    assert 'rel="prev"' not in first
+    last = (await operator.get("/rollouts/1/nodes?page=999")).text
+    assert 'rel="prev"' in last
+    assert 'rel="next"' not in last
+    failed = (await operator.get("/rollouts/1/nodes?stage=failed")).text
+    assert "1 to 1 of 1" in failed
+    assert "Nobody is at this stage" in (await operator.get("/rollouts/1/nodes?stage=trial")).text
+    for odd in ("stage=lost", "page=-1", "page=x"):
+        assert (await operator.get(f"/rollouts/1/nodes?{odd}")).status_code == 400
+    assert (await operator.get("/rollouts/9/nodes")).status_code == 404
+    assert (await operator.get("/rollouts/9/report.csv")).status_code == 404
+    rows = list(csv.DictReader(io.StringIO((await operator.get("/rollouts/1/report.csv")).text)))
+    report = (await operator.get("/rollouts/1/report.json")).json()
+    assert [row["pole"] for row in rows] == [node["pole"] for node in report["nodes"]]
+    assert len(rows) == len(nodes)
+    # A spreadsheet must not take what a node said for a formula.
+    assert (rows[0]["stage"], rows[0]["reason"]) == ("failed", "'=no room, in flash")
+    assert report["nodes"][0]["reason"] == "=no room, in flash"
+    assert report["counts"] == {"queued": len(nodes) - 1, "failed": 1}
+    page = (await operator.get("/rollouts/1")).text
+    assert "Why they were not successful" in page
+    pole = (await operator.get(f"/poles/{nodes[0].pole_code}")).text
+    assert 'href="/rollouts/1"' in pole
+    assert "=no room, in flash" in pole
+
+
+async def test_release_is_shown_with_who_signed_it_and_what_it_is_made_of(
+    operator: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    release = city.rollouts.release_list[0]
+    page = await operator.get(f"/releases/{release.digest.hex()}")
+    for words in ("release team", "never trusted here", "mpy-cross", release.notes):
+        assert words in page.text
+    for unknown in ("00" * 32, "nonsense"):
+        assert (await operator.get(f"/releases/{unknown}")).status_code == 404
 
 
 async def test_discovery_needs_no_login(visitor: httpx.AsyncClient) -> None:

@@ -13,10 +13,25 @@ from typing import Protocol
 from poleward_fleet.adapters.web.pages import unix_ms
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import ConflictError, NotFoundError
-from poleward_fleet.domain.releases import Release
-from poleward_fleet.domain.rollout import TELLING_ORDER, NodeStage, RolloutState, WaveFact
+from poleward_fleet.domain.releases import GATEWAYS, Release, ReleaseDetail
+from poleward_fleet.domain.rollout import (
+    TELLING_ORDER,
+    UNSUCCESSFUL,
+    NodeStage,
+    RolloutState,
+    WaveFact,
+)
 from poleward_fleet.domain.rollout_policy import Policy, Target, check_policy, wave_ends
-from poleward_fleet.domain.rollout_views import DryRun, LinkLoad, Rollout, RolloutNode
+from poleward_fleet.domain.rollout_views import (
+    DryRun,
+    LinkLoad,
+    NodeRollout,
+    ReasonCount,
+    Rollout,
+    RolloutNode,
+)
+from poleward_fleet.domain.sbom import SoftwareComponent
+from poleward_fleet.domain.trust import ReleaseKey
 from poleward_fleet.domain.words import NO_WORDS, Words
 
 
@@ -49,18 +64,24 @@ class FakeRollouts:
         self.record = record
         self.chance = chance
         self.release_list = (
-            [self._release("1.1.0", 2), self._release("1.0.0", 1)] if published else []
+            [
+                self._release("1.1.0", 2),
+                self._release("1.0.0", 1),
+                self._release("2.0.0", 1, GATEWAYS),
+            ]
+            if published
+            else []
         )
         self.rollout_list: list[Rollout] = []
         self.rollout_nodes: dict[int, tuple[RolloutNode, ...]] = {}
 
-    def _release(self, version: str, sequence: int) -> Release:
+    def _release(self, version: str, sequence: int, profile: str = "pole-basic") -> Release:
         digest = hashlib.sha256(version.encode()).digest()
         return Release(
             digest,
             version,
             sequence,
-            "pole-basic",
+            profile,
             unix_ms() - (3 - sequence) * 86_400_000,
             "Softer fades at dusk." if sequence == 2 else "First release.",
             digest,
@@ -69,6 +90,14 @@ class FakeRollouts:
 
     async def releases(self, principal: Principal) -> list[Release]:
         return self.release_list
+
+    async def detail(self, principal: Principal, digest: bytes) -> ReleaseDetail:
+        for release in self.release_list:
+            if release.digest == digest:
+                key = ReleaseKey(b"k" * 32, "release team", unix_ms())
+                parts = (SoftwareComponent("mpy-cross", "1.26.0"),)
+                return ReleaseDetail(release, ((key.key_id, key), (b"unknown!", None)), parts)
+        raise NotFoundError.of("no_release", digest=digest.hex()[:16])
 
     async def create(
         self,
@@ -104,6 +133,7 @@ class FakeRollouts:
                 release_digest=release.digest,
                 release_version=release.version,
                 release_sequence=release.sequence,
+                board_profile=release.board_profile,
                 target=target,
                 policy=policy,
                 state=RolloutState.PROPOSED if proposed else RolloutState.RUNNING,
@@ -166,6 +196,22 @@ class FakeRollouts:
         order = list(stages or TELLING_ORDER)
         found = [node for node in self.rollout_nodes[number] if node.stage in order]
         return sorted(found, key=lambda node: order.index(node.stage))[skip : skip + many]
+
+    async def reasons(self, principal: Principal, number: int) -> list[ReasonCount]:
+        found = Counter(
+            (node.stage, node.reason)
+            for node in self.rollout_nodes[number]
+            if node.stage in UNSUCCESSFUL
+        )
+        return [ReasonCount(stage, words, count) for (stage, words), count in found.most_common()]
+
+    async def history(self, principal: Principal, code: str) -> list[NodeRollout]:
+        return [
+            NodeRollout(rollout.number, rollout.release_version, rollout.state, node)
+            for rollout in self.rollout_list
+            for node in self.rollout_nodes[rollout.number]
+            if node.pole_code == code
+        ]
 
     def set_rollout(self, number: int, **fields: object) -> Rollout:
         """Change a rollout and count its nodes again."""

@@ -19,6 +19,10 @@ _PUT = text(
     "FROM unnest(CAST(:name AS text[]), CAST(:version AS text[]), CAST(:version_order AS text[])) "
     "AS c (name, version, version_order) ON CONFLICT DO NOTHING"
 )
+_OF_RELEASE = text(
+    "SELECT name, version FROM release_component WHERE release_digest = :release_digest "
+    "ORDER BY name, version_order"
+)
 # Few releases are affected, so nodes are found by what they run.
 _AFFECTED = text(
     "SELECT n.number, n.mac, n.pole_code, r.release_version, r.component_version, "
@@ -52,6 +56,11 @@ class SqlComponentStore:
                 "version_order": [".".join(map(str, order)) for order in orders],
             },
         )
+
+    async def of_release(self, release_digest: bytes) -> tuple[SoftwareComponent, ...]:
+        """Return what a release is made of, by name; empty when nobody said."""
+        rows = await self._database.rows(_OF_RELEASE, {"release_digest": release_digest})
+        return tuple(SoftwareComponent(row.name, row.version) for row in rows)
 
     async def affected(
         self, component: str, below: tuple[int, ...], areas: AllowedAreas, limit: int

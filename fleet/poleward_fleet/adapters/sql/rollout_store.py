@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, TextClause, text
 
-from poleward_fleet.adapters.sql import rollout_plan
+from poleward_fleet.adapters.sql import rollout_nodes, rollout_plan
 from poleward_fleet.adapters.sql.database import Database
 from poleward_fleet.adapters.sql.desired_releases import withdraw
 from poleward_fleet.adapters.sql.policy_json import policy_of, policy_to_json
@@ -17,7 +17,13 @@ from poleward_fleet.domain.errors import ConflictError
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import NodeStage, RolloutState, WaveFact
 from poleward_fleet.domain.rollout_policy import Policy, Target
-from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
+from poleward_fleet.domain.rollout_views import (
+    DryRun,
+    NodeRollout,
+    ReasonCount,
+    Rollout,
+    RolloutNode,
+)
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
@@ -30,7 +36,7 @@ _CREATE = text(
 )
 _IS_NAME_TAKEN = text("SELECT EXISTS (SELECT FROM rollout WHERE name = :name)")
 _ROLLOUTS = text(
-    "SELECT o.*, r.version, r.sequence FROM rollout o "
+    "SELECT o.*, r.version, r.sequence, r.board_profile FROM rollout o "
     "JOIN release r ON r.digest = o.release_digest "
     "WHERE CAST(:number AS bigint) IS NULL OR o.number = :number ORDER BY o.number DESC"
 )
@@ -49,20 +55,6 @@ _TALLY_WITHIN = text(
     "LEFT JOIN pole p ON p.code = n.pole_code "
     "WHERE (CAST(:number AS bigint) IS NULL OR rn.rollout_number = :number) "
     "AND coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[])) GROUP BY 1, 2, 3"
-)
-_NODES = text(
-    """
-SELECT rn.*, n.code, n.pole_code
-FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
-CROSS JOIN LATERAL (
-    SELECT * FROM rollout_node WHERE rollout_number = :number AND stage = s.stage
-    ORDER BY since_ms DESC LIMIT :reach
-) rn JOIN rollout_subject n ON n.number = rn.node_number
-LEFT JOIN pole p ON p.code = n.pole_code
-WHERE CAST(:areas AS text[]) IS NULL
-    OR coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[]))
-ORDER BY s.turn, rn.since_ms DESC, rn.node_number OFFSET :skip LIMIT :many
-"""
 )
 _SET_STATE = text(
     "UPDATE rollout SET state = :state, reason = CAST(:reason AS jsonb) WHERE number = :number "
@@ -199,31 +191,17 @@ class SqlRolloutStore:
         many: int,
     ) -> list[RolloutNode]:
         """Return nodes of a rollout in some stages: stage by stage, the latest move first."""
-        rows = await self._database.rows(
-            _NODES,
-            {
-                "number": number,
-                "stages": [stage.value for stage in stages],
-                "areas": None if areas is None else list(areas),
-                # Nodes elsewhere are left out after the reach: look at all of them then.
-                "reach": skip + many if areas is None else None,
-                "skip": skip,
-                "many": many,
-            },
+        return await rollout_nodes.read_nodes(
+            self._database, number, areas, stages=stages, skip=skip, many=many
         )
-        return [
-            RolloutNode(
-                node_number=row.node_number,
-                pole_code=row.pole_code or "",
-                gateway_name="" if row.pole_code else row.code or "",
-                wave=row.wave,
-                stage=NodeStage(row.stage),
-                reason=Words.of_json(row.reason),
-                since_ms=row.since_ms,
-                attempts=row.attempts,
-            )
-            for row in rows
-        ]
+
+    async def reasons(self, number: int, areas: AllowedAreas) -> list[ReasonCount]:
+        """Return why nodes were not successful, the most frequent first."""
+        return await rollout_nodes.read_reasons(self._database, number, areas)
+
+    async def history(self, code: str, areas: AllowedAreas) -> list[NodeRollout]:
+        """Return the rollouts of the node in a pole, or of a gateway, newest first."""
+        return await rollout_nodes.read_history(self._database, code, areas)
 
     async def set_state(
         self,
@@ -291,6 +269,7 @@ def _rollout(row: Row[Any], waves: Sequence[WaveFact]) -> Rollout:
         release_digest=bytes(row.release_digest),
         release_version=row.version,
         release_sequence=row.sequence,
+        board_profile=row.board_profile,
         target=target_of(row),
         policy=policy_of(row.policy),
         state=RolloutState(row.state),

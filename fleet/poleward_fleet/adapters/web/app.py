@@ -29,12 +29,14 @@ from poleward_fleet.adapters.web.node_pages import node_router
 from poleward_fleet.adapters.web.pages import HERE, Pages, language_of, unix_ms
 from poleward_fleet.adapters.web.people_pages import people_router
 from poleward_fleet.adapters.web.pole_pages import pole_router
+from poleward_fleet.adapters.web.release_pages import release_router
 from poleward_fleet.adapters.web.request_guard import (
     FormRefusedError,
     Guard,
     LoginRequiredError,
     SecurityHeaders,
 )
+from poleward_fleet.adapters.web.rollout_node_pages import rollout_node_router
 from poleward_fleet.adapters.web.rollout_pages import rollout_router
 from poleward_fleet.adapters.web.sign_on_pages import sign_on_router
 from poleward_fleet.adapters.web.stranger_pages import stranger_router
@@ -103,7 +105,9 @@ def create_app(
     app.include_router(map_router(pages, guard, streams))
     app.include_router(pole_router(pages, guard, streams))
     app.include_router(alarm_router(pages, guard, streams))
+    app.include_router(release_router(pages, guard))
     app.include_router(rollout_router(pages, guard))
+    app.include_router(rollout_node_router(pages, guard))
     app.include_router(lighting_router(pages, guard))
     app.include_router(fleet_router(pages, guard))
     app.include_router(commission_router(pages, guard))

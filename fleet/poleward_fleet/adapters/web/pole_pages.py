@@ -116,6 +116,7 @@ def pole_router(pages: Pages, guard: Guard, streams: LiveStreams) -> APIRouter:
             areas=area_path(areas, detail.view.pole.area_code),
             live=pole_json(detail, language_of(request), pages.now_ms()),
             may_command=principal.may(Permission.COMMAND), call=_call(detail),
+            updates=await services.rollouts.history(principal, detail.view.pole.code),
             presets=LEVEL_PRESETS, durations=DURATIONS_S, ranges=RANGES_S,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
-"""Releases and rollouts: lists, one rollout with its progress, the wizard, starting and stopping.
+"""Rollouts: the list, one with its progress, the wizard, starting and stopping.
 
-Not the decisions of a rollout; domain/rollout.py makes them.
+Not their nodes (rollout_node_pages.py) nor their decisions; domain/rollout.py makes those.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -67,14 +67,6 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
     router = APIRouter()
     services = pages.services
 
-    @router.get("/releases")
-    async def show_releases(
-        request: Request, principal: Annotated[Principal, Depends(guard)]
-    ) -> Response:
-        releases = await services.releases.releases(principal)
-        may_roll_out = principal.may(Permission.ROLL_OUT)
-        return pages.render(request, "releases.html", releases=releases, may_roll_out=may_roll_out)
-
     @router.get("/rollouts")
     async def show_rollouts(
         request: Request, principal: Annotated[Principal, Depends(guard)]
@@ -108,9 +100,13 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         would = await services.rollouts.dry_run(
             principal, asked.release_digest, asked.target, asked.policy
         )
+        releases = await services.releases.releases(principal)
         return pages.render(
-            request, "rollout_try.html", would=would, total=sum(would.wave_nodes), asked=asked
-        )
+            request, "rollout_try.html", would=would, total=sum(would.wave_nodes), asked=asked,
+            is_for_gateways=any(
+                r.is_for_gateways for r in releases if r.digest == asked.release_digest
+            ),
+        )  # fmt: skip
 
     @router.post("/rollouts/new")
     async def create(request: Request, principal: Annotated[Principal, Depends(guard)]) -> Response:
@@ -131,6 +127,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         nodes = await services.rollouts.nodes(principal, number, many=NODES_SHOWN)
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         total = sum(rollout.counts.values())
+        releases = {r.digest: r for r in await services.releases.releases(principal)}
         return pages.render(
             request, template,
             rollout=rollout, counts=rollout.counts, total=total,
@@ -138,6 +135,8 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             wave_bars=[progress_bar(wave.counts) for wave in rollout.waves],
             waits_for=rollout.waits_for(pages.now_ms()), WaitsFor=WaitsFor,
             nodes=nodes, unlisted=max(0, total - len(nodes)), areas=areas,
+            reasons=await services.rollouts.reasons(principal, number),
+            returns_to=releases.get(rollout.policy.return_digest),
             may_roll_out=principal.may(Permission.ROLL_OUT), moving=rollout.state not in OVER,
         )  # fmt: skip
 

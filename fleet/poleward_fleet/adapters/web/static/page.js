@@ -51,6 +51,11 @@ document.addEventListener("htmx:afterSettle", () => {
   else if (notice) notice.dataset.seen = "true";
 });
 
+// What moves by itself stands still while a question about it waits: its button would be gone.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (document.getElementById("ask").open) event.detail.shouldSwap = false;
+});
+
 // What cannot be undone is asked once more, in words.
 document.addEventListener("htmx:confirm", (event) => {
   const question = event.detail.question;

@@ -1,5 +1,24 @@
-// The wizard: what the dry run showed holds only until something in the form changes.
-// Not the dry run itself; htmx fetches it.
+// The wizard: what the dry run showed holds only until something in the form changes, and only what
+// fits the chosen release is asked. Not the dry run itself; htmx fetches it.
 
 const form = document.getElementById("new-rollout");
-form?.addEventListener("input", () => document.getElementById("trial").replaceChildren());
+
+function fit() {
+  const chosen = form.release.selectedOptions[0].dataset;
+  form.dataset.kind = "gateways" in chosen ? "gateways" : "nodes";
+  form.dataset.onFailure = form.on_failure.value;
+  const back = form.return_release;
+  back.disabled = form.on_failure.value !== "return";
+  for (const option of back.options) {
+    // Nodes take only what is newer than what they run.
+    const fits = option.dataset.profile === chosen.profile && Number(option.dataset.sequence) > Number(chosen.sequence);
+    option.hidden = option.disabled = option.value !== "" && !fits;
+  }
+  if (back.selectedOptions[0]?.disabled) back.value = "";
+}
+
+form?.addEventListener("input", () => {
+  document.getElementById("trial").replaceChildren();
+  fit();
+});
+if (form) fit();

@@ -9,6 +9,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.labels": ("Labels", "标签"),
     "wizard.labels_hint": ("Poles that carry all of these.", "仅包含带有全部这些标签的灯杆。"),
     "wizard.poles": ("Poles", "灯杆"),
+    "wizard.gateways": ("Gateways", "网关"),
+    "wizard.gateways_at_once": ("Gateways under way at once", "同时升级的网关数"),
+    "wizard.wave_gateways": ("Gateways, or %", "网关数或百分比"),
+    "wizard.rest_gateways": ("All gateways that are left", "其余全部网关"),
+    "wizard.would_gateways": ("Gateways to update", "待升级网关"),
+    "wizard.gateways_hint": (
+        "Names with spaces between them; empty for those that serve the area.",
+        "网关名称，用空格分隔；留空表示服务于该区域的全部网关。",
+    ),
     "wizard.poles_hint": (
         "Codes with spaces between them; empty for all of the area.",
         "灯杆编号，用空格分隔；留空表示区域内全部。",
