@@ -58,7 +58,7 @@ def node(
             stand_in_firmware("esp32"),
             node_files(
                 root_files=release.root_files,
-                bundle_files=release.files,
+                bundle=release.bundle,
                 envelope=sign(release.manifest, [release_key]),
             ),
         ),
