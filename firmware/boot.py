@@ -19,6 +19,7 @@ _TRIES = 1  # boots a slot on trial gets to have itself confirmed
 # loads while garbage piles up leaves no 4 KiB in one piece for an update's DEFLATE window.
 _GC_THRESHOLD_BYTES = 16384
 _PIECE_BYTES = 2048
+_ENVELOPE_MAX_BYTES = 4096
 # A release on trial starts its own, shorter watchdog within this time or is reset.
 _TRIAL_WATCHDOG_MS = 120000
 _RESULT_SUCCESS, _RESULT_FAILED = 1, 8  # 5/0/5, OMA LwM2M TS Core 1.1, E.6
@@ -86,7 +87,7 @@ def is_whole(slot: int) -> bool:
                 digest.update(piece[:count])
                 count = bundle.readinto(piece)
         with open(_NAMES[slot] + "/release.cbor", "rb") as envelope:
-            return digest.digest() in envelope.read()
+            return digest.digest() in envelope.read(_ENVELOPE_MAX_BYTES)
     except OSError:
         return False
 

@@ -1,5 +1,6 @@
 """boot.py's choice of the slot, on both Pythons."""
 
+import hashlib
 import sys
 
 import boot
@@ -67,6 +68,33 @@ def test_slot_that_is_not_whole_is_not_chosen():
     Slots(flash, 0).begin_trial()
     assert _choose(flash, (0,)) == 0
     assert Slots(flash, 0).result == 8
+
+
+def test_slot_is_whole_only_with_the_bundle_that_its_envelope_names():
+    flash = Flash()
+    boot.open = flash.open
+    flash.set_i32("slot", 1)
+    bundles = [bytes(range(256)) * 2, bytes(range(255, -1, -1)) * 3]
+    envelopes = [b"old" + hashlib.sha256(bundles[0]).digest() + b"signed by us"]
+    envelopes.append(b"new" + hashlib.sha256(bundles[1]).digest() + b"signed by us")
+    for slot, name in enumerate(("slot_a", "slot_b")):
+        flash.files[name + "/bundle"] = bundles[slot]
+        flash.files[name + "/release.cbor"] = envelopes[slot]
+    bundle, envelope = bundles[1], envelopes[1]
+    damaged = [bundles[0], bundle[:-1], bundle[: len(bundle) // 2], bundle + b"\x00", b""]
+    for at in range(0, len(bundle), 97):
+        damaged.append(bundle[:at] + bytes((bundle[at] ^ 1,)) + bundle[at + 1 :])
+    cases = [("slot_b/bundle", contents) for contents in damaged]
+    for contents in (envelopes[0], envelope[:30], b"", bytes(4096) + envelope):
+        cases.append(("slot_b/release.cbor", contents))
+    for path, contents in cases:
+        kept = flash.files[path]
+        flash.files[path] = contents
+        assert boot.choose_slot(flash, boot.is_whole) == 0, contents
+        del flash.files[path]
+        assert boot.choose_slot(flash, boot.is_whole) == 0, path
+        flash.files[path] = kept
+        assert boot.choose_slot(flash, boot.is_whole) == 1
 
 
 def test_trial_after_a_fallback_returns_to_the_slot_that_ran():
