@@ -69,7 +69,6 @@ OBJECTS: dict[int, tuple[str, dict[int, tuple[str, str, str, str, str | None]]]]
             5: ("Update Result", INTEGER, "R", "", None),
             6: ("PkgName", STRING, "R", "", None),
             7: ("PkgVersion", STRING, "R", "", None),
-            8: ("Firmware Update Protocol Support", INTEGER, "R", "", None),
             9: ("Firmware Update Delivery Method", INTEGER, "R", "", None),
         },
     ),

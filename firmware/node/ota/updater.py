@@ -111,6 +111,8 @@ class Updater:
             raise UpdateError(firmware_update.RESULT_FAILED, "an update is being tried")
         if not uri:
             self._digest = b""
+            if self.state == firmware_update.STATE_DOWNLOADED:
+                self._forget()
             self._end(firmware_update.RESULT_INITIAL, "")
             return
         try:
@@ -119,8 +121,11 @@ class Updater:
             digest = b""
         if not uri.startswith(_URI_START) or len(digest) != 32:
             self._digest = b""
-            self._end(firmware_update.RESULT_BAD_URI, "URI is not coap:///r/<digest>")
-            raise UpdateError(firmware_update.RESULT_BAD_URI, "URI is not coap:///r/<digest>")
+            result = firmware_update.RESULT_BAD_URI
+            if ":" in uri and not uri.startswith("coap:"):
+                result = firmware_update.RESULT_PROTOCOL
+            self._end(result, "URI is not coap:///r/<digest>")
+            raise UpdateError(result, "URI is not coap:///r/<digest>")
         if digest == self._digest and self.state != firmware_update.STATE_IDLE:
             return
         self._digest = digest
@@ -148,8 +153,10 @@ class Updater:
                 reason = "download: %r" % error
             finally:
                 drop("node.ota", _PASSING_MODULES)
-            if digest != self._digest:
-                continue  # replaced or given up meanwhile
+            if digest != self._digest:  # replaced or given up meanwhile
+                if not self._digest:
+                    self._forget()
+                continue
             if result:
                 self._end(result, reason)
             else:
@@ -177,10 +184,7 @@ class Updater:
             raise UpdateError(firmware_update.RESULT_FAILED, "install: %r" % error)
         finally:
             drop("node.ota", _PASSING_MODULES)
-        try:
-            self._remove_archives([])
-        except OSError:
-            pass  # the next download removes it; nothing may keep the caller from the reset now
+        self._forget()
 
     async def _install(self) -> None:
         self._check_time()
@@ -406,6 +410,13 @@ class Updater:
 
     def _archive(self, part: "Part", end: str) -> str:
         return self._root + _DATA + "/" + _name(part) + end
+
+    def _forget(self) -> None:
+        """Remove what was downloaded; where that fails the next download does."""
+        try:
+            self._remove_archives([])
+        except OSError:
+            pass
 
     def _remove_archives(self, kept: "list[str]") -> None:
         """Remove what is left of other components than those with the names given."""

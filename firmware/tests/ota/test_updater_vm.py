@@ -135,20 +135,6 @@ def test_full_flash_is_told_before_the_download():
     assert [path for path, _ in node.gateway.served_blocks] == ["r"]
 
 
-def test_bad_uri_is_refused():
-    for uri in (
-        "http://example.com/r/" + "00" * 32,
-        "coap://elsewhere/r/" + "00" * 32,
-        "coap:///r/" + "00" * 31,
-        "coap:///r/" + "zz" * 32,
-        "coap:///a/d/" + "00" * 32,
-        "x",
-    ):
-        node = Node()
-        assert refusal_of(node.updater.start, uri).result == numbers.RESULT_BAD_URI
-        assert (node.updater.state, node.updater.result) == (0, numbers.RESULT_BAD_URI)
-
-
 def test_empty_uri_gives_up_a_download_under_way():
     node = Node()
     node.updater.start(NEW_URI)

@@ -6,6 +6,7 @@ Not the update: an injected one downloads, verifies and installs.
 from micropython import const
 
 from node.lwm2m.refusal import STATE, VALUE, RefusedError
+from nodelink.firmware_update import STATE_UPDATING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,14 +17,12 @@ _PACKAGE_URI = const(1)
 _STATE = const(3)
 _RESULT = const(5)
 _PACKAGE_VERSION = const(7)
-_PROTOCOLS = const(8)
 _DELIVERY = const(9)
-_PROTOCOL_COAP = const(0)
 _DELIVERY_PULL = const(0)
 
 
 class FirmwareUpdate:
-    """One update at a time, pulled from the gateway.
+    """One update at a time, pulled from the gateway. Without resource 8 the protocol is CoAP.
 
     Args:
         updates: `state`, `result`, `uri`, `package_version`, `start(uri)` and `install()`; the
@@ -32,7 +31,7 @@ class FirmwareUpdate:
 
     ID = 5
     TABLE = {
-        0: "Wo", 1: "RWs", 2: "En", 3: "Ri", 5: "Ri", 6: "Rs", 7: "Rs", 8: "Ri", 9: "Ri",
+        0: "Wo", 1: "RWs", 2: "En", 3: "Ri", 5: "Ri", 6: "Rs", 7: "Rs", 9: "Ri",
     }  # fmt: skip
     ACTUATORS = ()
 
@@ -48,8 +47,6 @@ class FirmwareUpdate:
             return updates.state
         if resource == _RESULT:
             return updates.result
-        if resource == _PROTOCOLS:
-            return _PROTOCOL_COAP
         if resource == _DELIVERY:
             return _DELIVERY_PULL
         return updates.package_version or None if resource == _PACKAGE_VERSION else None
@@ -58,13 +55,14 @@ class FirmwareUpdate:
         """Start the download of a URI; an empty one cancels. Packages are not pushed."""
         if _PACKAGE in values:
             # An empty push is the other way to cancel (E.6, resource 0).
-            if values[_PACKAGE]:
+            if values[_PACKAGE] not in (b"", b"\0"):
                 raise RefusedError(VALUE, "write 5/0/1: packages are pulled")
             values[_PACKAGE_URI] = ""
         try:
             self._updates.start(values[_PACKAGE_URI])
         except ValueError as error:
-            raise RefusedError(VALUE, error.args[0])
+            is_busy = self._updates.state == STATE_UPDATING
+            raise RefusedError(STATE if is_busy else VALUE, error.args[0])
 
     def execute(self, resource: int, arguments: bytes) -> None:
         """Install what was downloaded."""
