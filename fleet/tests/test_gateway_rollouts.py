@@ -4,13 +4,14 @@ import pytest
 from release_builders import KEY, upload
 from rollout_rig import DEADLINES, begin, current, stages
 
-from fleet_rig import ADMIN, make_gateway
+from fleet_rig import ADMIN, FakeClock, make_gateway
+from poleward_fleet.adapters.sql.rollout_steps import JOIN_PERIOD_MS
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import GatewaySoftware, Hello, NodeUpdate
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import NodeStage, RolloutState
-from poleward_fleet.domain.rollout_policy import Policy, Target, Wave
+from poleward_fleet.domain.rollout_policy import OnFailure, Policy, Target, Wave
 from poleward_fleet.services.gateways import GatewayLink
 from poleward_manifest import wheel_set
 from poleward_manifest.envelope import Component, Manifest, sign
@@ -87,6 +88,33 @@ async def test_a_bad_release_stops_at_its_canary_and_is_wanted_of_nobody(
     assert rollout.state is RolloutState.STOPPED
     assert rollout.counts == {NodeStage.RETURNED: 1, NodeStage.CANCELLED: 2}
     assert await asked(fleet, release) == set()
+
+
+async def test_gateways_are_returned_to_the_named_release(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release, clock: FakeClock
+) -> None:
+    manifest = Manifest(6, "1.6.0", wheel_set.PROFILE, Component.of_wheels(WHEELS))
+    good = await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+    number = await begin(
+        fleet, release, waves=CANARY, deadlines=DEADLINES, max_failures=1,
+        on_failure=OnFailure.RETURN, return_digest=good.digest,
+    )  # fmt: skip
+    (canary,) = await asked(fleet, release)
+    await tell(fleet, gateways[canary], release, NodeStage.CONFIRMED, runs=5)
+    one, other = sorted(set(NAMES) - {canary})
+    await tell(fleet, gateways[other], release, NodeStage.TRIAL)
+    await tell(fleet, gateways[one], release, NodeStage.RETURNED)
+    assert (await current(fleet, number)).state is RolloutState.STOPPED
+    await fleet.rollout_loop.reconcile()
+    (back, _) = await fleet.rollouts.rollouts(ADMIN)
+    assert (back.returns_rollout, back.is_for_gateways) == (number, True)
+    assert await asked(fleet, good) == {canary}
+    await tell(fleet, gateways[canary], good, NodeStage.CONFIRMED, runs=6)
+    # One that was on trial confirms the bad release after all, and comes back, too.
+    await tell(fleet, gateways[other], release, NodeStage.CONFIRMED, runs=5)
+    clock.pass_ms(JOIN_PERIOD_MS)
+    await fleet.rollout_loop.reconcile()
+    assert await asked(fleet, good) == {canary, other}
 
 
 async def test_a_gateway_that_reports_what_it_was_not_given_is_not_believed(

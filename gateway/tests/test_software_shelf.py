@@ -1,6 +1,9 @@
 """Releases of the gateway on disk: installed by a real pip, from tiny wheels."""
 
+import errno
 import hashlib
+import os
+import subprocess
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -11,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from poleward_gateway.adapters.software import record_file
 from poleward_gateway.adapters.software.shelf import INSTALLATION_VARIABLE, SoftwareShelf
-from poleward_gateway.domain.errors import ArtifactRejectedError
+from poleward_gateway.domain.errors import ArtifactRejectedError, InstallationError
 from poleward_gateway.domain.software import (
     INSTALLED,
     SoftwareRecord,
@@ -26,20 +29,24 @@ ABOUT = "print('{\"schema_readable_from\": 7}')\n"
 MakeRelease = Callable[..., bytes]
 
 
-def wheel(main: str, *, version: str = "1.0.0") -> dict[str, bytes]:
+def wheel(
+    main: str, *, version: str = "1.0.0", tag: str = "py3-none-any", needs: str = ""
+) -> dict[str, bytes]:
     about = f"poleward-{version}.dist-info"
     contents = {
         "poleward_gateway/__init__.py": "",
         "poleward_gateway/__main__.py": main,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: poleward\nVersion: {version}\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{about}/METADATA": (
+            f"Metadata-Version: 2.1\nName: poleward\nVersion: {version}\n{needs}"
+        ),
+        f"{about}/WHEEL": f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n",
         f"{about}/RECORD": "",
     }
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for path, content in contents.items():
             archive.writestr(zipfile.ZipInfo(path), content)
-    return {f"poleward-{version}-py3-none-any.whl": packed.getvalue()}
+    return {f"poleward-{version}-{tag}.whl": packed.getvalue()}
 
 
 @pytest.fixture
@@ -92,6 +99,53 @@ def test_a_wheel_that_was_altered_is_not_installed(
     with pytest.raises(ArtifactRejectedError, match="pip of the release fails"):
         shelf.install(b"r" * 32, b"", wheel_set.pack(wheel("")))
     assert not shelf.is_whole(b"r" * 32)
+
+
+@pytest.mark.parametrize(
+    ("wheels", "words"),
+    [
+        (wheel(ABOUT, tag="cp39-cp39-win_amd64"), "for another Python or processor than Python 3"),
+        (
+            wheel(ABOUT, needs="Requires-Python: >=9\n"),
+            "requires a different Python",
+        ),
+        (
+            wheel(ABOUT, needs="Requires-Dist: nowhere-at-all>=2\n"),
+            "requires nowhere-at-all, which is not installed; build it with --wheels",
+        ),
+    ],
+)
+def test_a_release_that_cannot_run_here_is_refused_with_what_does_not_fit(
+    shelf: SoftwareShelf, folder: Path, wheels: dict[str, bytes], words: str
+) -> None:
+    with pytest.raises(ArtifactRejectedError, match=words):
+        shelf.install(b"r" * 32, b"", wheel_set.pack(wheels))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_fails_an_installation_leaves_nothing_and_may_be_tried_again(
+    shelf: SoftwareShelf, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail_as_pip(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        words = "ERROR: Could not install packages due to an OSError: [Errno 28] "
+        return subprocess.CompletedProcess(command, 1, "", words + os.strerror(errno.ENOSPC))
+
+    packed = wheel_set.pack(wheel(ABOUT))
+    for target, replacement in (
+        ("pathlib.Path.write_bytes", fail),
+        ("venv.create", fail),
+        ("subprocess.run", fail_as_pip),
+    ):
+        with monkeypatch.context() as full:
+            full.setattr(target, replacement)
+            with pytest.raises(InstallationError, match=r"No space left|the disk is full"):
+                shelf.install(b"r" * 32, b"", packed)
+        assert list(folder.iterdir()) == [], target
+    shelf.install(b"r" * 32, b"envelope", packed)
+    assert shelf.is_whole(b"r" * 32)
 
 
 def test_what_is_no_set_of_wheels_is_refused(shelf: SoftwareShelf) -> None:

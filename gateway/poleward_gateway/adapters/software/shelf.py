@@ -6,11 +6,14 @@ Order of an installation: remains away, wheels, environment, and last the envelo
 mark that all of it is there.
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -30,6 +33,8 @@ _MARK = "release.cbor"
 _ENVIRONMENT = "environment"
 _WHEELS = "wheels"
 _COMMAND_S = 300
+# What pip says of a wheel that is there and whose tags or Requires-Python do not fit.
+_UNFIT = re.compile(r"No matching distribution found for (\S+)")
 
 
 class SoftwareShelf:
@@ -112,11 +117,15 @@ class SoftwareShelf:
                 (folder / _WHEELS / name).write_bytes(content)
             (folder / _WHEELS / "requirements.txt").write_text(requirements, encoding="utf-8")
             self._make_environment(folder)
+            _refuse_unmet(self.python(release), requirements)
             shutil.rmtree(folder / _WHEELS)
             os.sync()
             record_file.write_durably(folder / _MARK, envelope)
         except OSError as error:
             raise InstallationError(f"{folder} cannot be written: {error}") from error
+        finally:
+            if not (folder / _MARK).is_file():
+                shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
 
     def readable_from(self, release: bytes) -> int:
         """Have an installed release say from which schema on its database can be used.
@@ -146,9 +155,8 @@ class SoftwareShelf:
         venv.create(environment, symlinks=True)
         _output(
             [
-                sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"),
-                "--disable-pip-version-check", "install", "--quiet", "--no-index", "--no-deps",
-                "--require-hashes", "--find-links", str(folder / _WHEELS),
+                *_pip(environment / "bin" / "python"), "install", "--quiet", "--no-index",
+                "--no-deps", "--require-hashes", "--find-links", str(folder / _WHEELS),
                 "--requirement", str(folder / _WHEELS / "requirements.txt"),
             ]
         )  # fmt: skip
@@ -158,22 +166,55 @@ class SoftwareShelf:
         (packages / "installation.pth").write_text(f"{self._installation}\n", encoding="utf-8")
 
 
+def _pip(python: Path) -> list[str]:
+    return [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
+
+
+def _refuse_unmet(python: Path, requirements: str) -> None:
+    """Refuse wheels whose own needs are met neither by the set nor by the installation.
+
+    Raises:
+        ArtifactRejectedError: Names what is missing.
+    """
+    names = {_canonical(line.partition("==")[0]) for line in requirements.splitlines()}
+    # What else does not fit in the installation is not the release's fault.
+    for line in _run([*_pip(python), "check"]).stdout.splitlines():
+        if _canonical(line.partition(" ")[0]) in names:
+            raise ArtifactRejectedError(f"{line.rstrip('.')}; build it with --wheels")
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _output(command: list[str]) -> str:
     """Run a command and return what it says.
 
     Raises:
-        ArtifactRejectedError: It fails; says why in its own words.
+        ArtifactRejectedError: It fails; says why, as far as we know it in ours, else in its words.
+        InstallationError: It fails for want of room, or does not run.
     """
+    done = _run(command)
+    if not done.returncode:
+        return done.stdout
+    if os.strerror(errno.ENOSPC) in done.stderr:
+        raise InstallationError("the disk is full; make room")
+    if unfit := _UNFIT.search(done.stderr):
+        raise ArtifactRejectedError(
+            f"its wheel {unfit[1]} is for another Python or processor than Python "
+            f"{sysconfig.get_python_version()} on {sysconfig.get_platform()}"
+        )
+    words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    raise ArtifactRejectedError(f"{command[2]} of the release fails: {words[:300]}")
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     # No settings of the machine: they could name an index, or wheels that nobody signed.
     settings = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON"))}
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command, env={**settings, "PIP_CONFIG_FILE": os.devnull}, capture_output=True,
             text=True, timeout=_COMMAND_S, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InstallationError(f"{command[0]} {command[2]} does not run: {error}") from error
-    if done.returncode:
-        words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ArtifactRejectedError(f"{command[2]} of the release fails: {words[:300]}")
-    return done.stdout
