@@ -129,6 +129,13 @@ def test_a_rollout_names_its_release_by_version(fleet: RunningFleet) -> None:
     assert json.loads(done.stdout)["release_digest"] == "01" * 32
 
 
+def test_releases_are_listed_for_people_and_programs(fleet: RunningFleet) -> None:
+    fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
+    assert "010101010101" in poleward("release", "list", fleet=fleet).stdout
+    (found,) = json.loads(poleward("release", "list", "--json", fleet=fleet).stdout)["releases"]
+    assert (found["version"], found["sequence"], found["digest"]) == ("1.1.0", 2, "01" * 32)
+
+
 def test_a_rollout_of_an_unknown_release_lists_what_there_is(fleet: RunningFleet) -> None:
     fleet.fake.releases = [releases.Release(digest=b"\x01" * 32, version="1.1.0", sequence=2)]
     done = poleward("rollout", "create", "9.9.9", fleet=fleet)

@@ -18,7 +18,20 @@ def test_waves_are_numbers_shares_and_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0", "x", "3,sucess=9", "3,wait=", "-1", "3%%", "3,approve=1"]
+    "text",
+    [
+        "",
+        "0",
+        "x",
+        "3,sucess=9",
+        "3,wait=",
+        "-1",
+        "3%%",
+        "3,approve=1",
+        "9" * 11,
+        "101%",
+        "3,success=101",
+    ],
 )
 def test_bad_wave_is_refused(text: str) -> None:
     with pytest.raises(CommandError):
@@ -44,7 +57,7 @@ def test_durations(text: str, seconds: int) -> None:
     assert parse_duration_s(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "m", "1.5h", "-3", "3 h"])
+@pytest.mark.parametrize("text", ["", "m", "1.5h", "-3", "3 h", "31d", "9" * 30])
 def test_bad_duration_is_refused(text: str) -> None:
     with pytest.raises(CommandError):
         parse_duration_s(text)

@@ -21,7 +21,7 @@ from poleward_manifest.overview import overview
 from poleward_manifest.signatures import public_bytes
 from poleward_tools.cli import signing_keys
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
-from poleward_tools.cli.output import print_json, print_table, results
+from poleward_tools.cli.output import age_text, print_json, print_table, results
 from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 from poleward_tools.releases import build as building
 from poleward_tools.releases import folder as folders
@@ -298,6 +298,30 @@ def publish(
     else:
         results.print(f"Release {version} is published as {digest.hex()[:12]}.")
         results.print(f"Bring it there: poleward rollout create {version}")
+
+
+@app.command("list")
+def list_all(
+    *, fleet: FleetOption = None, token: TokenOption = None, json: JsonOption = False
+) -> None:
+    """List the published releases, newest first.
+
+    Example: `poleward release list`
+    """
+    with open_client(fleet, token) as client:
+        releases = client.list_releases()
+    if json:
+        print_json({"releases": releases})
+        return
+    print_table(
+        ("release", "sequence #", "for", "bytes #", "published", "digest", "notes"),
+        (
+            (release.version, release.sequence, release.board_profile,
+             release.bundle_bytes + release.image_bytes, age_text(release.published_at_ms) + " ago",
+             release.digest.hex()[:12], release.notes)
+            for release in releases
+        ),
+    )  # fmt: skip
 
 
 @app.command("affected")

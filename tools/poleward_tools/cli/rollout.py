@@ -12,7 +12,12 @@ import typer
 
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
-from poleward_tools.cli.rollout_options import parse_duration_s, parse_waves, parse_window
+from poleward_tools.cli.rollout_options import (
+    NODES_MAX,
+    parse_duration_s,
+    parse_waves,
+    parse_window,
+)
 from poleward_tools.cli.rollout_report import RolloutReport, sum_up
 from poleward_tools.client import FleetClient
 from poleward_tools.client.rollout_views import (
@@ -27,7 +32,7 @@ from poleward_tools.exit_codes import FAILED, REFUSED, USAGE, CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Rollouts: releases on their way to nodes.")
 
-NumberArgument = Annotated[int, typer.Argument(min=1, help="Number of the rollout.")]
+NumberArgument = Annotated[int, typer.Argument(min=1, max=2**31 - 1, help="Number of the rollout.")]
 
 _POLL_S = 1.0
 _NODES_SHOWN = 30
@@ -60,16 +65,22 @@ def create(
         list[str] | None,
         typer.Option(help="3, 10%,success=95,wait=1h,approve or rest; repeat it in order."),
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Nodes under way at once; 0: 50.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, max=NODES_MAX, help="Nodes under way at once; 0: 50.")
+    ] = 0,
     gateway_concurrency: Annotated[
-        int, typer.Option(min=0, help="The same behind one gateway; 0: 20.")
+        int, typer.Option(min=0, max=NODES_MAX, help="The same behind one gateway; 0: 20.")
     ] = 0,
     jitter: Annotated[str, typer.Option(help="Spread a wave's offers over this time.")] = "0",
-    max_failures: Annotated[int, typer.Option(min=0, help="Stop at this many; 0: 3.")] = 0,
+    max_failures: Annotated[
+        int, typer.Option(min=0, max=NODES_MAX, help="Stop at this many; 0: 3.")
+    ] = 0,
     max_failure_percent: Annotated[
         int, typer.Option(min=0, max=100, help="Stop at this share of a wave; 0: 100.")
     ] = 0,
-    attempts: Annotated[int, typer.Option(min=0, help="Of a node whose link failed; 0: 2.")] = 0,
+    attempts: Annotated[
+        int, typer.Option(min=0, max=10, help="Of a node whose link failed; 0: 2.")
+    ] = 0,
     silence: Annotated[
         str, typer.Option(help="A node that says nothing for so long in a stage failed; 0: 10-30m.")
     ] = "0",
@@ -105,19 +116,20 @@ def create(
     if pole and gateway:
         raise CommandError("A release is for nodes or for gateways: name poles or gateways.", USAGE)
     target = RolloutTarget(area, tuple(label or ()), tuple(pole or gateway or ()), also_later)
-    silence_s = parse_duration_s(silence)
+    silence_s, jitter_s = parse_duration_s(silence), parse_duration_s(jitter)
+    waves, windows = parse_waves(wave or []), tuple(parse_window(text) for text in window or ())
     with open_client(fleet, token) as client:
         policy = RolloutPolicy(
-            waves=parse_waves(wave or []),
+            waves=waves,
             concurrency=concurrency,
             gateway_concurrency=gateway_concurrency,
-            jitter_s=parse_duration_s(jitter),
+            jitter_s=jitter_s,
             max_failures=max_failures,
             max_failure_percent=max_failure_percent,
             max_attempts=attempts,
             on_failure=(OnFailure.RETURN if return_to else on_failure).value,
             return_digest=find_release(client, return_to).digest if return_to else b"",
-            windows=tuple(parse_window(text) for text in window or ()),
+            windows=windows,
             time_zone=time_zone,
             needs_approval=needs_approval,
             offered_s=silence_s,

@@ -9,6 +9,9 @@ from poleward_tools.client.rollout_views import RolloutWave, RolloutWindow
 from poleward_tools.exit_codes import USAGE, CommandError
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION_MAX_S = 30 * _UNITS_S["d"]
+"""The fleet takes none that is longer."""
+NODES_MAX = 1_000_000
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WINDOW = re.compile(r"(?:(\S+)\s+)?(\d\d?):(\d\d)-(\d\d?):(\d\d)", re.ASCII)
 
@@ -22,7 +25,10 @@ def parse_duration_s(text: str) -> int:
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS_S else (text, "s")
     if not (number.isascii() and number.isdigit()):
         raise CommandError(f"{text} is no duration; write for example 90s, 15m or 2h.", USAGE)
-    return int(number) * _UNITS_S[unit]
+    seconds = int(number) * _UNITS_S[unit]
+    if seconds > DURATION_MAX_S:
+        raise CommandError(f"{text} is longer than 30 days.", USAGE)
+    return seconds
 
 
 def parse_waves(texts: list[str]) -> tuple[RolloutWave, ...]:
@@ -45,12 +51,14 @@ def _wave(text: str) -> RolloutWave:
             percent = int(size[:-1])
         elif size != "rest":
             nodes = int(size)
-        if size != "rest" and nodes + percent < 1:
+        if size != "rest" and not (1 <= nodes <= NODES_MAX or 1 <= percent <= 100):
             raise ValueError
         for detail in details:
             name, _, value = detail.partition("=")
             if name == "success":
                 success_percent = int(value.removesuffix("%"))
+                if not 0 <= success_percent <= 100:
+                    raise ValueError
             elif name == "wait":
                 wait_s = parse_duration_s(value)
             elif detail == "approve":
