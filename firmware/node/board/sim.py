@@ -46,7 +46,8 @@ class Board:
         self._nominal_mw: int = surroundings.setting("lamp_nominal_w") * 1000
         self._energy_muj = 0  # thousandths of a joule: mW times s
         self._metered_at_s = 0
-        self._watchdog = None
+        self._watchdog: Any = None
+        self._timeout = b""
         self._button: Any = None
         seed = surroundings.setting("seed")
         random.seed(seed)
@@ -169,12 +170,15 @@ class Board:
     def start_watchdog(self, timeout_ms: int) -> None:
         """Start the watchdog: the board host's, when it gave this process a pipe to feed."""
         descriptor = os.getenv("POLEWARD_WATCHDOG_FD")
-        self._watchdog = open(int(descriptor), "wb") if descriptor else None
+        if descriptor:
+            self._watchdog = open(int(descriptor), "wb")
+            self._timeout = struct.pack("<I", timeout_ms)
+            self.feed_watchdog()
 
     def feed_watchdog(self) -> None:
         """Tell the watchdog that all is well."""
         if self._watchdog:
-            self._watchdog.write(b"\n")
+            self._watchdog.write(self._timeout)
 
     def reset_cause(self) -> str:
         """Tell why the node booted, as the board host said it."""

@@ -25,8 +25,7 @@ from poleward_tools.virtual_board.stand_ins import MICROPYTHON
 DEFAULT_HEAP_BYTES = 256 * 1024
 # What the guest's modules take of it; the chip has them in its flash.
 GUEST_HEAP_BYTES = 18 * 1024
-# For a watchdog that is fed through a pipe, as `node.board.sim` does it.
-DEFAULT_FED_TIMEOUT_S = 30.0
+# For a watchdog that is fed through a pipe, each time with the milliseconds until it bites.
 _FEEDING_VARIABLE = "POLEWARD_WATCHDOG_FD"
 # A byte for each press of the emergency call button.
 _BUTTON_VARIABLE = "POLEWARD_BUTTON_FD"
@@ -60,7 +59,6 @@ class MicroPythonApplication:
         mac: bytes,
         *,
         heap_bytes: int = DEFAULT_HEAP_BYTES,
-        fed_timeout_s: float = DEFAULT_FED_TIMEOUT_S,
         outside: Outside | None = None,
         interpreters: Interpreters | None = None,
     ) -> None:
@@ -68,7 +66,6 @@ class MicroPythonApplication:
         self._flash_path = flash_path
         self._mac = mac
         self._heap_bytes = heap_bytes
-        self._fed_timeout_s = fed_timeout_s
         self._console: Console | None = None
         self.outside = outside or Outside()
         self._interpreters = interpreters
@@ -120,7 +117,7 @@ class MicroPythonApplication:
             self._console = stack.enter_context(contextlib.closing(Console(line)))
             bus = GuestBus(
                 ours, self._flash, AppPartitions(self._flash, started), nvs, self._console,
-                fed, self._fed_timeout_s, self.outside,
+                fed, self.outside,
             )  # fmt: skip
             try:
                 return await self._run_vm(

@@ -83,14 +83,12 @@ class GuestBus:
         nvs: NvsPartition | None,
         console: Console,
         fed: socket.socket,
-        fed_timeout_s: float,
         outside: "Outside",
     ) -> None:
         self._end = end
         self._end.setblocking(False)
         self._fed = fed
         self._fed.setblocking(False)
-        self._fed_timeout_s = fed_timeout_s
         self._flash = flash
         self._partitions = partitions
         self._nvs = nvs
@@ -210,18 +208,18 @@ class GuestBus:
         return (Result.DONE if was_there else Result.NVS_NOT_FOUND), b""
 
     def _feed_watchdog(self, payload: bytes) -> tuple[int, bytes]:
-        (timeout_ms,) = struct.unpack("<I", payload)
-        self._wind_watchdog(timeout_ms / 1000)
+        self._wind_watchdog(payload)
         return Result.DONE, b""
 
     def _take_feed(self) -> None:
-        self._fed.recv(_READ_BYTES)
-        self._wind_watchdog(self._fed_timeout_s)
+        """Take every time in which the guest promised to feed it again; the last one counts."""
+        self._wind_watchdog(self._fed.recv(_READ_BYTES)[-4:])
 
-    def _wind_watchdog(self, timeout_s: float) -> None:
+    def _wind_watchdog(self, timeout: bytes) -> None:
+        timeout_ms = int.from_bytes(timeout, "little")
         if self._watchdog:
             self._watchdog.cancel()
-        self._watchdog = asyncio.get_running_loop().call_later(timeout_s, self._bitten.set)
+        self._watchdog = asyncio.get_running_loop().call_later(timeout_ms / 1000, self._bitten.set)
 
     def _keyboard_interrupt(self, payload: bytes) -> tuple[int, bytes]:
         self.console.set_interrupt(payload == bytes([CTRL_C]))

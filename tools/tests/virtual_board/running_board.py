@@ -92,11 +92,9 @@ class Terminal:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    path: Path, chip: str = "esp32", *, fed_timeout_s: float = 30.0
-) -> AsyncIterator[Bench]:
+async def running(path: Path, chip: str = "esp32") -> AsyncIterator[Bench]:
     with NorFlash.open(path, size_bytes=FLASH_SIZE_BYTES) as flash, PtyLine() as line:
-        application = MicroPythonApplication(flash, path, MAC, fed_timeout_s=fed_timeout_s)
+        application = MicroPythonApplication(flash, path, MAC)
         board = Board(CHIPS[chip], flash, MAC, line, application)
         living = asyncio.create_task(board.run())
         try:

@@ -145,10 +145,10 @@ async def test_watchdog_fed_through_its_pipe_bites_when_the_food_stops(
     program = (
         b"import os\n"
         b"file = open(int(os.getenv('POLEWARD_WATCHDOG_FD')), 'wb')\n"
-        b"file.write(b'\\n')\n"
+        b"file.write(bytes([100, 0, 0, 0]))\n"
         b"while True: pass\n"
     )
-    async with running(make_flash({"/main.py": program}), fed_timeout_s=0.1) as bench:
+    async with running(make_flash({"/main.py": program})) as bench:
         with contextlib.closing(Terminal(bench.line.path)) as terminal:
             await terminal.read_until(b"rst:0x8 (TG1WDT_SYS_RESET)")
 
