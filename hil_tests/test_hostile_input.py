@@ -51,7 +51,9 @@ def test_garbage_and_truncated_datagrams_change_nothing(
     through_relay.wait_online()
     chance = random.Random(7)
     for _ in range(500):
-        stranger.send(chance.randbytes(chance.randrange(1, 600)))
+        garbage = chance.randbytes(chance.randrange(1, 600))
+        stranger.send(garbage)
+        relay.send_to_node(garbage)
     for datagram in list(relay.from_node)[:20]:
         for length in range(1, len(datagram), 7):
             stranger.send(datagram[:length])

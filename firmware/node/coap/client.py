@@ -33,6 +33,8 @@ _MAX_PENDING = const(8)
 _MAX_RESPONSE_BYTES = const(8192)
 TOKEN_BYTES = const(2)
 _SZX = const(6)
+# A block may take MAX_TRANSMIT_WAIT: smaller ones would let a peer draw a download out for ever.
+_LEAST_SZX = const(4)  # as nodelink.limits.BLOCK_SZX_NBIOT
 
 
 class RequestError(Exception):
@@ -375,7 +377,7 @@ class Client:
             size = len(response.payload)
             if (
                 block[0] << (block[2] + 4) != received
-                or (block[1] and size != 1 << (block[2] + 4))
+                or (block[1] and (block[2] < _LEAST_SZX or size != 1 << (block[2] + 4)))
                 or coap_options.find(response.options, coap_options.ETAG) != etag
             ):
                 raise TransferBroken

@@ -231,8 +231,9 @@ class Endpoint:
                 self._receive(inbox[:count], address)
             except MemoryError:
                 self.starved += 1
-                # Whoever took the heap goes on; a datagram that found no room is still there.
-                await asyncio.sleep(0)
+            # Datagrams that are there already make no wait: a flood of them, whoever sends it,
+            # would keep lamp and watchdog from their turn, and whoever has taken the heap.
+            await asyncio.sleep(0)
 
     async def _run_timer(self) -> None:
         while True:

@@ -1,10 +1,27 @@
 """Many requests over a network that loses, doubles and reorders; on both Pythons."""
 
+import asyncio
+
 from vm.fake_network import CountingRandom, Started, run_until_done
 from vm.two_endpoints import Pair
 
 from node.coap.client import RequestTimeout
 from node.coap.message import CHANGED, POST, Response
+
+
+def test_a_flood_of_datagrams_leaves_others_their_turns():
+    async def test(pair):
+        flood = 50
+        for _ in range(flood):
+            pair.network.send("stranger", "server", b"garbage")
+        turns = 0
+        while pair.network.in_flight:
+            turns += 1
+            await asyncio.sleep(0)
+        assert pair.server.malformed == flood
+        assert turns >= flood - 1
+
+    Pair().run(test)
 
 
 def test_under_a_bad_network_every_request_is_served_at_most_once():

@@ -157,6 +157,30 @@ def test_a_resource_that_changes_under_a_download_breaks_it():
     Pair().run(test)
 
 
+def test_a_download_in_tiny_blocks_is_broken_off():
+    async def test(pair):
+        async def serve(request):
+            return Response(CONTENT, pattern(3000))
+
+        pair.handler = serve
+        slice_payload = blockwise.slice_payload
+        for szx, is_broken in ((3, True), (4, False)):
+            blockwise.slice_payload = lambda payload, number, _, szx=szx: slice_payload(
+                payload, number, szx
+            )
+            download = pair.client.download("server", pair.context, ("r",), Sink(pattern(3000)))
+            try:
+                if is_broken:
+                    error = await raised(pair.network, download)
+                    assert isinstance(error, TransferBroken), error
+                else:
+                    assert await run_until_done(pair.network, download) == 3000
+            finally:
+                blockwise.slice_payload = slice_payload
+
+    Pair().run(test)
+
+
 def test_a_download_of_what_is_not_there_says_so():
     async def test(pair):
         async def serve(request):
