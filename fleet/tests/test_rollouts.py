@@ -210,6 +210,8 @@ async def test_what_was_downloaded_waits_for_the_next_window_and_is_not_silent(
         clock.pass_ms(passes_s * 1000)
         await fleet.rollout_loop.reconcile()
         assert await stages(fleet, number) == [stage], passes_s
+        is_held = passes_s == 7200
+        assert ((await current(fleet, number)).waits_for(clock.now) is WaitsFor.WINDOW) is is_held
 
 
 async def test_jitter_spreads_the_offers(fleet: Fleet, link: GatewayLink, clock: FakeClock) -> None:

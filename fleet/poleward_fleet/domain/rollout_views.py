@@ -99,7 +99,9 @@ class Rollout:
         began = any(wave.count(UNDER_WAY - {NodeStage.OFFERED}) for wave in self.waves)
         if self.patches_in_work and under_way and not began:
             return WaitsFor.PATCHES
-        if queued and not under_way and not may_offer(self.policy, now_ms):
+        held = any(wave.counts.get(NodeStage.DOWNLOADED) for wave in self.waves)
+        moving = any(wave.count(UNDER_WAY - {NodeStage.DOWNLOADED}) for wave in self.waves)
+        if (queued or held) and not moving and not may_offer(self.policy, now_ms):
             return WaitsFor.WINDOW
         gate = gate_after(
             now_ms,
