@@ -191,7 +191,7 @@ class Updates:
 
     def _drop(self) -> None:
         self._updater = None
-        drop("node.ota", ("updater",))
+        drop("node.ota", ("updater", "archives"))
 
 
 def heap_free_bytes() -> int:

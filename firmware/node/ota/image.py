@@ -1,10 +1,11 @@
-"""The partition that the next image of MicroPython goes into: written, and read back.
+"""The partition that the next image of MicroPython goes into: fetched, written, and read back.
 
 Not the choice to start it, which is `node.ota.slots`'s, and not what an image is: the bootloader
 knows that. Writing here harms nobody: nothing starts from this partition before it is selected.
 """
 
 import asyncio
+import os
 
 from micropython import const
 
@@ -18,8 +19,38 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from node.ota.archives import Archives
+
 _SECTOR_BYTES = const(4096)
 _ERASE = const(6)  # ioctl of vfs.AbstractBlockDev
+
+
+async def download(part: Part, archives: "Archives", target: "Any", running: "Any") -> "Any":
+    """Have an image in the partition for the next one; give that, or None when it runs already.
+
+    Raises:
+        UpdateError: it does not fit, or is not what the release names.
+    """
+    _check_room(part, target)
+    if await holds(running, part):
+        return None
+    if await holds(target, part):
+        return target
+    patch = archives.patch_path(part)
+    number = archives.piece_begun(part)
+    # What was begun in pieces is finished: why the patch was no use has not changed.
+    if number < 0 and await archives.fetch_patch(
+        part, lambda: _build(patch, part, target, running)
+    ):
+        os.remove(patch)
+        return target
+    number = max(0, number)
+    while number * IMAGE_PIECE_BYTES < part.size_bytes:
+        await _fetch_piece(part, number, archives, target)
+        number += 1
+    os.remove(archives.path(part, str(number)))
+    await check(part, target)
+    return target
 
 
 async def holds(partition: "Any", part: Part) -> bool:
@@ -37,12 +68,7 @@ async def check(part: Part, partition: "Any") -> None:
         raise UpdateError(RESULT_INTEGRITY, "image does not have the signed digest")
 
 
-def check_room(part: Part, partition: "Any") -> None:
-    """Check that an image fits a partition.
-
-    Raises:
-        UpdateError: with the numbers.
-    """
+def _check_room(part: Part, partition: "Any") -> None:
     room_bytes = partition.info()[3]
     if not 0 < part.size_bytes <= room_bytes:
         raise UpdateError(
@@ -50,23 +76,22 @@ def check_room(part: Part, partition: "Any") -> None:
         )
 
 
-async def build(archive: str, part: Part, target: "Any", running: "Any") -> None:
-    """Write the image that a patch makes of the running one, and read it back.
-
-    Raises:
-        UpdateError: the patch is of another image, or damaged.
-    """
+async def _build(archive: str, part: Part, target: "Any", running: "Any") -> None:
+    """Write the image that a patch makes of the running one, and read it back."""
     with Component(archive, part, _Reader(running)) as image:
         await _write(image, target, 0)
     await check(part, target)
 
 
-async def write_piece(archive: str, part: Part, number: int, target: "Any") -> None:
-    """Write one of the pieces that an image travels in; whether it is right shows at the end.
+async def _fetch_piece(part: Part, number: int, archives: "Archives", target: "Any") -> None:
+    archive = archives.path(part, str(number))
+    await archives.fetch_piece(
+        part, number, IMAGE_PIECE_BYTES, lambda: _write_piece(archive, part, number, target)
+    )
 
-    Raises:
-        UpdateError: the archive is damaged.
-    """
+
+async def _write_piece(archive: str, part: Part, number: int, target: "Any") -> None:
+    """Write one of the pieces that an image travels in; whether it is right shows at the end."""
     start = number * IMAGE_PIECE_BYTES
     size_bytes = min(IMAGE_PIECE_BYTES, part.size_bytes - start)
     with Component(archive, Part(b"", size_bytes), None) as piece:

@@ -13,9 +13,9 @@ sys.path.append(str(Path(__file__).parent))
 def _real_flash_afterwards() -> Iterator[None]:
     import boot
 
-    from node.ota import component, ed25519, image, installer, updater
+    from node.ota import archives, component, ed25519, image, installer, updater
 
-    changed = (boot, component, ed25519, image, installer, updater)
+    changed = (boot, archives, component, ed25519, image, installer, updater)
     before = [dict(vars(module)) for module in changed]
     yield
     for module, names in zip(changed, before, strict=True):

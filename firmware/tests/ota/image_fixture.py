@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fake_partitions import Partitions
 from release_fixture import VECTORS, Node
 
-from node.ota import ed25519, image, updater
+from node.ota import ed25519, image
 from poleward_manifest import patch
 from poleward_manifest.bundle import deflate
 from poleward_manifest.envelope import Component, Manifest, sign
@@ -56,7 +56,7 @@ def make_node(has_patch: bool = False) -> Node:
     """Make a node that runs the old release, and a gateway that has the new one with its image."""
     node = Node(False, has_patch)
     ed25519.verify = _verify_once
-    image.IMAGE_PIECE_BYTES = updater.IMAGE_PIECE_BYTES = _PIECE_BYTES
+    image.IMAGE_PIECE_BYTES = _PIECE_BYTES
     node.envelopes["new"].append(ENVELOPE)
     node.gateway.resources[("r", IMAGE_URI[-64:])] = ENVELOPE
     for number, piece in enumerate(PIECES):

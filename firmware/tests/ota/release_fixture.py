@@ -11,7 +11,7 @@ import boot
 from fake_flash import Flash
 from vm import vectors
 
-from node.ota import component, ed25519, image, installer, slots, updater
+from node.ota import archives, component, ed25519, image, installer, slots, updater
 from node.ota.errors import FetchRefused
 from node.ota.trust import Trust
 
@@ -97,10 +97,10 @@ class Node:
         self.gateway = Gateway(has_patch)
         self.changes = []
         self.partitions = None
-        for module in (boot, component, image, installer, updater):
+        for module in (boot, archives, component, image, installer):
             module.os = self.flash
             module.open = self.flash.open
-        for module in (component, ed25519, image, installer, updater):
+        for module in (archives, component, ed25519, image, installer):
             module.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
         updater.drop = lambda package, modules: None

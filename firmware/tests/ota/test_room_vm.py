@@ -11,6 +11,7 @@ import sys
 from vm.scratch import Scratch
 
 from node.ota import installer
+from node.ota.archives import Archives
 from node.ota.errors import UpdateError
 from node.ota.release import Part
 from node.store.report_queue import ReportQueue
@@ -53,10 +54,13 @@ def _write(path, size_bytes):
             file.write(piece)
 
 
-def _write_archive(path):
+def _write_archive(archives):
     """Write the largest archive of a bundle: DEFLATE blocks that are stored (RFC 1951, 3.2.4)."""
     digest = hashlib.sha256()
-    with open(path, "wb") as file:
+    for piece in _pieces(_BUNDLE_BYTES):
+        digest.update(piece)
+    part = Part(digest.digest(), _BUNDLE_BYTES)
+    with open(archives.path(part), "wb") as file:
         written = 0
         for piece in _pieces(_BUNDLE_BYTES):
             if written % _STORED_MAX_BYTES == 0:
@@ -65,9 +69,8 @@ def _write_archive(path):
                 file.write(bytes((is_last,)) + count.to_bytes(2, "little"))
                 file.write((count ^ 0xFFFF).to_bytes(2, "little"))
             file.write(piece)
-            digest.update(piece)
             written += len(piece)
-    return Part(digest.digest(), _BUNDLE_BYTES)
+    return part
 
 
 def _make_node():
@@ -88,10 +91,10 @@ def _make_node():
 def _update():
     """Do what an update does with the flash, from the check on."""
     installer.check_room("", _BUNDLE_BYTES, "slot_b")
-    part = _write_archive("data/update")
-    asyncio.run(installer.check("data/update", part))
-    asyncio.run(installer.install("data/update", part, bytes(600), "slot_b"))
-    os.remove("data/update")
+    archives = Archives("data/", None, 1, lambda: True)
+    part = _write_archive(archives)
+    asyncio.run(installer.install(part, bytes(600), archives, "slot_b", "slot_a"))
+    archives.keep([])
 
 
 def _is_promised():

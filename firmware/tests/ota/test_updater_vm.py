@@ -69,6 +69,25 @@ def test_lost_link_is_a_result_and_the_next_try_goes_on_at_the_block():
     assert node.gateway.served_blocks == [("r", 0), ("a", 1), ("a", 2)]
 
 
+def test_bundle_that_is_in_the_other_slot_is_not_fetched_again():
+    node = Node()
+    node.update()
+    boot.choose_slot(node.flash, boot.is_whole)
+    boot.choose_slot(node.flash, boot.is_whole)
+    node.start_on(0)  # it was not confirmed, and is offered again
+    del node.gateway.served_blocks[:]
+    node.update()
+    assert node.gateway.served_blocks == [("r", 0)]
+    assert node.release_in(1) == "new"
+    assert boot.choose_slot(node.flash, boot.is_whole) == 1
+    node.flash.files["slot_b/bundle"] = VECTORS["new"]["bundle"][:-1]
+    boot.choose_slot(node.flash, boot.is_whole)
+    node.start_on(0)
+    node.update()
+    assert node.release_in(1) == "new"
+    assert ("a", 0) in node.gateway.served_blocks
+
+
 def test_what_is_left_of_an_archive_and_bad_is_fetched_anew():
     node = Node()
     node.gateway.lose_at = 2
