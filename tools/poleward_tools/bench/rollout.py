@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from poleward_fleet.domain.gateway_link import Hello, NodeState, NodeUpdate
@@ -17,6 +18,8 @@ from poleward_fleet.domain.identity import DesiredState
 from poleward_fleet.domain.inventory import LinkState
 from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.rollout_policy import Policy, Target, Wave
+from poleward_manifest.signatures import public_bytes
+from poleward_manifest.trust import NEVER_S, Role, TrustDocument, sign
 from poleward_tools.bench.bench_fleet import BENCHMARKER, BenchFleet, bench_fleet
 
 SECONDS = 10.0
@@ -54,7 +57,8 @@ def run(*, seconds: float = SECONDS, nodes: int = NODES) -> dict[str, Any]:
     """Roll out for `seconds`, then abort; return the figures.
 
     - `plan_s`: creating the rollout, with its list of nodes, until the answer.
-    - `dispatch_per_s`: nodes whose gateway was told, from creation until the stop.
+    - `dispatch_per_s`: nodes whose gateway was told, with a directive, from creation until the
+      stop.
     - `stop_reaction_ms`: from the order to abort until it is confirmed and the last node offered.
     - `rss_mb`: most memory that this process, which is the fleet, ever had.
     """
@@ -72,6 +76,7 @@ async def _measure(seconds: float, nodes: int) -> dict[str, Any]:
                 _RELEASE, {"digest": _DIGEST, "version": _VERSION, "sequence": _SEQUENCE}
             )
             await connection.execute(text("ANALYZE"))  # as autovacuum has done in a city
+        await _ask_for_directives(bench)
         offers = _Offers(gateways_away=len(names))
         gateways = [asyncio.create_task(_gateway(bench, name, offers)) for name in names]
         try:
@@ -81,6 +86,19 @@ async def _measure(seconds: float, nodes: int) -> dict[str, Any]:
             for gateway in gateways:
                 gateway.cancel()
             await asyncio.gather(*gateways, return_exceptions=True)
+
+
+async def _ask_for_directives(bench: BenchFleet) -> None:
+    """Publish a trust document, so that the fleet signs a directive for each offer."""
+    trust = bench.fleet.trust
+    await trust.make_first_directive_key()
+    (director,) = (await trust.trust(BENCHMARKER)).directive_keys
+    key = Ed25519PrivateKey.generate()
+    role = Role((public_bytes(key),), 1)
+    await trust.trust_key(BENCHMARKER, public_bytes(key), "bench")
+    directors = Role((director.public_key,), 1)
+    document = TrustDocument(1, NEVER_S, role, role, directors)
+    await trust.publish(BENCHMARKER, sign(document, [key]))
 
 
 async def _roll_out(
@@ -132,7 +150,7 @@ async def _gateway(bench: BenchFleet, name: str, offers: _Offers) -> None:
                 if not offers.gateways_away:
                     offers.connected.set()
                 continue
-            wanted = [n.node_number for n in message.nodes if n.release_digest]
+            wanted = [n.node_number for n in message.nodes if n.release_digest and n.directive]
             if not wanted:
                 continue
             offers.nodes += len(wanted)

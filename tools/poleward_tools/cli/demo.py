@@ -59,6 +59,7 @@ def demo(
             poles=poles,
             report_interval_s=report_interval_s,
             web_port=0 if once else web_port,
+            has_directives=True,
         )
         with City(plan) as city:
             try:

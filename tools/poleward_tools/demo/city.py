@@ -14,6 +14,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from poleward_manifest.signatures import public_bytes
+from poleward_manifest.trust import Role, TrustDocument, sign
 from poleward_tools.client import FleetClient, FleetProfile
 from poleward_tools.client.views import ManufacturedNode, Pole
 from poleward_tools.demo import factory, street
@@ -23,6 +25,7 @@ from poleward_tools.exit_codes import USAGE, CommandError
 from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
 from poleward_tools.flashing.claim_code import hash_claim_code
 from poleward_tools.flashing.production import following
+from poleward_tools.releases import keys, trust_folder
 from poleward_tools.releases.sbom import make_sbom
 from poleward_tools.virtual_board.air_series import air_series
 from poleward_tools.virtual_board.node_folder import NodeFolder
@@ -33,6 +36,7 @@ FACTORY_VERSION = "1.0.0"
 # Bounds for what does not come up at all; a slow machine takes its time.
 _READY_S = 180.0
 _POLL_S = 0.25
+_DOCUMENT_DAYS = 730
 # EUI-48 with the bit for locally administered addresses set (IEEE 802, 8.4), then "PL".
 _MAC_PREFIX = b"\x02\x50\x4c"
 
@@ -46,12 +50,14 @@ class CityPlan:
         poles: how many poles, each with a node.
         report_interval_s: between a node's reports.
         web_port: preferred port of the web pages; another one when it is taken; 0 for any.
+        has_directives: nodes install only what this fleet directs; else what the city's key signed.
     """
 
     data: Path
     poles: int
     report_interval_s: int = 5
     web_port: int = 0
+    has_directives: bool = False
 
 
 class City:
@@ -85,6 +91,7 @@ class City:
         self.gateway_dir = plan.data / "gateway"
         self.nodes_dir = plan.data / "nodes"
         self.key_file = plan.data / "keys" / "release.pem"
+        self._document_file = trust_folder.document_path(self.key_file.parent, 1)
         self._state_file = plan.data / "city.json"
         self._log_dir = logs
         self.fleet = Program("fleet", [], log=logs / "fleet.log")
@@ -168,8 +175,8 @@ class City:
             gateway_uri: where the nodes look for their gateway; None for where it is.
             gateway_name: that serves them.
             commission: put them into their poles; else somebody does that later.
-            document: trust document that they follow from their first boot on; else they trust
-                the city's key.
+            document: trust document that they follow from their first boot on; else the city's
+                own, or its key where it has none.
             reached: told how many are done.
 
         Raises:
@@ -189,6 +196,8 @@ class City:
         )
         uri = gateway_uri or self.coap
         trust = Trust(uri, (self.signing_key.public_key().public_bytes_raw(),))
+        if not document and self._document_file.exists():
+            document = trust_folder.load(self._document_file)
         if document:
             trust = following(uri, document)
         product = factory.production_run(self._factory_release, trust)
@@ -287,9 +296,25 @@ class City:
 
     def _provision_fleet(self, release: factory.BuiltRelease) -> None:
         self.client.trust.trust_key(self.signing_key.public_key().public_bytes_raw(), "demo")
+        if self.plan.has_directives:
+            self._publish_document()
         self.publish(release, notes="What the factory puts on every node.")
         self.client.create_areas(street.areas())
         self.client.import_poles(self.poles)
+
+    def _publish_document(self) -> None:
+        root = keys.create_key(self.key_file.with_name("root.pem"))
+        (director,) = self.client.trust.get().directive_keys
+        document = TrustDocument(
+            1,
+            trust_folder.in_days(_DOCUMENT_DAYS),
+            Role((public_bytes(root),), 1),
+            Role((public_bytes(self.signing_key),), 1),
+            Role((director.public_key,), 1),
+        )
+        signed = sign(document, [root, self.signing_key])
+        trust_folder.save(self._document_file, signed)
+        self.client.trust.publish_document(signed)
 
     def publish(self, release: factory.BuiltRelease, notes: str) -> bytes:
         """Upload and publish a release; returns the digest of its envelope."""

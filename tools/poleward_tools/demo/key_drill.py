@@ -4,8 +4,9 @@ Every step goes on after one that did not hold; nothing outside its folder is to
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +16,7 @@ from poleward_manifest import trust
 from poleward_manifest.signatures import key_id, public_bytes
 from poleward_manifest.trust import TrustDocument
 from poleward_tools.client import ClientError, Failure, FleetClient, FleetProfile
-from poleward_tools.client.rollout_views import RolloutTarget
+from poleward_tools.client.rollout_views import Rollout
 from poleward_tools.demo import street
 from poleward_tools.demo.city import City, CityPlan
 from poleward_tools.demo.narration import Narrator
@@ -42,18 +43,33 @@ def drill(narrator: Narrator) -> list[Step]:
     Raises:
         CommandError, ClientError: the city did not come up; show it.
     """
+    with rehearsal(narrator) as begun:
+        return begun.run()
+
+
+@contextmanager
+def rehearsal(narrator: Narrator) -> Iterator["Rehearsal"]:
+    """Bring a city up to rehearse in, and take it down at the end of the block.
+
+    Raises:
+        CommandError, ClientError: the city did not come up; show it.
+    """
     with tempfile.TemporaryDirectory(prefix="poleward-drill-") as folder:
         plan = CityPlan(Path(folder) / "city", poles=1, report_interval_s=1)
         with City(plan) as city:
             city.bring_up(narrator)
-            return _Drill(city, narrator, Path(folder) / "keys").run()
+            yield Rehearsal(city, narrator, Path(folder) / "keys")
 
 
-class _Drill:
-    """The state of one rehearsal."""
+class Rehearsal:
+    """The state of one rehearsal.
+
+    Attributes:
+        city: where it takes place.
+    """
 
     def __init__(self, city: City, narrator: Narrator, folder: Path) -> None:
-        self._city = city
+        self.city = city
         self._narrator = narrator
         self._folder = folder
         self._releases = 1
@@ -82,7 +98,7 @@ class _Drill:
                     steps.append(Step(what, True, part()))
                 except (CommandError, ClientError, _NotHeldError) as error:
                     steps.append(Step(what, False, str(error)))
-                    self._city.check()
+                    self.city.check()
         return steps
 
     def _introduce(self) -> str:
@@ -90,25 +106,25 @@ class _Drill:
             self._folder,
             trust_folder.TEMPLATES["production"],
             directive_keys=[self._directive_keys()[-1]],
-            factory_keys=[self._city.signing_key],
+            factory_keys=[self.city.signing_key],
             expires_at_s=trust_folder.in_days(_DAYS),
         )
         self._publish_newest()
         return self._wait_node_follows(1)
 
     def _one_of_two(self) -> str:
-        return _refused(lambda: self._publish(self._release_keys(1)))
+        return _refused(lambda: self.publish(self._release_keys(1)))
 
     def _two_of_three(self) -> str:
         return self._install(self._release_keys(1, 2))
 
     def _revoke(self) -> str:
-        administrator = self._city.client
+        administrator = self.city.client
         administrator.accounts.put(_OFFICER, roles=["security_officer"], new_password=True)
         token = administrator.accounts.create_token(_OFFICER)
         (key,) = self._release_keys(1)
         key_name = key_id(public_bytes(key))
-        with FleetClient(FleetProfile(self._city.web, token)) as officer:
+        with FleetClient(FleetProfile(self.city.web, token)) as officer:
             refusal = _refused(lambda: officer.trust.revoke_key(key_name, "drill"))
             if "second person" not in refusal:
                 raise _NotHeldError(refusal)
@@ -119,7 +135,7 @@ class _Drill:
         return f"key {key_name.hex()}"
 
     def _revoked_signature(self) -> str:
-        return _refused(lambda: self._publish(self._release_keys(1, 2)))
+        return _refused(lambda: self.publish(self._release_keys(1, 2)))
 
     def _forge(self) -> str:
         before = self._newest()
@@ -127,19 +143,19 @@ class _Drill:
         role = trust.Role((public_bytes(thief),), 1)
         forged = trust.following(before, expires_at_s=before.expires_at_s, root=role, release=role)
         signed = trust.sign(forged, [thief])
-        return _refused(lambda: self._city.client.trust.publish_document(signed))
+        return _refused(lambda: self.city.client.trust.publish_document(signed))
 
     def _misdirect(self) -> str:
         before = self._newest()
         thief = trust.Role((public_bytes(Ed25519PrivateKey.generate()),), 1)
         document = trust.following(before, expires_at_s=before.expires_at_s, directive=thief)
         signed = trust.sign(document, self._root_keys(1, 2))
-        return _refused(lambda: self._city.client.trust.publish_document(signed))
+        return _refused(lambda: self.city.client.trust.publish_document(signed))
 
     def _rotate_twice(self) -> str:
         """Change a release key, a root key and the fleet's directive key: the old signs until 3."""
-        self._city.boards.stop()
-        self._city.client.trust.make_directive_key()
+        self.city.boards.stop()
+        self.city.client.trust.make_directive_key()
         both = self._directive_keys()
         try:
             before = self._newest()
@@ -175,31 +191,31 @@ class _Drill:
                 self._root_keys(2, 3),
             )
         finally:
-            self._city.boards.start()
+            self.city.boards.start()
         return self._wait_node_follows(3)
 
     def _stock(self) -> str:
         (pole,) = street.poles(2)[1:]
-        self._city.client.import_poles([pole])
+        self.city.client.import_poles([pole])
         document = trust_folder.load(trust_folder.newest(self._folder))
-        (identity,) = self._city.add_nodes([pole], document=document)
-        self._stock_console = self._city.nodes_dir / identity.name / "console.log"
-        self._city.wait_until(
+        (identity,) = self.city.add_nodes([pole], document=document)
+        self._stock_console = self.city.nodes_dir / identity.name / "console.log"
+        self.city.wait_until(
             lambda: any(node.pole_code == pole.code and node.link_state == "online"
-                        for node in self._city.client.list_nodes()),
+                        for node in self.city.client.list_nodes()),
             what="the node from the factory is online",
             timeout_s=_NODE_S,
         )  # fmt: skip
         return f"node {identity.name}"
 
     def _new_key(self) -> str:
-        found = self._install([*self._release_keys(2), self._new_release_key], nodes=2)
+        found = self._install(self.signers(), nodes=2)
         if "trust document" in self._stock_console.read_text(errors="replace"):
             raise _NotHeldError("the node from the factory had to walk the chain")
         return found
 
     def _directive_keys(self) -> list[bytes]:
-        return [key.public_key for key in self._city.client.trust.get().directive_keys]
+        return [key.public_key for key in self.city.client.trust.get().directive_keys]
 
     def _root_keys(self, *numbers: int) -> list[Ed25519PrivateKey]:
         return [keys.load_key(self._folder / f"root-{number}.pem") for number in numbers]
@@ -217,11 +233,11 @@ class _Drill:
 
     def _publish_newest(self) -> None:
         signed = trust_folder.load(trust_folder.newest(self._folder))
-        self._city.client.trust.publish_document(signed)
+        self.city.client.trust.publish_document(signed)
 
     def _wait_node_follows(self, version: int) -> str:
         """Wait until the only node says that it took a document over."""
-        consoles = [folder / "console.log" for folder in self._city.nodes_dir.iterdir()]
+        consoles = [folder / "console.log" for folder in self.city.nodes_dir.iterdir()]
 
         def follows() -> bool:
             return any(
@@ -230,32 +246,41 @@ class _Drill:
                 if console.exists()
             )
 
-        self._city.wait_until(
+        self.city.wait_until(
             follows, what=f"the node follows document {version}", timeout_s=_NODE_S
         )
         return f"document {version}"
 
-    def _publish(self, signers: Sequence[Ed25519PrivateKey]) -> bytes:
-        """Build, sign and publish one release more."""
-        self._releases += 1
-        built = build.build_release(f"1.{self._releases}.0", self._releases)
-        client = self._city.client
-        client.upload_artifact(built.bundle)
-        return client.publish_release(envelopes.sign(built.manifest, signers))
+    def signers(self) -> list[Ed25519PrivateKey]:
+        """Give the keys that sign releases after the last step."""
+        return [*self._release_keys(2), self._new_release_key]
+
+    def publish(
+        self, signers: Sequence[Ed25519PrivateKey], *, sequence: int = 0, downgrade: str = ""
+    ) -> bytes:
+        """Build, sign and publish a release, the next one unless a number is given."""
+        self._releases += not sequence
+        sequence = sequence or self._releases
+        built = build.build_release(f"1.{sequence}.0", sequence)
+        manifest = replace(built.manifest, downgrade=downgrade)
+        self.city.client.upload_artifact(built.bundle)
+        return self.city.client.publish_release(envelopes.sign(manifest, signers))
+
+    def wait_over(self, number: int) -> Rollout:
+        """Wait until a rollout is over."""
+        rollouts = self.city.client.rollouts
+        self.city.wait_until(
+            lambda: rollouts.get(number).is_over, what="the rollout ended", timeout_s=_NODE_S
+        )
+        return rollouts.get(number)
 
     def _install(self, signers: Sequence[Ed25519PrivateKey], *, nodes: int = 1) -> str:
         """Publish a release and bring it to every node."""
-        digest = self._publish(signers)
-        rollouts = self._city.client.rollouts
-        number = rollouts.create(digest, RolloutTarget()).number
-        self._city.wait_until(
-            lambda: rollouts.get(number).is_over,
-            what="the rollout ended",
-            timeout_s=_NODE_S,
-        )
-        found = rollouts.get(number)
+        digest = self.publish(signers)
+        found = self.wait_over(self.city.client.rollouts.create(digest).number)
         if found.counts.get("confirmed", 0) != nodes:
-            raise _NotHeldError(f"the rollout is {found.state} {found.reason}: {found.counts}")
+            reasons = "; ".join(node.reason for node in found.nodes)
+            raise _NotHeldError(f"the rollout is {found.state} {found.reason}: {reasons}")
         return f"{found.release_version} confirmed"
 
 
