@@ -14,11 +14,13 @@ from node.ota.release import Release
 from node.ota.trust import Trust
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import envelope, errors
+from poleward_manifest import downgrade, envelope, errors
 from poleward_manifest.signatures import HssLmsKey, is_valid, public_bytes
 
 DIGEST = bytes(range(32))
 CLASS_ID = CLASS_IDS["pole-basic"]
+MAC = bytes.fromhex("02005e000001")
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEYS = st.binary(min_size=32, max_size=32).map(Ed25519PrivateKey.from_private_bytes)
 MANIFESTS = st.builds(
     envelope.Manifest,
@@ -77,6 +79,31 @@ def test_node_takes_no_altered_envelope(
     # The gateway is never the more lenient of the two, and the node never reads another release.
     assert accepted is None or release is not None
     assert release is None or release.bundle.digest == manifest.bundle.digest
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from(("", f"node:{MAC.hex()}", "node:0a0b0c0d0e0f", "rollout:back", "rollout:7")),
+    st.sampled_from(("", "back", "7")),
+    st.booleans(),
+)
+def test_node_and_fleet_agree_who_may_go_back(
+    sequence: int, own: int, permission: str, rollout: str, has_image: bool
+) -> None:
+    image = envelope.Component("image", DIGEST, 9) if has_image else None
+    bundle = envelope.Component("bundle", DIGEST, 9)
+    manifest = envelope.Manifest(sequence, "1.0.0", "pole-basic", bundle, image, permission)
+    trust = Trust(_public(KEY), 1)
+    trust.mac = bytearray(MAC)
+    verifying = suit.verify(envelope.sign(manifest, [KEY]), trust, CLASS_ID, own, rollout)
+    try:
+        is_taken = asyncio.run(verifying).sequence == sequence
+    except UpdateError:
+        is_taken = False
+    may_go_back = sequence < own and downgrade.covers(permission, MAC, rollout)
+    assert is_taken == (sequence > own or may_go_back)
 
 
 def test_node_and_fleet_take_both_kinds_of_keys_together() -> None:
