@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,29 +76,48 @@ class LaunchedGateway:
         gateways = self.city.client.list_gateways()
         return any(found.connected for found in gateways if found.name == self.name)
 
-    def roll_out(self, sources: Mapping[str, bytes]) -> tuple[str, int]:
-        """Publish a release of these sources for this gateway; return version and rollout."""
-        sequence = next(_sequences)
-        built = build_gateway_release(f"7.0.{sequence}", sequence, sources=sources)
-        client = self.city.client
-        client.upload_artifact(built.bundle)
-        digest = client.publish_release(envelopes.sign(built.manifest, [self.city.signing_key]), "")
-        stages: dict[str, Any] = dict.fromkeys(
-            ("offered_s", "downloading_s", "downloaded_s", "trial_s"), 600
-        )
-        policy = RolloutPolicy(waves=(RolloutWave(),), max_failures=1, **stages)
-        target = RolloutTarget(pole_codes=(self.name,))
-        return f"7.0.{sequence}", client.rollouts.create(digest, target, policy).number
 
-    def wait_over(self, number: int) -> Rollout:
-        """Wait until a rollout has ended."""
-        rollouts = self.city.client.rollouts
-        self.city.wait_until(
-            lambda: rollouts.get(number).is_over,
-            what=f"rollout {number} over",
-            timeout_s=DEADLINE_S,
-        )
-        return rollouts.get(number)
+def publish(city: City, sources: Mapping[str, bytes]) -> tuple[str, bytes]:
+    """Publish a release of these sources for gateways; return its version and digest."""
+    sequence = next(_sequences)
+    built = build_gateway_release(f"7.0.{sequence}", sequence, sources=sources)
+    city.client.upload_artifact(built.bundle)
+    signed = envelopes.sign(built.manifest, [city.signing_key])
+    return f"7.0.{sequence}", city.client.publish_release(signed, "")
+
+
+def roll_out(
+    gateways: Sequence[LaunchedGateway],
+    digest: bytes,
+    *,
+    waves: tuple[RolloutWave, ...] = (RolloutWave(),),
+    **policy: Any,
+) -> int:
+    """Bring a release to gateways; the first one that fails stops it. Return the rollout."""
+    stages: dict[str, Any] = dict.fromkeys(
+        ("offered_s", "downloading_s", "downloaded_s", "trial_s"), 600
+    )
+    target = RolloutTarget(pole_codes=tuple(gateway.name for gateway in gateways))
+    made = gateways[0].city.client.rollouts.create(
+        digest, target, RolloutPolicy(waves=waves, max_failures=1, **stages, **policy)
+    )
+    return made.number
+
+
+def wait_rollout(city: City, number: int, reached: Callable[[Rollout], bool]) -> Rollout:
+    """Wait until a rollout is as wanted, and show it."""
+    rollouts = city.client.rollouts
+    city.wait_until(
+        lambda: reached(rollouts.get(number)),
+        what=f"rollout {number}",
+        timeout_s=DEADLINE_S,
+    )
+    return rollouts.get(number)
+
+
+def wait_over(city: City, number: int) -> Rollout:
+    """Wait until a rollout has ended."""
+    return wait_rollout(city, number, lambda rollout: rollout.is_over)
 
 
 @contextmanager
