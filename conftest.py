@@ -36,6 +36,7 @@ GROUPS = {
         "hil_tests/test_board_link.py",
         "hil_tests/test_board_faults.py",
     ),
+    "power cuts": ("firmware/tests/ota/test_power_cut_vm.py",),
 }
 _ORDER = {module: group for group, modules in GROUPS.items() for module in modules}
 

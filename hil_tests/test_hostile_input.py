@@ -39,7 +39,7 @@ def coap_message(code: int, options: list[tuple[int, bytes]], payload: bytes = b
 @pytest.fixture
 def stranger(coap: tuple[str, int]) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(10)
+        sock.settimeout(60)
         sock.connect(coap)
         yield sock
 

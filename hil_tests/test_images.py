@@ -17,7 +17,7 @@ from poleward_tools.flash_image.app_image import AppDescription, AppImage, Segme
 from poleward_tools.flash_image.inspection import inspect
 from poleward_tools.virtual_board.stand_ins import MICROPYTHON
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("street"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system]
 
 IMAGE_BYTES = 2 * IMAGE_PIECE_BYTES + 4096
 LEVEL_PERCENT = 37

@@ -256,7 +256,6 @@ def begin_on_site(made: Blank, page: Page) -> Locator:
     return visit
 
 
-@pytest.mark.timeout(600)
 def test_a_visit_that_the_gateway_answers_while_the_fleet_is_away(
     blank: Callable[[], Blank],
     phone: Callable[..., Page],
@@ -290,7 +289,6 @@ def test_a_visit_that_the_gateway_answers_while_the_fleet_is_away(
     made.node.wait_until(lambda: made.node.reports() > 0, "what it measured meanwhile")
 
 
-@pytest.mark.timeout(600)
 def test_a_conflict_that_shows_only_after_the_uplink_is_back(
     blank: Callable[[], Blank], phone: Callable[..., Page]
 ) -> None:

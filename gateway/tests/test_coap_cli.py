@@ -37,7 +37,7 @@ async def coap(method: str, gateway: bootstrap.Gateway, path: str, *options: str
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
     return output.decode()
 
 

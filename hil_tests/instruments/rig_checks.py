@@ -18,7 +18,7 @@ from hil_tests.instruments.errors import RigError
 from hil_tests.strategies.node_strategy import NodeStrategy
 
 _ANY_BOOT = r"rst:0x[0-9a-f]+ \(POWERON"
-_BANNER_S = 30.0
+_BANNER_S = 60.0
 _QUIET_S = 1.5
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 256

@@ -17,7 +17,7 @@ from poleward_tools.demo import street
 from poleward_tools.demo.city import City
 from poleward_tools.demo.program import Program
 
-READY_S = 90.0
+READY_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)

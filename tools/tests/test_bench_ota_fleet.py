@@ -6,7 +6,6 @@ from poleward_tools.bench import ota_fleet
 
 
 @pytest.mark.system
-@pytest.mark.timeout(600)
 def test_a_node_on_a_bad_link_is_updated_with_what_the_gateway_fetched_once() -> None:
     figures = ota_fleet.run(boards=2)
     assert figures["confirmed"] == 1, figures

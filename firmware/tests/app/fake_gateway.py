@@ -169,7 +169,7 @@ class FakeGateway:
         request = aiocoap.Message(code=code, payload=payload, **options)
         request.opt.uri_path = tuple(segment for segment in path.split("/") if segment)
         request.remote = self.address
-        return await asyncio.wait_for(self._coap.request(request).response, 30)
+        return await asyncio.wait_for(self._coap.request(request).response, _DEADLINE_S)
 
     async def read(self, path: str) -> dict[str, Any]:
         response = await self.call(aiocoap.GET, path, accept=SENML)

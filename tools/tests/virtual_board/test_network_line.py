@@ -59,7 +59,7 @@ async def test_esptool_resets_into_download_mode_and_back_into_the_program(
     make_flash: MakeFlash,
 ) -> None:
     async with board_on_network(make_flash, "esp32s3") as board:
-        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 10)
+        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 60)
         port = board.line.path
         kept = await run_tool(
             "esptool", "--no-stub", "--port", port, "--after", "no-reset", "read-mac"
@@ -69,13 +69,13 @@ async def test_esptool_resets_into_download_mode_and_back_into_the_program(
         assert board.mode is Mode.DOWNLOAD
         left = await run_tool("esptool", "--no-stub", "--port", port, "--baud", "460800", "chip-id")
         assert "Hard resetting via RTS pin" in left
-        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 10)
+        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 60)
 
 
 @pytest.mark.system
 async def test_mpremote_works_over_the_network(make_flash: MakeFlash) -> None:
     async with board_on_network(make_flash, "esp32") as board:
-        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 10)
+        await asyncio.wait_for(board.wait_until(Mode.RUNNING), 60)
         assert "1024" in await run_tool(
             "mpremote", "connect", board.line.path, "exec", "print(2**10)"
         )
@@ -89,7 +89,7 @@ async def test_second_client_is_turned_away(make_flash: MakeFlash) -> None:
         first_writer.write(bytes([IAC, 251, COM_PORT]))
         assert await first.readexactly(3) == bytes([IAC, 253, COM_PORT])
         second, second_writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(second.read(), 10) == b""
+        assert await asyncio.wait_for(second.read(), 60) == b""
         for writer in (first_writer, second_writer):
             writer.close()
             await writer.wait_closed()
