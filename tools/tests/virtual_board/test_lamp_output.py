@@ -7,7 +7,7 @@ def test_levels_resets_and_the_time_to_the_first_level_are_kept() -> None:
     now_s = 10.0
     lamp = LampOutput(lambda: now_s)
     lamp.reset()
-    assert lamp.restored_ms is None
+    assert (list(lamp.levels), lamp.restored_ms) == ([None], None)
     now_s = 10.25
     for level in (370, 370, 1000):
         lamp.drive(level)
