@@ -15,6 +15,7 @@ from gateway_fakes.node import FakeNode, until
 from nodelink import firmware_update
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
+from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.updates import (
     NodeUpdate,
     PackageResult,
@@ -97,6 +98,11 @@ def reported(fleet: FakeFleet, release: bytes, state: Any, reason: str) -> Calla
     return is_so
 
 
+def is_idle(gateway: bootstrap.Gateway) -> bool:
+    state = gateway.registry.state(NodeNumber(1))
+    return state is not None and state.update is None
+
+
 def offers(node: FakeNode) -> list[str]:
     return [value for name, value in node.writes if name == "/5/0/1"]
 
@@ -115,8 +121,8 @@ async def test_nothing_is_offered_without_a_directive_that_holds(
     one, two = publish(fleet, 2), publish(fleet, 3)
     cases = (
         (b"", pb.UPDATE_STATE_REJECTED, "no directive"),
-        (directed(two), pb.UPDATE_STATE_REJECTED, "not for"),
-        (directed(one, mac=bytes(6)), pb.UPDATE_STATE_REJECTED, "not for"),
+        (directed(two), pb.UPDATE_STATE_REJECTED, f"is for release {two.hex()[:16]}"),
+        (directed(one, mac=bytes(6)), pb.UPDATE_STATE_REJECTED, "on node 000000000000"),
         (directed(one, key=RELEASE_KEY), pb.UPDATE_STATE_REJECTED, "needed trusted keys signed"),
         (directed(one, from_s=-2 * DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
         (directed(one, from_s=DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
@@ -125,7 +131,7 @@ async def test_nothing_is_offered_without_a_directive_that_holds(
         want(one, signed)
         await until(reported(fleet, one, state, reason))
         want(b"")
-        await until(lambda: gateway.registry.state(1).update is None)  # type: ignore[union-attr, arg-type]
+        await until(lambda: is_idle(gateway))
     assert not offers(node)
     answer = await node.request(node.operational_context, codes.GET, ("o",))
     assert answer.code == codes.NOT_FOUND
