@@ -66,6 +66,7 @@ class App:
         identity = board.open_nvs("identity")
         settings = board.open_nvs("settings")
         boot = board.open_nvs("boot")
+        mac = read_blob(identity, "mac")
         boot_count = read_integer(boot, "count", 0)
         profile = read_blob(identity, "profile").decode() or "pole-basic"
         # A report follows each fade, so that whoever commanded it soon sees the lamp's new power.
@@ -82,7 +83,7 @@ class App:
             self.slots,
             self._fetch,
             Trust(read_blob(identity, "relkeys"), read_integer(identity, "threshold", 1)).load(
-                identity, board.unix_s
+                identity, board.unix_s, mac
             ),
             profile,
             SEQUENCE,
@@ -104,7 +105,7 @@ class App:
                     lambda: self.client.bootstrap_again(),
                 ),
                 Device(
-                    read_blob(identity, "mac").hex(),
+                    mac.hex(),
                     VERSION,
                     board.NAME,
                     heap_free_bytes,

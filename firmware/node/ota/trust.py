@@ -50,19 +50,20 @@ class Trust:
             at += size
         self._nvs: Any = None
         self.unix_s: Any = int  # 0
-        self.mac = bytearray(6)
+        self.mac = b""
         self._use([0, 0, role, role, [1]])
 
-    def load(self, nvs: "Any", unix_s: "Callable[[], int]") -> "Trust":
+    def load(self, nvs: "Any", unix_s: "Callable[[], int]", mac: bytes) -> "Trust":
         """Follow the document in NVS, if there is one, and keep later ones there.
 
         Args:
             nvs: namespace "identity".
             unix_s: as the attribute.
+            mac: as the attribute.
         """
         self._nvs = nvs
         self.unix_s = unix_s
-        nvs.get_blob("mac", self.mac)
+        self.mac = mac
         buffer = bytearray(TRUST_MAX_BYTES)
         try:
             said: Any = cbor.loads(bytes(buffer[: nvs.get_blob(_NVS_KEY, buffer)]))

@@ -18,7 +18,7 @@ def _node(case):
     node = Node()
     trust = node.updater._trust
     trust.directive = [1, bytes.fromhex(_GOLDEN["directive_key"])]
-    trust.mac = bytearray(bytes.fromhex(_GOLDEN["mac"]))
+    trust.mac = bytes.fromhex(_GOLDEN["mac"])
     trust.unix_s = lambda: node.now_s
     node.now_s = 0
     if case:

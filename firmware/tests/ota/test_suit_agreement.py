@@ -96,7 +96,7 @@ def test_node_and_fleet_agree_who_may_go_back(
     bundle = envelope.Component("bundle", DIGEST, 9)
     manifest = envelope.Manifest(sequence, "1.0.0", "pole-basic", bundle, image, permission)
     trust = Trust(_public(KEY), 1)
-    trust.mac = bytearray(MAC)
+    trust.mac = MAC
     verifying = suit.verify(envelope.sign(manifest, [KEY]), trust, CLASS_ID, own, rollout)
     try:
         is_taken = asyncio.run(verifying).sequence == sequence

@@ -13,7 +13,7 @@ from node.ota.trust import Trust
 
 def _verify(case, class_id: bytes, mac: str = "", rollout: str = "") -> "Release":
     trust = Trust(bytes.fromhex(case["trusted_keys"]), case["threshold"])
-    trust.mac = bytearray(bytes.fromhex(mac))
+    trust.mac = bytes.fromhex(mac)
     envelope = bytes.fromhex(case["envelope"])
     return asyncio.run(suit.verify(envelope, trust, class_id, case["own_sequence"], rollout))
 

@@ -22,11 +22,10 @@ _PUT_KEY = text(
 )
 # The oldest first: while a document names two, whoever follows the one before knows this one.
 _SIGNING = text(
-    "SELECT k.public_key, k.secret_sealed FROM trust_document d "
+    "SELECT k.public_key, k.secret_sealed, d.directive_threshold FROM ("
+    "SELECT * FROM trust_document ORDER BY version DESC LIMIT 1) AS d "
     "JOIN directive_key k ON k.public_key = ANY (d.directive_keys) "
-    "WHERE d.version = (SELECT max(version) FROM trust_document) "
-    "ORDER BY k.made_at_ms, k.public_key LIMIT (SELECT directive_threshold FROM trust_document "
-    "ORDER BY version DESC LIMIT 1)"
+    "ORDER BY k.made_at_ms, k.public_key"
 )
 
 
@@ -50,11 +49,12 @@ async def make_key(connection: AsyncConnection, box: SecretBox, now_ms: int) -> 
 
 async def signing_keys(connection: AsyncConnection, box: SecretBox) -> list[Ed25519PrivateKey]:
     """Return the private keys that sign directives now; none while no document names one."""
+    named = (await connection.execute(_SIGNING)).all()
     return [
         Ed25519PrivateKey.from_private_bytes(
             box.open(bytes(row.secret_sealed), _purpose(bytes(row.public_key)))
         )
-        for row in await connection.execute(_SIGNING)
+        for row in named[: named[0].directive_threshold if named else 0]
     ]
 
 
