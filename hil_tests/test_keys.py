@@ -82,11 +82,11 @@ def test_a_fleet_that_holds_updates_back_is_noticed_and_a_fresh_directive_heals_
     change_database(city, *HOLD_BACK)
     patient = RolloutPolicy(retry_s=1, max_attempts=10)
     number = city.client.rollouts.create(release, policy=patient).number
-    city.wait_until(lambda: frozen(city) == NODES, what="alarms stand", timeout_s=120)
+    city.wait_until(lambda: frozen(city) == NODES, what="alarms stand", timeout_s=240)
     change_database(city, "DROP TRIGGER hold_back ON desired_node")
     ended = after_drill.wait_over(number)
     assert ended.counts == {"confirmed": NODES}, ended
-    city.wait_until(lambda: frozen(city) == 0, what="no alarm stands", timeout_s=60)
+    city.wait_until(lambda: frozen(city) == 0, what="no alarm stands", timeout_s=120)
 
 
 def test_nodes_go_back_with_a_permission_and_not_without(after_drill: Rehearsal) -> None:

@@ -24,7 +24,7 @@ from poleward_tools.exit_codes import CommandError
 from poleward_tools.releases import build, keys, trust_folder
 
 _DAYS = 30
-_NODE_S = 120.0
+_NODE_S = 240.0
 _OFFICER = "security-officer"
 
 
