@@ -14,7 +14,7 @@ from poleward_manifest.file_set import FileSet
 
 _FORM = FileSet(
     "bundle",
-    # What a node writes below its slot directory; it checks the same by itself.
+    # What a node finds when it imports from its slot.
     re.compile(r"(node|nodelink)(/[a-z0-9_]+)+\.mpy"),
     ".mpy files below node/ and nodelink/",
     BUNDLE_MAX_BYTES,
@@ -25,10 +25,10 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     """Join files into a bundle; the same files always give the same bytes.
 
     Args:
-        files: contents by path relative to the slot directory, for example `node/app.mpy`.
+        files: contents by path as modules are imported, for example `node/app.mpy`.
 
     Raises:
-        MalformedError: a path is not one a node would write.
+        MalformedError: a path is not one of a node's modules.
         TooBigError: the bundle would exceed `BUNDLE_MAX_BYTES`.
     """
     return _FORM.pack(files)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from poleward_manifest import bundle as bundles
 from poleward_manifest import envelope as envelopes
 from poleward_manifest import trust as trust_documents
 from poleward_manifest.errors import StaleError
@@ -61,8 +62,8 @@ def collect(
 
     Raises:
         FlashImageError: chip firmware or sizes.
-        EnvelopeError: the release is not signed by as many of the keys as the nodes will want, or
-            the document is not sound or has expired.
+        EnvelopeError: the release is not signed by as many of the keys as the nodes will want or
+            has no bundle of theirs, or the document is not sound or has expired.
         ReleaseFolderError, ReleaseKeyError, TrustFileError, BuildError: a file is missing or not
             what it should be.
     """
@@ -75,6 +76,7 @@ def collect(
         trust = following(gateway_uri, trust_folder.load(trust_folder.newest(document)))
     stored = folder.load(release)
     manifest = envelopes.verify(stored.envelope, trust.release_keys, trust.threshold)
+    bundles.unpack(stored.bundle)  # boot.py mounts no other form
     sources = build.find_firmware()
     software = prepare_software(
         load_firmware(firmware, chip),

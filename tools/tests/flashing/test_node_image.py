@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from poleward_manifest.errors import EnvelopeError
+from poleward_manifest import wheel_set
+from poleward_manifest.envelope import Component, Manifest, sign
+from poleward_manifest.errors import EnvelopeError, MalformedError
 from poleward_tools.flash_image.app_image import AppImage
 from poleward_tools.flash_image.errors import (
     ApplicationImageError,
@@ -25,7 +27,8 @@ from poleward_tools.flash_image.node_image import (
 )
 from poleward_tools.flash_image.node_nvs import new_identity
 from poleward_tools.flashing.production import Production, collect
-from poleward_tools.releases import keys
+from poleward_tools.releases import folder, keys
+from poleward_tools.releases.folder import StoredRelease
 from poleward_tools.virtual_board.boot_rom import ResetReason, StartedApplication, boot
 from poleward_tools.virtual_board.chips import CHIPS
 from poleward_tools.virtual_board.flash_chip import NorFlash
@@ -189,6 +192,15 @@ def test_release_that_nobody_trusted_signed_is_refused(tmp_path: Path, release: 
             chip="esp32", firmware=firmware_folder(tmp_path / "folder", "esp32"), release=release,
             gateway_uri=GATEWAY, release_keys=[keys.public_path(stranger)],
         )  # fmt: skip
+
+
+def test_release_without_a_bundle_for_nodes_is_refused(tmp_path: Path, key_file: Path) -> None:
+    wheels = wheel_set.pack({"poleward-1.0.0-py3-none-any.whl": b"PK"})
+    manifest = Manifest(1, "1.0.0", "pole-basic", Component.of_bundle(wheels))
+    release = StoredRelease(wheels, sign(manifest, [keys.load_signing_key(key_file)]))
+    folder.save(tmp_path / "release", release)
+    with pytest.raises(MalformedError):
+        production_for(tmp_path, tmp_path / "release", key_file, "esp32")
 
 
 def test_files_of_the_release_are_in_slot_a(production: Production) -> None:
