@@ -53,6 +53,9 @@ async def test_rollout_offers_within_its_limits_and_finishes(
     finished = await current(fleet, number)
     assert finished.state is RolloutState.FINISHED
     assert str(finished.reason) == "3 of 3 nodes run it"
+    # Also nodes that moved in the same moment stand on one page each.
+    pages = [await fleet.rollouts.nodes(ADMIN, number, skip=at, many=1) for at in range(4)]
+    assert sorted(node.node_number for page in pages for node in page) == sorted(nodes)
     assert finished.waits_for(0) is WaitsFor.NOTHING
     await fleet.rollout_loop.reconcile()
 

@@ -14,18 +14,27 @@ from poleward_fleet.domain.rollout_views import NodeRollout, ReasonCount, Rollou
 from poleward_fleet.domain.words import Words
 from poleward_fleet.ports.areas import AllowedAreas
 
+# The page is found in the index alone, however far it is; then its few nodes are read. Nodes that
+# moved in the same moment have an order, too, or pages would overlap.
 _NODES = text(
     """
-SELECT rn.*, n.code, n.pole_code
-FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
-CROSS JOIN LATERAL (
-    SELECT * FROM rollout_node WHERE rollout_number = :number AND stage = s.stage
-    ORDER BY since_ms DESC LIMIT :reach
-) rn JOIN rollout_subject n ON n.number = rn.node_number
-LEFT JOIN pole p ON p.code = n.pole_code
-WHERE CAST(:areas AS text[]) IS NULL
-    OR coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[]))
-ORDER BY s.turn, rn.since_ms DESC, rn.node_number OFFSET :skip LIMIT :many
+SELECT rn.*, n.code, n.pole_code FROM (
+    SELECT s.turn, moved.node_number, moved.since_ms
+    FROM unnest(CAST(:stages AS text[])) WITH ORDINALITY AS s (stage, turn)
+    CROSS JOIN LATERAL (
+        SELECT node_number, since_ms FROM rollout_node
+        WHERE rollout_number = :number AND stage = s.stage
+        ORDER BY since_ms DESC, node_number LIMIT :reach
+    ) AS moved
+    WHERE CAST(:areas AS text[]) IS NULL OR EXISTS (
+        SELECT FROM rollout_subject n LEFT JOIN pole p ON p.code = n.pole_code
+        WHERE n.number = moved.node_number
+            AND coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[])))
+    ORDER BY s.turn, moved.since_ms DESC, moved.node_number OFFSET :skip LIMIT :many
+) AS page
+JOIN rollout_node rn ON rn.rollout_number = :number AND rn.node_number = page.node_number
+JOIN rollout_subject n ON n.number = rn.node_number
+ORDER BY page.turn, page.since_ms DESC, page.node_number
 """
 )
 _REASONS = text(

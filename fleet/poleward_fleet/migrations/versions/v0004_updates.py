@@ -121,7 +121,8 @@ CREATE TABLE rollout_node (
     boot integer NOT NULL DEFAULT 0,
     CONSTRAINT rollout_node_pkey PRIMARY KEY (node_number, rollout_number)
 );
-CREATE INDEX rollout_node_stage_idx ON rollout_node (rollout_number, stage, since_ms);
+CREATE INDEX rollout_node_stage_idx
+    ON rollout_node (rollout_number, stage, since_ms DESC, node_number);
 CREATE INDEX rollout_node_queue_idx ON rollout_node (rollout_number, gateway_name, wave, position)
     WHERE stage = 'queued';
 
