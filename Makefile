@@ -18,8 +18,8 @@ setup: .venv/.installed node_modules/.installed .venv/.browser ## Make .venv, in
 
 .venv/.installed: requirements.lock requirements-stubs.lock pyproject.toml
 	@bash tools/checks/make_venv.sh $(PYTHON)
-	$(BIN)/pip install -q --require-hashes -r requirements.lock
-	$(BIN)/pip install -q --require-hashes --no-deps --upgrade --target $(STUBS) -r requirements-stubs.lock
+	$(BIN)/pip install -q --retries 10 --require-hashes -r requirements.lock
+	$(BIN)/pip install -q --retries 10 --require-hashes --no-deps --upgrade --target $(STUBS) -r requirements-stubs.lock
 	$(BIN)/pip install -q --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -34,7 +34,9 @@ node_modules/.installed: package-lock.json package.json .venv/.installed
 demo: setup ## Start fleet, gateway and POLES nodes (10) on this machine and open them to a browser
 	$(BIN)/poleward demo
 
-test: setup lint types imports protos-check dialect unit ## Everything that must hold
+test: setup ## Everything that must hold
+	@$(MAKE) --no-print-directory --output-sync --jobs 2 lint types imports protos-check dialect
+	@$(MAKE) --no-print-directory unit
 
 lint: setup ## ruff and the repository's own rules
 	$(BIN)/ruff check .

