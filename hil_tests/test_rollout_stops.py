@@ -141,7 +141,7 @@ def street(city: City, make_node: MakeNode, tmp_path: Path) -> Street:
 def policy(**changes: object) -> RolloutPolicy:
     """Canaries, then the rest, with deadlines for boards that are near."""
     waves = (RolloutWave(nodes=CANARIES, wait_s=5), RolloutWave())
-    quick = {"offered_s": 60, "downloading_s": 60, "downloaded_s": 60, "trial_s": 60}
+    quick = dict.fromkeys(("offered_s", "downloading_s", "downloaded_s", "trial_s"), 180)
     return RolloutPolicy(**({"waves": waves, "max_failures": 100} | quick | changes))  # type: ignore[arg-type]
 
 
