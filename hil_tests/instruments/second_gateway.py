@@ -83,7 +83,12 @@ def enroll(city: City, name: str) -> Path:
 
 @contextmanager
 def other_gateway(
-    city: City, name: str, *, public_uri: str = "", coap_port: int = 0
+    city: City,
+    name: str,
+    *,
+    public_uri: str = "",
+    coap_port: int = 0,
+    script: Path | None = None,
 ) -> Iterator[OtherGateway]:
     """Enrol a gateway for the whole city and run it inside the block.
 
@@ -92,6 +97,7 @@ def other_gateway(
         name: Of the gateway.
         public_uri: Where its nodes find it, when that is not its own address.
         coap_port: Where it listens, when it takes the place of another one.
+        script: What runs as `poleward`; None for itself.
     """
     folder = enroll(city, name)
     program = Program(
@@ -102,6 +108,7 @@ def other_gateway(
         ],
         log=city.plan.data / "logs" / f"{name}.log",
         run_file=folder / "run" / "gateway.json",
+        script=script,
     )  # fmt: skip
     program.start()
     try:

@@ -34,6 +34,7 @@ class Program:
         log: file that gets its output, appended.
         run_file: JSON that the program writes when it is ready, with its pid; None for none.
         environment: added to this process's own; for secrets, which no command line should show.
+        script: run in place of the `poleward` command, with its arguments; None for none.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Program:
         log: Path,
         run_file: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        script: Path | None = None,
     ) -> None:
         self.name = name
         self.log = log
         self._arguments = arguments
+        self._command = [str(script)] if script else ["-m", "poleward_tools"]
         self._run_file = run_file
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +67,7 @@ class Program:
             self._process = subprocess.Popen(
                 [
                     sys.executable, "-I", "-S", str(_BOUND_PROCESS), str(os.getpid()),
-                    sys.executable, "-m", "poleward_tools", *self._arguments,
+                    sys.executable, *self._command, *self._arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
