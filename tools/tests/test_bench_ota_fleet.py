@@ -9,6 +9,6 @@ from poleward_tools.bench import ota_fleet
 def test_a_node_on_a_bad_link_is_updated_with_what_the_gateway_fetched_once() -> None:
     figures = ota_fleet.run(boards=2)
     assert figures["confirmed"] == 1, figures
-    assert figures["others"] == {}
+    assert figures["unconfirmed"] == {}
     assert figures["wan_bytes"] == figures["artifact_bytes"]
     assert figures["lan_bytes_ideal"] > figures["artifact_bytes"]

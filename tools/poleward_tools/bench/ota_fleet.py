@@ -45,7 +45,7 @@ def run(boards: int = BOARDS) -> dict[str, Any]:
     - `lan_bytes`: UDP payload on the boards' links in both directions, whatever it was for; what
       was lost counts, being sent. `lan_bytes_ideal` is what the node alone on a good link
       took, for each node.
-    - `confirmed`, `returned`: nodes.
+    - `confirmed`, `returned`: nodes; `unconfirmed` says why of those that are not.
 
     Args:
         boards: at least 2; one in 10 of them loses 5 % of its datagrams in each direction.
@@ -90,7 +90,11 @@ def _measure(city: City, digest: bytes) -> dict[str, Any]:
         "lan_ratio": round(lan_bytes / ideal_bytes, 3),
         "confirmed": rollout.counts.get("confirmed", 0),
         "returned": rollout.counts.get("returned", 0),
-        "others": {k: n for k, n in rollout.counts.items() if k not in ("confirmed", "returned")},
+        "unconfirmed": {
+            node.pole_code: f"{node.state}: {node.reason}"
+            for node in rollout.nodes
+            if node.state != "confirmed"
+        },
     }
 
 
