@@ -115,6 +115,19 @@ class Street:
         self.city.wait_until(is_over, what=f"rollout {number} over", timeout_s=ENDED_S)
         return rollouts.get(number)
 
+    def wait_returning(self, number: int) -> int:
+        """Wait for the rollout that returns the nodes of another one; give its number."""
+        rollouts = self.city.client.rollouts
+
+        def returning() -> list[int]:
+            every = rollouts.list_all()
+            return [found.number for found in every if found.returns_rollout == number]
+
+        self.city.wait_until(
+            lambda: bool(returning()), what=f"rollout {number} is returned", timeout_s=ENDED_S
+        )
+        return returning()[0]
+
     def wait_all_run(self, versions: set[str]) -> None:
         """Wait until every node is online and runs one of these versions."""
         for node in self.nodes:
@@ -172,14 +185,7 @@ def test_a_release_that_fails_later_is_taken_back_with_no_person_acting(street: 
     assert stopped.state == "stopped", stopped
     assert "values" in stopped.reason
     assert stopped.counts == {"confirmed": CANARIES, "cancelled": BOARDS - CANARIES}
-    rollouts = street.city.client.rollouts
-
-    def is_returning() -> bool:
-        return any(found.returns_rollout == number for found in rollouts.list_all())
-
-    street.city.wait_until(is_returning, what="nodes are returned", timeout_s=ENDED_S)
-    back = next(found for found in rollouts.list_all() if found.returns_rollout == number)
-    ended = street.wait_over(back.number)
+    ended = street.wait_over(street.wait_returning(number))
     assert (ended.state, ended.counts) == ("finished", {"confirmed": CANARIES}), ended
     street.wait_all_run({"1.0.0", good.version})
     assert street.versions() == {"1.0.0", good.version}
