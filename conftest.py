@@ -30,6 +30,7 @@ GROUPS = {
     "street": (
         "hil_tests/test_rollout_stops.py",
         "hil_tests/test_rollout_faults.py",
+        "hil_tests/test_wrong_artefacts.py",
         "hil_tests/test_images.py",
         "hil_tests/test_gateway_software.py",
         "hil_tests/test_board_main_path.py",

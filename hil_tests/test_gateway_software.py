@@ -20,7 +20,7 @@ from poleward_tools.demo.city import City
 from poleward_tools.demo.story import lost_readings
 from poleward_tools.releases.gateway_build import gateway_sources
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("rig")]
+pytestmark = [pytest.mark.system]
 
 STARTS = "poleward_gateway/bootstrap.py"
 WELL = "    log.configure(config.log_format)\n"

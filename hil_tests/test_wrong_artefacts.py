@@ -25,7 +25,7 @@ from poleward_tools.client.rollout_views import Rollout, RolloutPolicy, RolloutT
 from poleward_tools.demo.city import City
 from poleward_tools.demo.factory import BuiltRelease, with_bad_signature
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("street"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 STOLEN = Path(__file__).with_name("instruments") / "stolen_gateway.py"
 ONCE = RolloutPolicy(max_attempts=1)
