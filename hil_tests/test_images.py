@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.system]
 
 IMAGE_BYTES = 2 * IMAGE_PIECE_BYTES + 4096
 LEVEL_PERCENT = 37
+# A node whose heap is full in the middle of it is asked again and goes on.
+PATIENT = policy(max_attempts=5, retry_s=5)
 
 
 def image_of(version: str, project: str = MICROPYTHON) -> bytes:
@@ -37,7 +39,7 @@ def street(city: City, node: RigNode, tmp_path: Path) -> Street:
 
 def bring(street: Street, image: bytes, *changes: Change) -> RolloutNode:
     """Roll out a release with an image; give how it ended on the node, which is online again."""
-    ended = street.wait_over(street.roll_out(street.publish(*changes, image=image), policy()))
+    ended = street.wait_over(street.roll_out(street.publish(*changes, image=image), PATIENT))
     street.nodes[0].wait_online()
     return ended.nodes[0]
 
@@ -57,7 +59,7 @@ def test_an_image_is_kept_or_left_together_with_its_bundle(street: Street) -> No
     # In pieces, since nobody knows what the factory gave it; the power goes in the second one.
     good = street.publish(image=image_of("1.30.0"))
     before = int(node.tell(link={"latency_ms": 20})["bytes_to_node"])
-    number = street.roll_out(good, policy())
+    number = street.roll_out(good, PATIENT)
 
     def received_bytes() -> int:
         return int(node.tell(state=True)["bytes_to_node"]) - before
