@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 _NAMES = ("slot_a", "slot_b")
 _MOUNT_POINTS = ("/a", "/b")  # node/ota/slots.py tells by it which slot runs
 _TRIES = 1  # boots a slot on trial gets to have itself confirmed
-# Collecting this often keeps what stays in one part of the heap. Without it, what the application
-# loads while garbage piles up leaves no 4 KiB in one piece for an update's DEFLATE window.
-_GC_THRESHOLD_BYTES = 16384
+# Collecting this often keeps what stays in one part of the heap. With 16 KiB, what is loaded and
+# kept while garbage piles up leaves no 4 KiB in one piece for an update's DEFLATE window.
+_GC_THRESHOLD_BYTES = 4096
 _PIECE_BYTES = 2048
 _ENVELOPE_MAX_BYTES = 4096
 # A release on trial starts its own, shorter watchdog within this time or is reset.
