@@ -33,6 +33,8 @@ GROUPS = {
         "hil_tests/test_wrong_artefacts.py",
         "hil_tests/test_images.py",
         "hil_tests/test_gateway_software.py",
+    ),
+    "boards": (
         "hil_tests/test_board_main_path.py",
         "hil_tests/test_board_link.py",
         "hil_tests/test_board_faults.py",

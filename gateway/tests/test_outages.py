@@ -45,6 +45,22 @@ async def test_a_node_behind_a_nat_that_forgot_is_reached_where_it_was_heard_las
     assert ("/3416/0/1", 5) in node.writes
 
 
+async def test_a_command_under_way_follows_a_node_whose_nat_forgot_it(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    await node.move()
+    fleet.send(
+        command=pb.Command(
+            command_id=uuid.uuid4().bytes, node_number=1, set_lamp=pb.SetLamp(level_percent=6)
+        )
+    )
+    await until(lambda: bool(gateway.endpoint._asked))
+    assert (await node.report(1, 0, {"/3418/0/4": 1.0})).code == codes.CHANGED
+    await until(lambda: bool(fleet.results))
+    assert fleet.results[0].status == pb.COMMAND_STATUS_DONE
+    assert [value for path, value in node.writes if path == "/3416/0/1"] == [6]
+
+
 async def test_unacknowledged_batches_are_sent_again_with_the_same_content(
     gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
 ) -> None:

@@ -372,6 +372,7 @@ class NodeEndpoint:
         protected, request_id = context.protect(request)
         protected.remote = context.address
         protected.mtype = CON
+        self._messages.follow(protected, lambda: context.address)
         pipe = Pipe(protected, self.log)
         first: asyncio.Future[Any] = self.loop.create_future()
 

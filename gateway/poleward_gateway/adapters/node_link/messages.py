@@ -4,7 +4,9 @@ Not security and not what requests mean: endpoint.py.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiocoap.messagemanager import MessageManager
 from aiocoap.tokenmanager import TokenManager
@@ -31,6 +33,22 @@ class BoundedMessages(MessageManager):
         self._answers: OrderedDict[tuple[NodeAddress, int], tuple[float, bytes | None]] = (
             OrderedDict()
         )
+        self._whereabouts: WeakKeyDictionary[Any, Callable[[], NodeAddress | None]] = (
+            WeakKeyDictionary()
+        )
+
+    def follow(self, message: Any, whereabouts: Callable[[], NodeAddress | None]) -> None:
+        """Have every transmission of a request go to where its node is by then."""
+        self._whereabouts[message] = whereabouts
+
+    def _send_via_transport(self, message: Any) -> None:
+        """Put a message on the wire; it stays known by the address that it was first meant for."""
+        whereabouts = self._whereabouts.get(message)
+        address = None if whereabouts is None else whereabouts()
+        if address is None:
+            super()._send_via_transport(message)
+        else:
+            self.message_interface.send_bytes(message.encode(), address)
 
     def _deduplicate_message(self, message: Any) -> bool:
         """Say whether a request is a duplicate; answer it again if there is an answer."""
