@@ -302,6 +302,7 @@ def web_services(fleet: Fleet, discovery: dict[str, str]) -> WebServices:
         lighting=fleet.lighting,
         lamp_orders=fleet.lamp_orders,
         releases=fleet.releases,
+        trust=fleet.trust,
         rollouts=fleet.rollouts,
         sessions=fleet.accounts,
         changes=fleet.changes,

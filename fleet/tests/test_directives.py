@@ -140,10 +140,13 @@ async def test_a_frozen_update_raises_an_alarm_until_a_fresh_directive_is_follow
     (alarm,) = await fleet.alarms.alarms(ADMIN)
     assert (alarm.kind, alarm.node_number) == (AlarmKind.UPDATE_FROZEN, node)
     assert await stages(fleet, number) == [NodeStage.QUEUED]
+    (again,) = await fleet.rollouts.reasons(ADMIN, number)
+    assert (again.stage, again.nodes, again.reason.says("frozen")) == (NodeStage.QUEUED, 1, True)
     clock.pass_ms(600_000)
     await fleet.rollout_loop.reconcile()
     fresh = (await directives(fleet))[node]
     assert read(fresh, key, release, node).not_after_s > read(stale, key, release, node).not_after_s
+    assert not await fleet.rollouts.reasons(ADMIN, number)
     await report(fleet, link, release, node, NodeStage.DOWNLOADING)
     assert await fleet.alarms.alarms(ADMIN)
     await report(fleet, link, release, node, NodeStage.DOWNLOADED)

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from release_builders import publish
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from release_builders import KEY, publish
 
 from fleet_rig import ADMIN, CITY, DISTRICT, FakeClock
 from poleward_fleet.adapters.web.app import create_app
@@ -13,6 +14,11 @@ from poleward_fleet.adapters.web.texts import TEXTS
 from poleward_fleet.assembly import Fleet, people_services, web_services
 from poleward_fleet.domain.accounts import Permission, Principal, Role, SignIn
 from poleward_fleet.domain.approvals import ApprovalNeededError, ApprovalState, GuardedAction
+from poleward_fleet.domain.trust import RENEWAL_MS
+from poleward_manifest import trust
+from poleward_manifest.signatures import key_id, public_bytes
+from poleward_manifest.trust import Role as KeyRole
+from poleward_manifest.trust import TrustDocument
 
 SECRET = "twelve characters"
 HEAD = "code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
@@ -264,3 +270,48 @@ async def test_who_runs_a_component_is_asked_on_the_page(chief: Browser, fleet: 
     assert "0 nodes run mpy-cross below 1.27." in page
     assert (await chief.get("/components?component=x&below=soon")).status_code == 400
     assert 'href="/components"' in (await chief.get("/releases")).text
+
+
+async def test_keys_page_tells_who_may_sign_what_and_which_releases_each_key_signed(
+    site: httpx.ASGITransport, chief: Browser, mei: Browser, fleet: Fleet, clock: FakeClock
+) -> None:
+    release = await publish(fleet)
+    (key,) = (await fleet.trust.trust(ADMIN)).keys
+    page = (await chief.get("/keys")).text
+    assert "There is no trust document yet" in page
+    assert "1 of 1 sign a release" in page
+    row = page.split(f'id="key-{key.key_id.hex()}"')[1].split("</tr>")[0]
+    assert f'href="/releases/{release.digest.hex()}"' in row
+    own = [await fleet.trust.make_directive_key(ADMIN) for _ in range(3)]
+    foreign, root = (Ed25519PrivateKey.generate() for _ in range(2))
+    directors = (own[0].public_key, own[1].public_key, public_bytes(foreign))
+    document = TrustDocument(
+        1,
+        (clock.now_ms() + RENEWAL_MS) // 1000 + 1,
+        KeyRole((public_bytes(root),), 1),
+        KeyRole((public_bytes(KEY), public_bytes(foreign)), 1),
+        KeyRole(directors, 1),
+    )
+    await fleet.trust.publish(ADMIN, trust.sign(document, [root, KEY]))
+    page = (await mei.get("/keys")).text
+    for words in (
+        "Trust document 1", "in 60 days", "1 of 2 sign a release",
+        "1 of 3 sign what a node shall install", "1 of 1 sign the next document",
+        key_id(public_bytes(root)).hex(),
+    ):  # fmt: skip
+        assert words in page
+    for one, state in zip(
+        (*directors, own[2].public_key),
+        ("signs now", "named, waits", "not of this fleet", "no document names it"),
+        strict=True,
+    ):
+        row = page.split("Directive keys")[1].split(key_id(one).hex())[1].split("</tr>")[0]
+        assert state in row
+    assert "keys rotate" not in page
+    clock.pass_ms(2_000)
+    assert "expires in 59 days" in (await mei.get("/releases")).text
+    assert "将在 59 天后到期" in (await chief.get("/rollouts/new", "zh-CN")).text
+    clock.pass_ms(RENEWAL_MS)
+    later = await signed_in(site, fleet, "mei")
+    assert "has expired" in (await later.get("/keys")).text
+    await later.client.aclose()

@@ -49,6 +49,7 @@ from poleward_fleet.domain.rollout_policy import (
     wave_ends,
 )
 from poleward_fleet.domain.rollout_progress import Standing, move_after
+from poleward_fleet.domain.words import NO_WORDS
 
 DEADLINES = StageDeadlines(60, 60, 60, 60)
 STEP_MS = 30_000
@@ -162,7 +163,7 @@ class Model:
             told, node.said = path[node.said], node.said + 1
             node.runs_release = told in (NodeStage.TRIAL, NodeStage.CONFIRMED)
             standing = Standing(node.stage, node.attempts, int(node.runs_release), 1, self.policy)
-            move = move_after(standing, told, "")
+            move = move_after(standing, told, NO_WORDS)
             if move is not None:
                 node.not_before_ms = now_ms + move.delay_ms
                 self._move(node, move.stage, now_ms)
@@ -310,7 +311,7 @@ def test_node_on_trial_is_not_confirmed_because_it_runs_the_release() -> None:
 
 def test_confirmed_node_went_back_only_when_it_runs_something_older() -> None:
     def moved(running: int) -> NodeStage | None:
-        move = move_after(Standing(NodeStage.CONFIRMED, 1, running, 5, Policy()), None, "")
+        move = move_after(Standing(NodeStage.CONFIRMED, 1, running, 5, Policy()), None, NO_WORDS)
         return None if move is None else move.stage
 
     assert [moved(4), moved(5), moved(6)] == [NodeStage.RETURNED, None, None]

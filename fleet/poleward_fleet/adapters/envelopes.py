@@ -6,7 +6,7 @@ Not the format (poleward_manifest, docs/ota.md).
 from collections.abc import Sequence
 
 from poleward_fleet.domain.errors import ReleaseRefusedError
-from poleward_fleet.domain.trust import TrustDocument
+from poleward_fleet.domain.trust import KeyRole, TrustDocument
 from poleward_fleet.ports.releases import ReadEnvelope
 from poleward_manifest import trust
 from poleward_manifest.envelope import signers, verify
@@ -31,11 +31,8 @@ class SuitEnvelopeReader:
             image_digest=manifest.image.digest if manifest.image else None,
             image_bytes=manifest.image.size_bytes if manifest.image else 0,
             downgrade=manifest.downgrade,
+            signers=signers(envelope),
         )
-
-    def signers(self, envelope: bytes) -> tuple[bytes, ...]:
-        """Return the ids of the keys that an envelope names."""
-        return signers(envelope)
 
 
 class SignedDocumentReader:
@@ -54,9 +51,12 @@ class SignedDocumentReader:
             version=document.version,
             digest=trust.digest(signed),
             signed=signed,
-            release_keys=document.release.keys,
-            release_threshold=document.release.threshold,
-            directive_keys=document.directive.keys,
-            directive_threshold=document.directive.threshold,
+            root=_role(document.root),
+            release=_role(document.release),
+            directive=_role(document.directive),
             expires_at_ms=document.expires_at_s * 1000,
         )
+
+
+def _role(role: trust.Role) -> KeyRole:
+    return KeyRole(role.keys, role.threshold)

@@ -5,7 +5,7 @@ Not how they look on a link: the gRPC and web adapters turn them into status cod
 
 from typing import Self
 
-from poleward_fleet.domain.words import Words
+from poleward_fleet.domain.words import Value, Words
 
 
 class FleetError(Exception):
@@ -14,7 +14,7 @@ class FleetError(Exception):
     words: Words | None = None
 
     @classmethod
-    def of(cls, key: str, **values: str | int) -> Self:
+    def of(cls, key: str, /, **values: Value) -> Self:
         """Make an error that pages can say in any language."""
         words = Words.of(key, **values)
         error = cls(str(words))

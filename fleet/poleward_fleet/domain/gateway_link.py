@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from poleward_fleet.domain.inventory import LinkState
 from poleward_fleet.domain.rollout import NodeStage
+from poleward_fleet.domain.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,12 @@ class NodeUpdate:
     stage: NodeStage | None
     reason: str
     is_frozen: bool = False
+
+    @property
+    def words(self) -> Words:
+        """Why it stands there."""
+        told = Words.told(self.reason)
+        return Words.of("frozen", told=told) if self.is_frozen else told
 
 
 @dataclass(frozen=True, slots=True)

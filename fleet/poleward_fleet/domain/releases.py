@@ -28,16 +28,25 @@ class Release:
     image_digest: bytes | None = None  # SHA-256 of the image, where the release has one
     image_bytes: int = 0
     downgrade: str = ""  # who may go back to it: node:<MAC>, rollout:<name>, nobody
+    signers: tuple[bytes, ...] = ()  # ids of the keys that its envelope names
 
     def may_be_gone_back_to(self, rollout_name: str) -> bool:
         """Whether every node of a rollout with this name may come from a newer release."""
-        return self.downgrade == f"rollout:{rollout_name}"
+        return bool(rollout_name) and self.permitted_rollout == rollout_name
+
+    @property
+    def permitted_rollout(self) -> str:
+        """Name of the rollout whose nodes may come from a newer release; empty for none."""
+        return self._permitted("rollout")
 
     @property
     def returning_mac(self) -> str:
         """MAC of the one node that may come from a newer release; empty for none."""
+        return self._permitted("node")
+
+    def _permitted(self, wanted: str) -> str:
         kind, _, name = self.downgrade.partition(":")
-        return name if kind == "node" else ""
+        return name if kind == wanted else ""
 
     @property
     def size_bytes(self) -> int:

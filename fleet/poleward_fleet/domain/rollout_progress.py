@@ -40,7 +40,7 @@ class Move:
     delay_ms: int = 0
 
 
-def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move | None:
+def move_after(standing: Standing, told: NodeStage | None, reason: Words) -> Move | None:
     """Decide what a report about a node changes; None for nothing.
 
     Rules:
@@ -66,4 +66,4 @@ def move_after(standing: Standing, told: NodeStage | None, reason: str) -> Move 
     if told is NodeStage.FAILED and standing.attempts < standing.policy.max_attempts:
         delay_ms = retry_delay_ms(standing.policy, standing.attempts)
         return Move(NodeStage.QUEUED, Words.of("try_again", reason=reason), delay_ms)
-    return Move(told, Words.told(reason))
+    return Move(told, reason)

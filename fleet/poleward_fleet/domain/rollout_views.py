@@ -76,6 +76,20 @@ class Rollout:
         return self.board_profile == GATEWAYS
 
     @property
+    def given_name(self) -> str:
+        """What a person called it; empty for nothing."""
+        return "" if self.name == str(self.number) else self.name
+
+    def is_found_by(self, text: str) -> bool:
+        """Tell whether who types this may mean it: number, part of its name, release's version."""
+        wanted = text.strip().lower()
+        return (
+            wanted == str(self.number)
+            or wanted in self.given_name
+            or self.release_version.lower().startswith(wanted)
+        )
+
+    @property
     def counts(self) -> Mapping[NodeStage, int]:
         """Nodes by stage, in the order of the stages; those that have none are left out."""
         counts: Counter[NodeStage] = Counter()

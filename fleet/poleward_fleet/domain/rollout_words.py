@@ -20,6 +20,7 @@ ROLLOUT_WORDS: dict[str, str] = {
     # Why a node stands where it stands.
     "ran_already": "it runs the release already",
     "silent": "it did not get further in time",
+    "frozen": "its directive does not hold now ({told})",
     "went_back": "it runs release {sequence} again",
     "try_again": "{reason}; it is asked again",
     "newer": "rollout {rollout} brings a newer release",

@@ -15,13 +15,16 @@ WORDS: dict[str, str] = {**ROLLOUT_WORDS}
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One sentence: a key of WORDS and its values, or text that came from a node as it is."""
+    """One sentence: a key of WORDS and its values, or text that came from a node as it is.
+
+    A value may be a sentence itself.
+    """
 
     key: str = ""
-    values: tuple[tuple[str, str | int], ...] = ()
+    values: tuple[tuple[str, "Value"], ...] = ()
 
     @classmethod
-    def of(cls, key: str, **values: str | int) -> "Words":
+    def of(cls, key: str, /, **values: "Value") -> "Words":
         """Make a sentence of ours."""
         return cls(key, tuple(sorted(values.items())))
 
@@ -33,11 +36,29 @@ class Words:
     @classmethod
     def of_json(cls, read: Mapping[str, Any] | None) -> "Words":
         """Take what was read of `to_json`'s JSON; nothing is said when there is none."""
-        return cls() if read is None else cls(read["key"], tuple(sorted(read["values"].items())))
+        if read is None:
+            return cls()
+        values = (
+            (name, cls.of_json(value) if isinstance(value, dict) else value)
+            for name, value in sorted(read["values"].items())
+        )
+        return cls(read["key"], tuple(values))
 
     def to_json(self) -> str:
         """Return it as JSON."""
-        return json.dumps({"key": self.key, "values": dict(self.values)}, ensure_ascii=False)
+        return json.dumps(self._plain(), ensure_ascii=False)
+
+    def says(self, key: str) -> bool:
+        """Tell whether it, or a sentence in it, has this key."""
+        inner = (value for _, value in self.values if isinstance(value, Words))
+        return self.key == key or any(words.says(key) for words in inner)
+
+    def _plain(self) -> dict[str, Any]:
+        values = {
+            name: value._plain() if isinstance(value, Words) else value
+            for name, value in self.values
+        }
+        return {"key": self.key, "values": values}
 
     def __str__(self) -> str:
         """Return it in English."""
@@ -45,4 +66,5 @@ class Words:
         return WORDS[self.key].format(**values) if self.key else str(values.get("text", ""))
 
 
+Value = str | int | Words
 NO_WORDS = Words()

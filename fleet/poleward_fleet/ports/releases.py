@@ -47,6 +47,7 @@ class ReadEnvelope:
     image_digest: bytes | None = None
     image_bytes: int = 0
     downgrade: str = ""
+    signers: tuple[bytes, ...] = ()  # key ids that it names, in its order
 
 
 class EnvelopeReader(Protocol):
@@ -58,9 +59,6 @@ class EnvelopeReader(Protocol):
         Raises:
             ReleaseRefusedError: Says which check failed.
         """
-
-    def signers(self, envelope: bytes) -> tuple[bytes, ...]:
-        """Return the ids of the keys that an envelope names, without verifying anything."""
 
 
 class ArtifactStore(Protocol):

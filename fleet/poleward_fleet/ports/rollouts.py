@@ -72,7 +72,7 @@ class RolloutStore(Protocol):
         """Return nodes of a rollout in some stages: stage by stage, the latest move first."""
 
     async def reasons(self, number: int, areas: AllowedAreas) -> list[ReasonCount]:
-        """Return why nodes were not successful, the most frequent first."""
+        """Return why nodes were not successful, or wait for another try, most frequent first."""
 
     async def history(self, code: str, areas: AllowedAreas) -> list[NodeRollout]:
         """Return the rollouts of the node in a pole, or of a gateway, newest first."""

@@ -9,7 +9,6 @@ from typing import Protocol
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.trust import (
     DirectiveKey,
-    PublishedDocument,
     ReleaseKey,
     Trust,
     TrustDocument,
@@ -36,10 +35,8 @@ class TrustStore(Protocol):
             only_first: Only where there is none; return the oldest otherwise.
         """
 
-    async def put_document(
-        self, document: PublishedDocument, keys: Sequence[bytes], audit: AuditEntry
-    ) -> list[str]:
-        """Keep a document; keys that it does not name are revoked.
+    async def put_document(self, document: TrustDocument, audit: AuditEntry) -> list[str]:
+        """Keep a document; release keys that it does not name are revoked.
 
         Raises:
             ConflictError: There is one with its number.

@@ -104,7 +104,7 @@ class ReleaseService:
         if not trust.signers:
             raise ReleaseRefusedError("no release key is trusted; trust one first")
         now_ms = self._clock.now_ms()
-        if trust.newest and trust.newest.expires_at_ms <= now_ms:
+        if trust.newest and trust.newest.has_expired(now_ms):
             raise ReleaseRefusedError(
                 f"trust document {trust.newest.version} has expired; publish the next one first"
             )
@@ -124,6 +124,7 @@ class ReleaseService:
             image_digest=content.image_digest,
             image_bytes=content.image_bytes,
             downgrade=content.downgrade,
+            signers=content.signers,
         )
 
     async def _check_uploaded(self, name: str, digest: bytes, size_bytes: int) -> None:
@@ -150,9 +151,8 @@ class ReleaseService:
         """
         principal.require(Permission.SEE)
         release = await self.release(digest)
-        envelope = b"".join([piece async for piece in self._artifacts.read(digest, 0)])
         keys = {key.key_id: key for key in (await self._trust.trust()).keys}
-        signers = tuple((kid, keys.get(kid)) for kid in self._reader.signers(envelope))
+        signers = tuple((key_id, keys.get(key_id)) for key_id in release.signers)
         return ReleaseDetail(release, signers, await self._components.of_release(digest))
 
     async def release(self, digest: bytes) -> Release:

@@ -204,7 +204,7 @@ class RolloutService:
         )
 
     async def reasons(self, principal: Principal, number: int) -> list[ReasonCount]:
-        """Return why nodes were not successful, the most frequent first.
+        """Return why nodes were not successful, or wait for another try, most frequent first.
 
         Raises:
             NotFoundError: There is no such rollout, or it does not concern the principal's area.

@@ -17,7 +17,6 @@ from poleward_fleet.domain.errors import (
 from poleward_fleet.domain.trust import (
     KEY_BYTES,
     DirectiveKey,
-    PublishedDocument,
     ReleaseKey,
     Trust,
     TrustDocument,
@@ -128,7 +127,7 @@ class TrustService:
         entry = AuditEntry(_SYSTEM, "directive_key.make", "")
         await self._store.make_directive_key(entry, only_first=True)
 
-    async def publish(self, principal: Principal, signed: bytes) -> PublishedDocument:
+    async def publish(self, principal: Principal, signed: bytes) -> TrustDocument:
         """Verify that a document follows the newest one, and give it to the gateways.
 
         Raises:
@@ -142,32 +141,22 @@ class TrustService:
             signed, trust.newest.signed if trust.newest else None, trust.signers
         )
         now_ms = self._clock.now_ms()
-        if document.expires_at_ms <= now_ms:
+        if document.has_expired(now_ms):
             raise ReleaseRefusedError(
                 f"trust document {document.version} has expired; sign one that has not"
             )
-        _refuse_revoked(trust, document.release_keys)
+        _refuse_revoked(trust, document.release.keys)
         _require_own_directive_keys(trust, document)
         await self._artifacts.put(signed)
-        published = PublishedDocument(
-            document.version,
-            document.digest,
-            signed,
-            document.release_threshold,
-            document.directive_keys,
-            document.directive_threshold,
-            document.expires_at_ms,
-            now_ms,
-            principal.name,
-        )
-        threshold = f"{document.release_threshold} of {len(document.release_keys)}"
+        published = replace(document, published_at_ms=now_ms, published_by=principal.name)
+        threshold = f"{document.release.threshold} of {len(document.release.keys)}"
         entry = AuditEntry(
             principal.name,
             "trust_document.publish",
             str(document.version),
             (("digest", document.digest.hex()), ("release_keys", threshold)),
         )
-        told = await self._store.put_document(published, document.release_keys, entry)
+        told = await self._store.put_document(published, entry)
         self._links.desired_changed(told)
         return published
 
@@ -184,10 +173,11 @@ def _refuse_revoked(trust: Trust, keys: tuple[bytes, ...]) -> None:
 def _require_own_directive_keys(trust: Trust, document: TrustDocument) -> None:
     """Refuse a document under which no node would install anything."""
     own = {key.public_key for key in trust.directive_keys}
-    signing = own.intersection(document.directive_keys)
-    if document.directive_keys and len(signing) < document.directive_threshold:
+    directive = document.directive
+    signing = own.intersection(directive.keys)
+    if directive.keys and len(signing) < directive.threshold:
         raise ConflictError(
-            f"trust document {document.version} asks for {document.directive_threshold} of its "
+            f"trust document {document.version} asks for {directive.threshold} of its "
             f"directive keys, this fleet has {len(signing)} of them; name those that "
             "`poleward keys directive` gives"
         )

@@ -36,6 +36,7 @@ from poleward_fleet.domain.rollout_views import (
     RolloutNode,
 )
 from poleward_fleet.domain.telemetry import LatestValue, NodeEvent, Series, SeriesKey
+from poleward_fleet.domain.trust import Trust
 from poleward_fleet.domain.visits import VisitRequest, VisitState
 from poleward_fleet.domain.work_orders import SitePass
 from poleward_fleet.services.single_sign_on import SingleSignOn
@@ -246,6 +247,13 @@ class ReleaseReader(Protocol):
         """
 
 
+class TrustReader(Protocol):
+    """Who may sign."""
+
+    async def trust(self, principal: Principal) -> Trust:
+        """Return keys and documents."""
+
+
 class RolloutControl(Protocol):
     """Rollouts."""
 
@@ -256,18 +264,25 @@ class RolloutControl(Protocol):
         target: Target,
         policy: Policy,
         *,
+        name: str = "",
         may_supersede: bool = False,
     ) -> Rollout:
         """Create a rollout; unless it needs an approval, it begins.
 
         Raises:
             NotFoundError: No such release or area.
-            InvalidError: The policy makes no sense, or no node could take the release.
-            ConflictError: Nodes are in another rollout that is not over.
+            InvalidError: The policy or name makes no sense, or no node could take the release.
+            ConflictError: Nodes are in another rollout that is not over, or the name is taken.
         """
 
     async def dry_run(
-        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+        self,
+        principal: Principal,
+        release_digest: bytes,
+        target: Target,
+        policy: Policy,
+        *,
+        name: str = "",
     ) -> DryRun:
         """Tell what a rollout would do; raises what `create` would, apart from clashes."""
 
@@ -293,7 +308,7 @@ class RolloutControl(Protocol):
         """Return nodes of a rollout, failures first; without stages those in any."""
 
     async def reasons(self, principal: Principal, number: int) -> list[ReasonCount]:
-        """Return why nodes were not successful, the most frequent first."""
+        """Return why nodes were not successful, or wait for another try, most frequent first."""
 
     async def history(self, principal: Principal, code: str) -> list[NodeRollout]:
         """Return the rollouts of the node in a pole, or of a gateway, newest first."""
@@ -412,6 +427,7 @@ class WebServices:
     lighting: LightingEditor
     lamp_orders: LampOrders
     releases: ReleaseReader
+    trust: TrustReader
     rollouts: RolloutControl
     sessions: Sessions
     changes: Changes

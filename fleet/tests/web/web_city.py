@@ -178,6 +178,7 @@ class FakeFleet:
             lighting=self.lighting,
             lamp_orders=self.lighting,
             releases=self.rollouts,
+            trust=self.rollouts,
             rollouts=self.rollouts,
             sessions=self,
             changes=self,

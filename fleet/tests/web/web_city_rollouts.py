@@ -21,7 +21,7 @@ from poleward_fleet.domain.rollout import (
     RolloutState,
     WaveFact,
 )
-from poleward_fleet.domain.rollout_policy import Policy, Target, check_policy, wave_ends
+from poleward_fleet.domain.rollout_policy import Policy, Target, check_name, check_policy, wave_ends
 from poleward_fleet.domain.rollout_views import (
     DryRun,
     LinkLoad,
@@ -31,7 +31,7 @@ from poleward_fleet.domain.rollout_views import (
     RolloutNode,
 )
 from poleward_fleet.domain.sbom import SoftwareComponent
-from poleward_fleet.domain.trust import ReleaseKey
+from poleward_fleet.domain.trust import ReleaseKey, Trust
 from poleward_fleet.domain.words import NO_WORDS, Words
 
 
@@ -88,6 +88,9 @@ class FakeRollouts:
             83_211 + sequence * 977,
         )
 
+    async def trust(self, principal: Principal) -> Trust:
+        return Trust((), (), ())
+
     async def releases(self, principal: Principal) -> list[Release]:
         return self.release_list
 
@@ -106,8 +109,10 @@ class FakeRollouts:
         target: Target,
         policy: Policy,
         *,
+        name: str = "",
         may_supersede: bool = False,
     ) -> Rollout:
+        check_name(name)
         release = self._checked(principal, release_digest, policy)
         number = len(self.rollout_list) + 1
         poles = self.nodes_by_pole()
@@ -129,7 +134,7 @@ class FakeRollouts:
             0,
             Rollout(
                 number=number,
-                name=str(number),
+                name=name or str(number),
                 release_digest=release.digest,
                 release_version=release.version,
                 release_sequence=release.sequence,
@@ -150,8 +155,15 @@ class FakeRollouts:
         return self.set_rollout(number)
 
     async def dry_run(
-        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+        self,
+        principal: Principal,
+        release_digest: bytes,
+        target: Target,
+        policy: Policy,
+        *,
+        name: str = "",
     ) -> DryRun:
+        check_name(name)
         release = self._checked(principal, release_digest, policy)
         poles = self.nodes_by_pole()
         ends = wave_ends(len(poles), policy.waves)
@@ -202,6 +214,7 @@ class FakeRollouts:
             (node.stage, node.reason)
             for node in self.rollout_nodes[number]
             if node.stage in UNSUCCESSFUL
+            or (node.stage is NodeStage.QUEUED and node.reason != NO_WORDS)
         )
         return [ReasonCount(stage, words, count) for (stage, words), count in found.most_common()]
 

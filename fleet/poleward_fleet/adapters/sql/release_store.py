@@ -15,9 +15,10 @@ from poleward_fleet.domain.releases import Release
 
 _PUT = text(
     "INSERT INTO release (digest, version, sequence, board_profile, bundle_digest, bundle_bytes, "
-    "image_digest, image_bytes, notes, published_at_ms, downgrade) VALUES (:digest, :version, "
-    ":sequence, :board_profile, :bundle_digest, :bundle_bytes, :image_digest, :image_bytes, "
-    ":notes, :published_at_ms, :downgrade) ON CONFLICT (digest) DO NOTHING"
+    "image_digest, image_bytes, notes, published_at_ms, downgrade, signers) VALUES (:digest, "
+    ":version, :sequence, :board_profile, :bundle_digest, :bundle_bytes, :image_digest, "
+    ":image_bytes, :notes, :published_at_ms, :downgrade, CAST(:signers AS bytea[])) "
+    "ON CONFLICT (digest) DO NOTHING"
 )
 # The same components may be published once more with a downgrade permission.
 _IS_NUMBER_TAKEN = text(
@@ -45,7 +46,7 @@ class SqlReleaseStore:
 
     async def put(self, release: Release, audit: AuditEntry) -> None:
         """List a release; listing the same again is harmless."""
-        named = asdict(release)
+        named = asdict(release) | {"signers": list(release.signers)}
         async with self._database.begin() as connection:
             await connection.execute(_ALONE)
             if (await connection.execute(_IS_NUMBER_TAKEN, named)).scalar_one():
@@ -94,4 +95,5 @@ def release_of(row: Row[Any]) -> Release:
         image_digest=None if row.image_digest is None else bytes(row.image_digest),
         image_bytes=row.image_bytes,
         downgrade=row.downgrade,
+        signers=tuple(map(bytes, row.signers)),
     )

@@ -41,7 +41,8 @@ _REASONS = text(
     """
 SELECT rn.stage, rn.reason, count(*) AS nodes FROM rollout_node rn
 JOIN rollout_subject n ON n.number = rn.node_number LEFT JOIN pole p ON p.code = n.pole_code
-WHERE rn.rollout_number = :number AND rn.stage = ANY (CAST(:stages AS text[]))
+WHERE rn.rollout_number = :number
+    AND (rn.stage = ANY (CAST(:stages AS text[])) OR rn.stage = 'queued' AND rn.reason IS NOT NULL)
     AND (CAST(:areas AS text[]) IS NULL
         OR coalesce(p.area_code, n.area_code) = ANY (CAST(:areas AS text[])))
 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT :many
@@ -88,7 +89,7 @@ async def read_nodes(
 
 
 async def read_reasons(database: Database, number: int, areas: AllowedAreas) -> list[ReasonCount]:
-    """Return why nodes were not successful, the most frequent first."""
+    """Return why nodes were not successful, or wait for another try, most frequent first."""
     rows = await database.rows(
         _REASONS,
         {

@@ -15,6 +15,7 @@ from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.rollout import UNSUCCESSFUL, NodeStage
 from poleward_fleet.domain.rollout_policy import Policy
 from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
+from poleward_fleet.domain.words import NO_WORDS
 
 _STANDINGS = text(
     "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
@@ -78,7 +79,7 @@ async def apply_progress(
             was_brought_back=row.was_brought_back,
         )
         move = move_after(
-            standing, update.stage if update else None, update.reason if update else ""
+            standing, update.stage if update else None, update.words if update else NO_WORDS
         )
         if move is not None:
             delay_ms = now_ms - row.opened_at_ms + move.delay_ms

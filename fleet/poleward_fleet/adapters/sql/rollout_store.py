@@ -196,7 +196,7 @@ class SqlRolloutStore:
         )
 
     async def reasons(self, number: int, areas: AllowedAreas) -> list[ReasonCount]:
-        """Return why nodes were not successful, the most frequent first."""
+        """Return why nodes were not successful, or wait for another try, most frequent first."""
         return await rollout_nodes.read_reasons(self._database, number, areas)
 
     async def history(self, code: str, areas: AllowedAreas) -> list[NodeRollout]:

@@ -15,7 +15,7 @@ from poleward_fleet.adapters.sql.desired_releases import direct_again
 from poleward_fleet.adapters.sql.directive_signing import directive_keys, make_key
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError
-from poleward_fleet.domain.trust import DirectiveKey, PublishedDocument, ReleaseKey, Trust
+from poleward_fleet.domain.trust import DirectiveKey, KeyRole, ReleaseKey, Trust, TrustDocument
 
 _KEYS = text("SELECT * FROM release_key ORDER BY trusted_at_ms, public_key")
 _DOCUMENTS = text("SELECT * FROM trust_document ORDER BY version")
@@ -32,10 +32,12 @@ _REVOKE_OTHERS = text(
     "WHERE revoked_at_ms IS NULL AND public_key <> ALL (CAST(:kept AS bytea[]))"
 )
 _PUT_DOCUMENT = text(
-    "INSERT INTO trust_document (version, digest, document, release_threshold, directive_keys, "
-    "directive_threshold, expires_at_ms, published_at_ms, published_by) VALUES (:version, :digest, "
-    ":document, :release_threshold, CAST(:directive_keys AS bytea[]), :directive_threshold, "
-    ":expires_at_ms, :published_at_ms, :published_by)"
+    "INSERT INTO trust_document (version, digest, document, root_keys, root_threshold, "
+    "release_keys, release_threshold, directive_keys, directive_threshold, expires_at_ms, "
+    "published_at_ms, published_by) VALUES (:version, :digest, :document, "
+    "CAST(:root_keys AS bytea[]), :root_threshold, CAST(:release_keys AS bytea[]), "
+    ":release_threshold, CAST(:directive_keys AS bytea[]), :directive_threshold, :expires_at_ms, "
+    ":published_at_ms, :published_by)"
 )
 _EVERY_REVISION = text("UPDATE gateway SET desired_revision = desired_revision + 1 RETURNING name")
 
@@ -60,16 +62,16 @@ class SqlTrustStore:
                 for row in await connection.execute(_KEYS)
             ]
             documents = [
-                PublishedDocument(
-                    row.version,
-                    bytes(row.digest),
-                    bytes(row.document),
-                    row.release_threshold,
-                    tuple(map(bytes, row.directive_keys)),
-                    row.directive_threshold,
-                    row.expires_at_ms,
-                    row.published_at_ms,
-                    row.published_by,
+                TrustDocument(
+                    version=row.version,
+                    digest=bytes(row.digest),
+                    signed=bytes(row.document),
+                    root=_role(row.root_keys, row.root_threshold),
+                    release=_role(row.release_keys, row.release_threshold),
+                    directive=_role(row.directive_keys, row.directive_threshold),
+                    expires_at_ms=row.expires_at_ms,
+                    published_at_ms=row.published_at_ms,
+                    published_by=row.published_by,
                 )
                 for row in await connection.execute(_DOCUMENTS)
             ]
@@ -93,10 +95,9 @@ class SqlTrustStore:
             )
             return await self._tell(connection, audit) if done.rowcount else []
 
-    async def put_document(
-        self, document: PublishedDocument, keys: Sequence[bytes], audit: AuditEntry
-    ) -> list[str]:
-        """Keep a document; keys that it does not name are revoked."""
+    async def put_document(self, document: TrustDocument, audit: AuditEntry) -> list[str]:
+        """Keep a document; release keys that it does not name are revoked."""
+        keys = document.release.keys
         name = f"trust document {document.version}"
         now_ms = document.published_at_ms
         try:
@@ -107,9 +108,12 @@ class SqlTrustStore:
                         "version": document.version,
                         "digest": document.digest,
                         "document": document.signed,
-                        "release_threshold": document.release_threshold,
-                        "directive_keys": list(document.directive_keys),
-                        "directive_threshold": document.directive_threshold,
+                        "root_keys": list(document.root.keys),
+                        "root_threshold": document.root.threshold,
+                        "release_keys": list(keys),
+                        "release_threshold": document.release.threshold,
+                        "directive_keys": list(document.directive.keys),
+                        "directive_threshold": document.directive.threshold,
                         "expires_at_ms": document.expires_at_ms,
                         "published_at_ms": now_ms,
                         "published_by": document.published_by,
@@ -144,3 +148,7 @@ class SqlTrustStore:
         names = [row.name for row in await connection.execute(_EVERY_REVISION)]
         await self._database.audit(connection, audit)
         return names
+
+
+def _role(keys: Sequence[bytes], threshold: int) -> KeyRole:
+    return KeyRole(tuple(map(bytes, keys)), threshold)

@@ -1,4 +1,4 @@
-"""Release keys with their revocation, and which nodes run a component.
+"""Keys and the trust document, a key's revocation, and which nodes run a component.
 
 Not the list of releases (rollout_pages.py).
 """
@@ -25,8 +25,14 @@ def key_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRouter:
     async def show_keys(
         request: Request, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:
+        trust = await people.trust.trust(principal)
+        releases = await people.releases.releases(principal)
         return pages.render(
-            request, "keys.html", trust=await people.trust.trust(principal),
+            request, "keys.html", trust=trust,
+            signed={
+                key.key_id: [one for one in releases if key.key_id in one.signers]
+                for key in trust.keys
+            },
             may_revoke=principal.may(Permission.TRUST_KEYS),
         )  # fmt: skip
 

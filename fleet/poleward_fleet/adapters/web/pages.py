@@ -99,7 +99,7 @@ class Pages:
         session_token: str = getattr(request.state, "session_token", "")
         theme = request.cookies.get(THEME_COOKIE, "")
 
-        def t(key: str, **texts: object) -> str:
+        def t(key: str, /, **texts: object) -> str:
             return translate(language, key, **texts)
 
         context = {

@@ -24,8 +24,11 @@ def release_router(pages: Pages, guard: Guard) -> APIRouter:
         request: Request, principal: Annotated[Principal, Depends(guard)]
     ) -> Response:
         releases = await services.releases.releases(principal)
-        may_roll_out = principal.may(Permission.ROLL_OUT)
-        return pages.render(request, "releases.html", releases=releases, may_roll_out=may_roll_out)
+        return pages.render(
+            request, "releases.html",
+            releases=releases, trust=await services.trust.trust(principal),
+            may_roll_out=principal.may(Permission.ROLL_OUT),
+        )  # fmt: skip
 
     @router.get("/releases/{digest}")
     async def show_release(

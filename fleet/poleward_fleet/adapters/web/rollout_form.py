@@ -25,6 +25,7 @@ class RolloutForm:
     """What the form asks for."""
 
     release_digest: bytes
+    name: str
     target: Target
     policy: Policy
     may_supersede: bool
@@ -41,6 +42,7 @@ def read_rollout_form(form: FormData) -> RolloutForm:
     silence_s = 60 * fields.number("silence_min", 30)
     return RolloutForm(
         release_digest=fields.digest("release"),
+        name=fields.text("name"),
         target=Target(
             area_code=fields.text("area"),
             labels=tuple(fields.text("labels").split()),

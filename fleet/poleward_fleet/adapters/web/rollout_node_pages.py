@@ -114,6 +114,7 @@ def rollout_node_router(pages: Pages, guard: Guard) -> APIRouter:
         rollout = await rollouts.rollout(principal, number)
         about = {
             "rollout": number,
+            "name": rollout.name,
             "release": rollout.release_version,
             "digest": rollout.release_digest.hex(),
             "state": rollout.state.value,

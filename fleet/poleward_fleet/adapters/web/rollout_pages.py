@@ -3,7 +3,7 @@
 Not their nodes (rollout_node_pages.py) nor their decisions; domain/rollout.py makes those.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -15,12 +15,13 @@ from poleward_fleet.adapters.web.request_guard import Guard
 from poleward_fleet.adapters.web.rollout_form import WAVE_ROWS, read_rollout_form
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import OVER, NodeStage
 from poleward_fleet.domain.rollout_policy import OnFailure, Policy
 from poleward_fleet.domain.rollout_views import Rollout, WaitsFor
 
 # Of a large rollout the page lists the nodes that tell most and counts the rest.
-NODES_SHOWN = 50
+NODES_SHOWN = 25
 # The bar reads from what is finished to what is still to come.
 BAR_ORDER = (
     NodeStage.CONFIRMED,
@@ -62,6 +63,12 @@ def progress_bar(counts: Mapping[NodeStage, int]) -> tuple[BarPart, ...]:
     return tuple(parts)
 
 
+def most_wanted(releases: Sequence[Release]) -> str:
+    """Return the digest of the release that is chosen when nobody did: the nodes' newest."""
+    order = sorted(releases, key=lambda one: (one.is_for_gateways, -one.sequence, one.downgrade))
+    return order[0].digest.hex() if order else ""
+
+
 def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
     """Return the routes of this module."""
     router = APIRouter()
@@ -69,14 +76,16 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
 
     @router.get("/rollouts")
     async def show_rollouts(
-        request: Request, principal: Annotated[Principal, Depends(guard)]
+        request: Request, principal: Annotated[Principal, Depends(guard)], search: str = ""
     ) -> Response:
-        rollouts = await services.rollouts.rollouts(principal)
+        every = await services.rollouts.rollouts(principal)
+        rollouts = [rollout for rollout in every if rollout.is_found_by(search)]
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         return pages.render(
             request, "rollouts.html",
             rows=[(rollout, progress_bar(rollout.counts)) for rollout in rollouts],
             areas=areas, may_roll_out=principal.may(Permission.ROLL_OUT),
+            search=search, has_some=bool(every),
             moving=any(rollout.state not in OVER for rollout in rollouts),
         )  # fmt: skip
 
@@ -85,10 +94,12 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         request: Request, principal: Annotated[Principal, Depends(guard)], release: str = ""
     ) -> Response:  # fmt: skip
         principal.require(Permission.ROLL_OUT)
+        releases = await services.releases.releases(principal)
         return pages.render(
-            request, "rollout_new.html",
-            releases=await services.releases.releases(principal),
-            areas=await services.inventory.areas(principal), chosen=release,
+            request, "rollout_new.html", releases=releases,
+            trust=await services.trust.trust(principal),
+            areas=await services.inventory.areas(principal),
+            chosen=release or most_wanted(releases),
             wave_rows=range(WAVE_ROWS), policy=Policy(), on_failure=list(OnFailure),
         )  # fmt: skip
 
@@ -98,7 +109,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
     ) -> Response:
         asked = read_rollout_form(await request.form())
         would = await services.rollouts.dry_run(
-            principal, asked.release_digest, asked.target, asked.policy
+            principal, asked.release_digest, asked.target, asked.policy, name=asked.name
         )
         releases = await services.releases.releases(principal)
         return pages.render(
@@ -116,6 +127,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             asked.release_digest,
             asked.target,
             asked.policy,
+            name=asked.name,
             may_supersede=asked.may_supersede,
         )
         return RedirectResponse(f"/rollouts/{rollout.number}", status_code=303)
@@ -128,6 +140,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         areas = {area.code: area for area in await services.inventory.areas(principal)}
         total = sum(rollout.counts.values())
         releases = {r.digest: r for r in await services.releases.releases(principal)}
+        reasons = await services.rollouts.reasons(principal, number)
         return pages.render(
             request, template,
             rollout=rollout, counts=rollout.counts, total=total,
@@ -135,7 +148,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             wave_bars=[progress_bar(wave.counts) for wave in rollout.waves],
             waits_for=rollout.waits_for(pages.now_ms()), WaitsFor=WaitsFor,
             nodes=nodes, unlisted=max(0, total - len(nodes)), areas=areas,
-            reasons=await services.rollouts.reasons(principal, number),
+            reasons=reasons, some_frozen=any(found.reason.says("frozen") for found in reasons),
             returns_to=releases.get(rollout.policy.return_digest),
             may_roll_out=principal.may(Permission.ROLL_OUT), moving=rollout.state not in OVER,
         )  # fmt: skip

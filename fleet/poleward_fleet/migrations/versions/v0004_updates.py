@@ -19,6 +19,9 @@ CREATE TABLE trust_document (
     version integer CONSTRAINT trust_document_pkey PRIMARY KEY,
     digest bytea NOT NULL CONSTRAINT trust_document_digest_is_sha256 CHECK (length(digest) = 32),
     document bytea NOT NULL,
+    root_keys bytea[] NOT NULL,
+    root_threshold integer NOT NULL,
+    release_keys bytea[] NOT NULL,
     release_threshold integer NOT NULL,
     directive_keys bytea[] NOT NULL,
     directive_threshold integer NOT NULL,
@@ -46,6 +49,7 @@ CREATE TABLE release (
     notes text NOT NULL,
     published_at_ms bigint NOT NULL,
     downgrade text NOT NULL DEFAULT '',
+    signers bytea[] NOT NULL DEFAULT '{}',
     CONSTRAINT release_sequence_key UNIQUE (board_profile, sequence, downgrade)
 );
 
@@ -125,6 +129,8 @@ CREATE INDEX rollout_node_stage_idx
     ON rollout_node (rollout_number, stage, since_ms DESC, node_number);
 CREATE INDEX rollout_node_queue_idx ON rollout_node (rollout_number, gateway_name, wave, position)
     WHERE stage = 'queued';
+CREATE INDEX rollout_node_retry_idx ON rollout_node (rollout_number)
+    WHERE stage = 'queued' AND reason IS NOT NULL;
 
 CREATE TABLE rollout_tally (
     rollout_number bigint NOT NULL,

@@ -2,11 +2,16 @@
 // fits the chosen release is asked. Not the dry run itself; htmx fetches it.
 
 const form = document.getElementById("new-rollout");
+let filledIn = "";
 
 function fit() {
   const chosen = form.release.selectedOptions[0].dataset;
   form.dataset.kind = "gateways" in chosen ? "gateways" : "nodes";
   form.dataset.onFailure = form.on_failure.value;
+  form.toggleAttribute("data-permitted", chosen.permitted !== "");
+  // In a rollout of another name than the permission's, nodes that run something newer are left out.
+  const name = form.elements.name;
+  if (name.value === filledIn) name.value = filledIn = chosen.permitted;
   const back = form.return_release;
   back.disabled = form.on_failure.value !== "return";
   for (const option of back.options) {

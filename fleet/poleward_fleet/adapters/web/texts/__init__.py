@@ -20,6 +20,7 @@ from poleward_fleet.adapters.web.texts import (
     rollout_words,
     strangers,
     tables,
+    trust,
     updates,
 )
 from poleward_fleet.domain.words import Words
@@ -48,6 +49,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **people.TEXTS,
     **strangers.TEXTS,
     **tables.TEXTS,
+    **trust.TEXTS,
     **updates.TEXTS,
 }
 
@@ -60,7 +62,7 @@ _NAMED = {
 }
 
 
-def translate(language: Language, key: str, **values: object) -> str:
+def translate(language: Language, key: str, /, **values: object) -> str:
     """Return a text in a language with its {values} filled in.
 
     Raises:
@@ -76,7 +78,9 @@ def say(language: Language, words: Words) -> str:
     if not words.key:
         return str(words)
     values = dict(words.values)
-    for name, value in values.items():
+    for name, value in words.values:
+        if isinstance(value, Words):
+            values[name] = say(language, value)
         for prefix in _NAMED.get(name, ()):
             if f"{prefix}.{value}" in TEXTS:
                 values[name] = translate(language, f"{prefix}.{value}")

@@ -6,6 +6,15 @@ Not those of a running one (updates.py).
 # key -> (English, Chinese).
 TEXTS: dict[str, tuple[str, str]] = {
     "wizard.target": ("Release and nodes", "版本与节点"),
+    "wizard.name": ("Name", "任务名称"),
+    "wizard.name_hint": (
+        "May be empty. A letter first; lower-case letters, digits, dots and hyphens.",
+        "可留空。以字母开头，仅含小写字母、数字、“.”和“-”。",
+    ),
+    "wizard.name_back": (
+        "Nodes go back to this release only in a rollout of this name.",
+        "节点只有在此名称的任务中才会回到该版本。",
+    ),
     "wizard.labels": ("Labels", "标签"),
     "wizard.labels_hint": ("Poles that carry all of these.", "仅包含带有全部这些标签的灯杆。"),
     "wizard.poles": ("Poles", "灯杆"),
@@ -76,6 +85,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.would_nodes": ("Nodes to update", "待升级节点"),
     "wizard.run_already": ("Run it already", "已运行该版本"),
     "wizard.run_newer": ("Left out, run a newer release", "已运行更新版本（不包含）"),
+    "wizard.run_newer_hint": (
+        "They go back only to a release whose signed permission names this rollout or them.",
+        "只有当版本中签名的许可指定了本任务或这些节点时，它们才会回退。",
+    ),
     "wizard.taken": ("In another rollout", "在其他任务中"),
     "wizard.taken_hint": ("tick Supersede, or wait for it", "请勾选“取代旧任务”或等待其结束"),
     "wizard.duration": ("Takes about", "预计时间"),

@@ -19,6 +19,7 @@ _CHINESE = {
     "by_person": "操作人：{person}",
     "ran_already": "已运行该版本",
     "silent": "未在规定时间内完成",
+    "frozen": "安装指令不在有效期内（{told}）",
     "went_back": "又回到版本序号 {sequence}",
     "try_again": "{reason}；稍后重试",
     "newer": "任务 {rollout} 将下发更新的版本",

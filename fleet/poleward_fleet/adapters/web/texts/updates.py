@@ -23,36 +23,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Build, sign and publish one; a signature that does not verify is refused.",
         "请构建、签名并发布；签名验证不通过的版本会被拒绝。",
     ),
-    "keys.title": ("Release keys", "签名密钥"),
-    "keys.key": ("Key", "密钥"),
-    "keys.name": ("Name", "名称"),
-    "keys.trusted": ("Trusted since", "信任时间"),
-    "keys.state": ("State", "状态"),
-    "keys.counts": ("counts", "有效"),
-    "keys.revoked": ("revoked by {name}", "已由 {name} 吊销"),
-    "keys.revoke": ("Revoke", "吊销"),
-    "keys.threshold": (
-        "So many keys have to sign a release: {count}.",
-        "每个版本需要 {count} 个密钥签名。",
-    ),
-    "keys.document": ("Trust document {number} says so, until", "依据信任文件 {number}，有效期至"),
-    "keys.no_document": ("There is no trust document yet.", "还没有信任文件。"),
-    "keys.empty": ("No key is trusted", "没有受信任的密钥"),
-    "components.title": ("Components", "软件组件"),
-    "components.lead": (
-        "Which nodes run a component in a version below another one.",
-        "查询运行某组件较低版本的节点。",
-    ),
-    "components.component": ("Component", "组件"),
-    "components.below": ("Below version", "低于版本"),
-    "components.find": ("Find", "查询"),
-    "components.found": (
-        "{count} nodes run {component} below {below}.",
-        "{count} 个节点运行低于 {below} 的 {component}。",
-    ),
-    "components.first": ("These are the first {count}.", "以下为前 {count} 个。"),
-    "components.node": ("Node", "节点"),
-    "components.pole": ("Pole", "灯杆"),
+    "downgrade.title": ("Going back to it", "回退许可"),
+    "downgrade.nobody": ("nobody may, nodes take only what is newer", "无，节点只接受更新的版本"),
+    "downgrade.node": ("node {name} may go back", "节点 {name} 可回退"),
+    "downgrade.gateway": ("gateway {name} may go back", "网关 {name} 可回退"),
+    "downgrade.rollout": ("rollout {name} may go back", "任务 {name} 可回退"),
     "releases.signed_by": ("Signed by", "签名者"),
     "releases.unknown_key": ("never trusted here", "此处从未信任"),
     "releases.no_notes": ("No notes.", "没有说明。"),
@@ -70,6 +45,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "A rollout brings a published release to the nodes of an area and stops by itself when "
         "too many of them fail.",
         "升级任务把已发布的版本下发到某个区域的节点，失败过多时会自动停止。",
+    ),
+    "rollouts.search": ("Name, number or release", "名称、序号或版本"),
+    "rollouts.find": ("Find", "查找"),
+    "rollouts.none_found": ("No rollout matches", "没有匹配的任务"),
+    "rollouts.show_all": ("Show all", "显示全部"),
+    "rollouts.frozen": (
+        "Update frozen: what these nodes were told to install does not hold at this time. The "
+        "fleet signs it anew and asks again. If that does not help, look at the connection and "
+        "the clock of their gateway and at the clocks of the nodes; a gateway that keeps giving "
+        "old directives may be in foreign hands.",
+        "升级被冻结：这些节点收到的安装指令不在有效期内。平台会重新签署并再次下发。如仍无效，请检查"
+        "其网关的连接和时钟以及节点的时钟；反复提供过期指令的网关可能已被他人控制。",
     ),
     "rollouts.rollout": ("Rollout", "升级任务"),
     "rollouts.release": ("Release", "版本"),
@@ -118,7 +105,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.approve_ask_gateways": (
         "Approve {version} for {count} gateways?", "批准将 {version} 下发到 {count} 个网关？",
     ),
-    "rollouts.why": ("Why they were not successful", "未成功的原因"),
+    "rollouts.why": (
+        "Why they were not successful or are asked again", "未成功或重试的原因",
+    ),
     "rollouts.report": ("Report", "报告"),
     "rollouts.patches": ("{count} are still made.", "还有 {count} 个差分包正在生成。"),
     "rollouts.pause_ask": (
