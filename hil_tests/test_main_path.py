@@ -117,16 +117,27 @@ def test_an_emergency_call_goes_before_an_update(node: RigNode) -> None:
         "the call is an alarm",
     )
     release = new_release(node.city)
-    number = roll_out(node, release)
 
-    def stage() -> str:
-        nodes = client.rollouts.get(number).nodes
-        return nodes[0].state if nodes else "queued"
+    def wait_held(number: int) -> None:
+        def is_held() -> bool:
+            return any(
+                at.state == "downloaded" and "an emergency call is active" in at.reason
+                for at in client.rollouts.get(number).nodes
+            )
+
+        node.wait_until(is_held, "it has the release and says why it waits")
 
     # It is downloaded meanwhile; asked to install it the node refuses, again and again.
-    node.wait_until(lambda: stage() == "downloaded", "downloaded")
+    aborted = roll_out(node, release)
+    wait_held(aborted)
     node.wait_reports(2)
-    assert stage() == "downloaded"
+    client.rollouts.abort(aborted)
+    # The node drops it, or it would be installed when the call ends.
+    node.wait_until(
+        lambda: client.rollouts.get(aborted).counts == {"cancelled": 1}, "it was taken back"
+    )
+    number = roll_out(node, release)
+    wait_held(number)
     assert node.tell(state=True)["starts"] == 1
     assert client.lighting.answer_call(node.pole.code, reset=True).status == "done"
     assert wait_ended(node, number).counts == {"confirmed": 1}

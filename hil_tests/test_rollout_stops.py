@@ -221,4 +221,5 @@ def test_a_third_of_a_wave_going_silent_stops_it(street: Street) -> None:
     stopped = street.wait_over(number)
     assert stopped.state == "stopped", stopped
     assert stopped.counts["timed_out"] >= silent
-    assert stopped.counts["cancelled"] == BOARDS - size
+    # What was still on its way when it stopped is taken back.
+    assert stopped.counts["cancelled"] >= BOARDS - size

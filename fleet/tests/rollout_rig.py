@@ -41,18 +41,27 @@ async def report(
     """Tell of one node; one that confirmed runs the release unless said otherwise."""
     if runs is None and stage is CONFIRMED:
         runs = release.sequence
-    await fleet.ingest.states(
-        link,
-        [
-            NodeState(
-                node_number=node,
-                link_state=LinkState.ONLINE,
-                heard_at_ms=1,
-                release_sequence=runs,
-                update=NodeUpdate(release.digest, stage, reason),
-            )
-        ],
+    await _tell(fleet, link, node, runs, NodeUpdate(release.digest, stage, reason))
+
+
+async def report_none(
+    fleet: Fleet, link: GatewayLink, node: int, *, runs: int | None = None
+) -> None:
+    """Tell that the gateway has no release in hand for a node."""
+    await _tell(fleet, link, node, runs, NodeUpdate(b"", None, ""))
+
+
+async def _tell(
+    fleet: Fleet, link: GatewayLink, node: int, runs: int | None, update: NodeUpdate
+) -> None:
+    state = NodeState(
+        node_number=node,
+        link_state=LinkState.ONLINE,
+        heard_at_ms=fleet.rollouts._clock.now_ms(),
+        release_sequence=runs,
+        update=update,
     )
+    await fleet.ingest.states(link, [state])
 
 
 async def stages(fleet: Fleet, number: int) -> list[NodeStage]:

@@ -29,6 +29,7 @@ from poleward_fleet.domain.rollout import (
     ReturnUpdated,
     RolloutFacts,
     RolloutState,
+    TakeBack,
     TimeOut,
     WaveFact,
     newest_open,
@@ -48,10 +49,11 @@ from poleward_fleet.domain.rollout_policy import (
     openings,
     wave_ends,
 )
-from poleward_fleet.domain.rollout_progress import Standing, move_after
-from poleward_fleet.domain.words import NO_WORDS
+from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
+from poleward_fleet.domain.words import NO_WORDS, Words
 
 DEADLINES = StageDeadlines(60, 60, 60, 60)
+QUEUED, TRIAL = NodeStage.QUEUED, NodeStage.TRIAL
 STEP_MS = 30_000
 # What a node says when it is asked, in order; after the last word it is silent.
 PATHS = {
@@ -78,6 +80,7 @@ class ModelNode:
     attempts: int = 0
     said: int = 0
     runs_release: bool = False
+    is_wanted: bool = False
 
 
 @dataclass
@@ -119,6 +122,13 @@ class Model:
                 if n.stage in UNDER_WAY and now_ms - n.since_ms >= 60_000
             ),
             is_returning=self.is_returning,
+            begun=tuple(
+                n.number
+                for n in self.nodes
+                if self.state in OVER
+                and n.is_wanted
+                and n.stage in (NodeStage.DOWNLOADING, NodeStage.DOWNLOADED)
+            ),
         )
 
     def carry_out(self, actions: tuple[Action, ...], now_ms: int) -> None:
@@ -131,6 +141,7 @@ class Model:
                         assert node.stage is NodeStage.QUEUED
                         node.attempts += 1
                         node.said = 0
+                        node.is_wanted = True
                         self.offers.append((number, self.state))
                         self._move(node, NodeStage.OFFERED, now_ms)
                 case TimeOut(numbers):
@@ -143,6 +154,9 @@ class Model:
                     for node in self.nodes:
                         if node.stage in (NodeStage.QUEUED, NodeStage.OFFERED):
                             self._move(node, NodeStage.CANCELLED, now_ms)
+                case TakeBack(numbers):
+                    for number in numbers:
+                        by_number[number].is_wanted = False
                 case OpenWave(wave):
                     assert wave not in self.opened_at_ms
                     self.opened_at_ms[wave] = now_ms
@@ -160,9 +174,14 @@ class Model:
             path = PATHS[node.path]
             if node.stage not in UNDER_WAY or node.said >= len(path):
                 continue
+            is_taken_back = node.stage is not NodeStage.TRIAL and not node.is_wanted
             told, node.said = path[node.said], node.said + 1
-            node.runs_release = told in (NodeStage.TRIAL, NodeStage.CONFIRMED)
-            standing = Standing(node.stage, node.attempts, int(node.runs_release), 1, self.policy)
+            if not is_taken_back:
+                node.runs_release = told in (NodeStage.TRIAL, NodeStage.CONFIRMED)
+            runs = int(node.runs_release)
+            standing = Standing(
+                node.stage, node.attempts, runs, 1, self.policy, is_taken_back=is_taken_back
+            )
             move = move_after(standing, told, NO_WORDS)
             if move is not None:
                 node.not_before_ms = now_ms + move.delay_ms
@@ -307,6 +326,40 @@ def test_node_on_trial_is_not_confirmed_because_it_runs_the_release() -> None:
     model = Model(Policy(deadlines=DEADLINES), [node], opened_at_ms={0: 0})
     assert next_actions(59_999, model.facts(59_999)) == ()
     assert next_actions(60_000, model.facts(60_000))[0] == AlreadyRuns((1,))
+
+
+def test_what_was_begun_is_taken_back_when_a_rollout_is_over() -> None:
+    policy = Policy(deadlines=DEADLINES)
+    nodes = [
+        ModelNode(number, 0, "a", "good", stage, is_wanted=True)
+        for number, stage in enumerate((NodeStage.DOWNLOADING, NodeStage.DOWNLOADED, QUEUED, TRIAL))
+    ]
+    model = Model(policy, nodes, RolloutState.ABORTED, opened_at_ms={0: 0})
+    actions = next_actions(0, model.facts(0))
+    assert actions == (CancelWaiting(), TakeBack((0, 1)))
+    model.carry_out(actions, 0)
+    assert next_actions(0, model.facts(0)) == ()
+    # What it runs decides, when the gateway has nothing in hand any more.
+    for stage, runs, after in (
+        (NodeStage.DOWNLOADING, 0, NodeStage.CANCELLED),
+        (NodeStage.DOWNLOADED, 1, NodeStage.CONFIRMED),
+        (NodeStage.CONFIRMED, 1, None),
+    ):
+        standing = Standing(stage, 1, runs, 1, policy, is_taken_back=True)
+        move = move_after(standing, None, NO_WORDS)
+        assert (move and move.stage) is after
+
+
+def test_a_node_that_says_why_it_waits_moves_once_for_each_reason() -> None:
+    told = NodeStage.DOWNLOADED
+    standing = Standing(told, 1, 0, 1, Policy())
+    assert move_after(standing, told, NO_WORDS) is None
+    move = move_after(standing, told, Words.told("an emergency call is active"))
+    assert move is not None
+    assert move.stage is told
+    waiting = replace(standing, reason=move.reason)
+    assert move_after(waiting, told, Words.told("an emergency call is active")) is None
+    assert move_after(waiting, told, NO_WORDS) == Move(told)
 
 
 def test_confirmed_node_went_back_only_when_it_runs_something_older() -> None:

@@ -12,6 +12,8 @@ from rollout_rig import (
     desired,
     offered,
     report,
+    report_none,
+    stages,
 )
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -70,8 +72,36 @@ async def test_nothing_is_asked_for_any_more_as_soon_as_a_person_stops(
     release = await publish(fleet)
     number = await begin(fleet, release)
     await report(fleet, link, release, 1, NodeStage.DOWNLOADING)
+    await report(fleet, link, release, 2, NodeStage.TRIAL)
     await fleet.rollouts.abort(ADMIN, number)  # and the loop did not come to its rows yet
-    assert await desired(fleet, link) == {1: release.digest, 2: b"", 3: b""}
+    assert await desired(fleet, link) == {1: b"", 2: release.digest, 3: b""}
+
+
+async def test_what_was_begun_is_taken_back_when_a_person_stops(
+    fleet: Fleet, link: GatewayLink, clock: FakeClock
+) -> None:
+    await make_poles(fleet, 5)
+    release = await publish(fleet)
+    number = await begin(fleet, release, deadlines=DEADLINES)
+    began = (NodeStage.DOWNLOADING, NodeStage.DOWNLOADED, NodeStage.DOWNLOADED, NodeStage.TRIAL)
+    for node, stage in enumerate(began, start=1):
+        await report(fleet, link, release, node, stage)
+    await report_none(fleet, link, 1)  # from before the gateway knew of it
+    await fleet.rollouts.abort(ADMIN, number)
+    await fleet.rollout_loop.reconcile()
+    told = await desired(fleet, link)
+    assert [told[node] for node in range(1, 6)] == [b"", b"", b"", release.digest, b""]
+    # Until gateways say what became of them nobody knows.
+    assert await stages(fleet, number) == [*began, NodeStage.CANCELLED]
+    await report_none(fleet, link, 1)
+    await report_none(fleet, link, 2, runs=release.sequence)  # it was too late for that
+    await report_none(fleet, link, 4)
+    assert await stages(fleet, number) == [
+        NodeStage.CANCELLED, CONFIRMED, NodeStage.DOWNLOADED, NodeStage.TRIAL, NodeStage.CANCELLED,
+    ]  # fmt: skip
+    clock.pass_ms(60_000)
+    await fleet.rollout_loop.reconcile()
+    assert (await stages(fleet, number))[2:4] == [NodeStage.TIMED_OUT] * 2
 
 
 async def test_canary_that_fails_stops_the_rollout(fleet: Fleet, link: GatewayLink) -> None:

@@ -88,13 +88,14 @@ async def test_node_that_ends_in_a_rollout_that_is_over_is_waited_for(
     assert await offered(fleet, second) == [one, two]
 
 
-async def test_newer_rollout_supersedes_what_waits_and_leaves_what_began(
+async def test_newer_rollout_supersedes_all_but_what_is_on_trial(
     fleet: Fleet, link: GatewayLink, clock: FakeClock
 ) -> None:
-    await make_poles(fleet, 3)
+    await make_poles(fleet, 4)
     older, newer = await publish(fleet, 2), await publish(fleet, 3)
-    first = await begin(fleet, older, concurrency=2)
-    began, waits = await offered(fleet, first)
+    first = await begin(fleet, older, concurrency=3)
+    tries, began, waits = await offered(fleet, first)
+    await report(fleet, link, older, tries, NodeStage.TRIAL)
     await report(fleet, link, older, began, NodeStage.DOWNLOADING)
     with pytest.raises(ConflictError, match="supersede it"):
         await fleet.rollouts.create(ADMIN, newer.digest, EVERYWHERE, Policy())
@@ -103,15 +104,18 @@ async def test_newer_rollout_supersedes_what_waits_and_leaves_what_began(
     )
     await fleet.rollout_loop.reconcile()
     assert (await current(fleet, first)).counts == {
-        NodeStage.DOWNLOADING: 1, NodeStage.SUPERSEDED: 2,
+        NodeStage.TRIAL: 1, NodeStage.SUPERSEDED: 3,
     }  # fmt: skip
-    assert began not in await offered(fleet, made.number)
-    assert len(await offered(fleet, made.number)) == 2
-    assert (await desired(fleet, link))[waits] == newer.digest
-    await report(fleet, link, older, began, CONFIRMED)
+    assert tries not in await offered(fleet, made.number)
+    assert len(await offered(fleet, made.number)) == 3
+    told = await desired(fleet, link)
+    assert [told[node] for node in (tries, began, waits)] == [
+        older.digest, newer.digest, newer.digest,
+    ]  # fmt: skip
+    await report(fleet, link, older, tries, CONFIRMED)
     await fleet.rollout_loop.reconcile()
     assert (await current(fleet, first)).state is RolloutState.FINISHED
-    assert began in await offered(fleet, made.number)
+    assert tries in await offered(fleet, made.number)
 
 
 async def test_rollout_needs_nodes_and_takes_those_that_run_the_release_as_done(

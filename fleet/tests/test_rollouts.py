@@ -4,6 +4,7 @@ import pytest
 from release_builders import publish
 from rollout_rig import (
     CONFIRMED,
+    DEADLINES,
     MANAGER,
     OFFERED,
     QUEUED,
@@ -215,6 +216,31 @@ async def test_what_was_downloaded_waits_for_the_next_window_and_is_not_silent(
         assert await stages(fleet, number) == [stage], passes_s
         is_held = passes_s == 7200
         assert ((await current(fleet, number)).waits_for(clock.now) is WaitsFor.WINDOW) is is_held
+
+
+async def test_a_node_that_says_why_it_does_not_install_is_not_silent_while_it_is_heard(
+    fleet: Fleet, link: GatewayLink, clock: FakeClock
+) -> None:
+    await make_poles(fleet, 1)
+    release = await publish(fleet)
+    number = await begin(fleet, release, deadlines=DEADLINES)
+    waits = "an emergency call is active"
+    for _ in range(3):
+        await report(fleet, link, release, 1, NodeStage.DOWNLOADED, waits)
+        clock.pass_ms(40_000)
+        await fleet.rollout_loop.reconcile()
+    (node,) = await fleet.rollouts.nodes(ADMIN, number)
+    assert (node.stage, str(node.reason)) == (NodeStage.DOWNLOADED, waits)
+    # From the end of the call on it has its time, as every node.
+    await report(fleet, link, release, 1, NodeStage.DOWNLOADED)
+    clock.pass_ms(59_000)
+    await fleet.rollout_loop.reconcile()
+    assert await stages(fleet, number) == [NodeStage.DOWNLOADED]
+    # One that waits and is not heard any more is silent.
+    await report(fleet, link, release, 1, NodeStage.DOWNLOADED, waits)
+    clock.pass_ms(60_000)
+    await fleet.rollout_loop.reconcile()
+    assert await stages(fleet, number) == [NodeStage.TIMED_OUT]
 
 
 async def test_jitter_spreads_the_offers(fleet: Fleet, link: GatewayLink, clock: FakeClock) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,15 @@ from aiocoap.numbers import codes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gateway_fakes.desired import desired_node
 from gateway_fakes.fleet import FakeFleet
-from gateway_fakes.node import FakeNode, until
+from gateway_fakes.node import FakeNode, MakeNode, until
 
-from nodelink import firmware_update
+from nodelink import firmware_update as states
 from poleward.v1 import artifact_service_pb2 as artifact_pb
 from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
+from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ArtifactDamagedError
-from poleward_gateway.domain.updates import (
-    NodeUpdate,
-    PackageResult,
-    PackageState,
-    Step,
-    UpdateReadout,
-    UpdateState,
-    next_step,
-)
 from poleward_gateway.services.pace import Pace
 from poleward_manifest import bundle, image
 from poleward_manifest.envelope import Component, Manifest, sign
@@ -79,6 +72,16 @@ def reported(fleet: FakeFleet, state: int) -> Callable[[], bool]:
     return lambda: 1 in fleet.states and fleet.states[1].update.state == state
 
 
+def wants_a_release(gateway: bootstrap.Gateway) -> bool:
+    desired = gateway.registry.desired(1)
+    return desired is not None and bool(desired.release_digest)
+
+
+def reported_none(fleet: FakeFleet) -> Callable[[], bool]:
+    none = pb.NodeUpdate(state=pb.UPDATE_STATE_IDLE)
+    return lambda: 1 in fleet.states and fleet.states[1].update == none
+
+
 async def test_an_image_is_fetched_once_and_served_in_pieces(
     gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
 ) -> None:
@@ -124,7 +127,7 @@ async def test_a_node_is_brought_to_a_release_and_confirms_it(
     assert transfer == bundle.deflate(BUNDLE)
 
     await until(lambda: "/5/0/5" in node._observers)
-    node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+    node.notify("/5/0/3", states.STATE_DOWNLOADED)
     await until(lambda: node.executed == ["/5/0/2"])
 
     # The node restarts into the new slot, on trial.
@@ -147,7 +150,7 @@ async def test_what_was_downloaded_is_installed_in_the_next_window(
     desire(fleet, digest, install_times=[pb.InstallTime(from_s=now_s + 3600, until_s=now_s + 7200)])
     for _ in range(2):
         await until(lambda: "/5/0/5" in node._observers)
-        node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+        node.notify("/5/0/3", states.STATE_DOWNLOADED)
         await until(reported(fleet, pb.UPDATE_STATE_DOWNLOADED))
         await node.register()
     assert node.executed == []
@@ -156,6 +159,96 @@ async def test_what_was_downloaded_is_installed_in_the_next_window(
         install_times=[pb.InstallTime(until_s=now_s), pb.InstallTime(until_s=now_s + 3600)],
     )  # fmt: skip
     await until(lambda: node.executed == ["/5/0/2"])
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (states.STATE_DOWNLOADING, pb.UPDATE_STATE_DOWNLOADING),
+        (states.STATE_DOWNLOADED, pb.UPDATE_STATE_DOWNLOADED),
+    ],
+)
+async def test_an_offer_is_taken_back_when_nobody_wants_the_release_there(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, state: int, told: int
+) -> None:
+    digest = publish(fleet)
+    # A window that is far away: what was downloaded stays where it is.
+    hour = [pb.InstallTime(from_s=2**32, until_s=2**32 + 3600)]
+    desire(fleet, digest, install_times=hour)
+    await until(lambda: "/5/0/5" in node._observers)
+    node.notify("/5/0/3", state)
+    await until(reported(fleet, told))
+    desire(fleet, b"", revision=3)
+    await until(lambda: ("/5/0/1", "") in node.writes)
+    await until(reported_none(fleet))
+
+
+async def test_what_a_node_installs_is_not_taken_back(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    desire(fleet, publish(fleet))
+    await until(lambda: "/5/0/5" in node._observers)
+    node.notify("/5/0/3", states.STATE_UPDATING)
+    await until(reported(fleet, pb.UPDATE_STATE_DOWNLOADED))
+    desire(fleet, b"", revision=3)
+    await until(lambda: not wants_a_release(gateway))
+    # It restarts, on trial, and decides.
+    node.resources |= {"/26243/0/0": 2, "/26243/0/2": True}
+    await node.register()
+    await until(lambda: "/5/0/5" in node._observers)
+    node.resources |= {"/5/0/3": 0, "/26243/0/2": False}
+    await node.register()
+    await until(reported_none(fleet))
+    assert fleet.states[1].release_sequence == 2
+    assert ("/5/0/1", "") not in node.writes
+
+
+async def test_an_offer_is_taken_back_after_a_restart_of_the_gateway(
+    config: GatewayConfig, fleet: FakeFleet, make_node: MakeNode
+) -> None:
+    desire(fleet, publish(fleet), revision=1)
+    async with bootstrap.running(config) as gateway:
+        await until(lambda: len(gateway.table) == 6)
+        port = gateway.endpoint.port
+        node = await make_node(port)
+        await node.bootstrap()
+        await node.register()
+        await until(reported(fleet, pb.UPDATE_STATE_OFFERED))
+        node.silent = True
+        node.resources["/5/0/3"] = states.STATE_DOWNLOADED
+        desire(fleet, b"", revision=2)
+        await until(lambda: not wants_a_release(gateway))
+    node.silent = False
+    async with bootstrap.running(replace(config, coap_port=port)):
+        await until(lambda: ("/5/0/1", "") in node.writes)
+        await until(reported_none(fleet))
+    assert node.executed == []
+
+
+async def test_a_newer_release_takes_the_place_of_what_was_downloaded(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode
+) -> None:
+    old, new = publish(fleet), publish(fleet, sequence=3)
+    node.resources |= {"/5/0/1": f"coap:///r/{old.hex()}", "/5/0/3": states.STATE_DOWNLOADED}
+    desire(fleet, new)
+    await until(lambda: ("/5/0/1", f"coap:///r/{new.hex()}") in node.writes)
+    assert node.executed == []
+
+
+async def test_why_a_node_does_not_install_is_told(
+    gateway: bootstrap.Gateway, fleet: FakeFleet, node: FakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("poleward_gateway.services.updates.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+    node.refused["/5/0/2"] = "an emergency call is active"
+    node.resources["/5/0/3"] = states.STATE_DOWNLOADED
+    desire(fleet, publish(fleet))
+    await until(reported(fleet, pb.UPDATE_STATE_DOWNLOADED))
+    await until(lambda: "an emergency call is active" in fleet.states[1].update.reason)
+    node.refused.clear()
+    await until(lambda: node.executed == ["/5/0/2"])
+    node.resources["/5/0/3"] = states.STATE_UPDATING
+    await until(lambda: not fleet.states[1].update.reason)
 
 
 async def test_an_artifact_is_fetched_once_and_a_cut_download_goes_on(
@@ -337,11 +430,11 @@ async def test_a_node_that_returned_is_not_offered_the_release_again(
     desire(fleet, digest)
     await until(lambda: any(name == "/5/0/1" for name, _ in node.writes))
     await until(lambda: "/5/0/5" in node._observers)
-    node.notify("/5/0/3", firmware_update.STATE_DOWNLOADED)
+    node.notify("/5/0/3", states.STATE_DOWNLOADED)
     await until(lambda: bool(node.executed))
     node.resources |= {
         "/5/0/3": 0,
-        "/5/0/5": firmware_update.RESULT_FAILED,
+        "/5/0/5": states.RESULT_FAILED,
         "/26243/0/3": "no sensor answered",
     }
     await node.register()
@@ -352,54 +445,3 @@ async def test_a_node_that_returned_is_not_offered_the_release_again(
     gateway.updates.tick()
     await until(lambda: gateway.registry.state(1).device is not None)  # type: ignore[union-attr, arg-type]
     assert [name for name, _ in node.writes].count("/5/0/1") == offers
-
-
-DIGEST = b"d" * 32
-
-
-@pytest.mark.parametrize(
-    ("state", "package", "result", "sequence", "on_trial", "step", "after"),
-    [
-        ("idle", "idle", "none", 1, False, "offer", "offered"),
-        ("idle", "idle", "failed", 1, False, "offer", "offered"),
-        ("offered", "downloading", "none", 1, False, "wait", "downloading"),
-        ("downloading", "downloaded", "none", 1, False, "install", "downloaded"),
-        ("downloaded", "updating", "none", 1, False, "wait", "downloaded"),
-        ("downloaded", "idle", "none", 2, True, "wait", "trial"),
-        ("trial", "idle", "success", 2, False, "finish", "confirmed"),
-        ("trial", "idle", "failed", 1, False, "finish", "returned"),
-        ("downloaded", "idle", "failed", 1, False, "finish", "returned"),
-        ("downloaded", "idle", "no room", 1, False, "finish", "failed"),
-        ("downloaded", "idle", "success", 1, False, "finish", "rejected"),
-        ("downloading", "idle", "refused", 1, False, "finish", "rejected"),
-        ("downloading", "idle", "link lost", 1, False, "finish", "failed"),
-        ("idle", "idle", "none", 2, False, "finish", "confirmed"),
-        ("idle", "idle", "none", 3, False, "finish", "rejected"),
-        ("failed", "idle", "none", 1, False, "finish", "failed"),
-        ("failed", "idle", "none", 2, False, "finish", "confirmed"),
-        ("offered", "idle", "none", 1, False, "offer", "offered"),
-    ],
-)
-def test_what_comes_next_for_a_node(
-    state: str, package: str, result: str, sequence: int, on_trial: bool, step: str, after: str
-) -> None:
-    readout = UpdateReadout(
-        PackageState(package), PackageResult(result), sequence, on_trial, explanation=""
-    )
-    found, update = next_step(NodeUpdate(DIGEST, UpdateState(state)), 2, readout)
-    assert (found, update.state) == (Step(step), UpdateState(after))
-    assert bool(update.reason) == (after in {"returned", "rejected", "failed"}) or state == after
-
-
-def test_a_fresh_offer_is_not_repeated() -> None:
-    readout = UpdateReadout(PackageState.IDLE, PackageResult.NONE, 1, False, explanation="")
-    offered = NodeUpdate(DIGEST, UpdateState.OFFERED)
-    assert next_step(offered, 2, readout, offer_is_fresh=True) == (Step.WAIT, offered)
-
-
-def test_a_node_whose_power_failed_after_the_download_is_offered_the_release_again() -> None:
-    readout = UpdateReadout(PackageState.IDLE, PackageResult.NONE, 1, False, explanation="")
-    downloaded = NodeUpdate(DIGEST, UpdateState.DOWNLOADED)
-    assert next_step(downloaded, 2, readout, offer_is_fresh=True) == (Step.WAIT, downloaded)
-    step, update = next_step(downloaded, 2, readout)
-    assert (step, update.state) == (Step.OFFER, UpdateState.OFFERED)

@@ -33,9 +33,10 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class NodeUpdate:
-    """Progress of one update on a node or gateway; stage None means that none is under way.
+    """Progress of one update on a node or gateway; without a stage none is under way.
 
     Args:
+        release_digest: Empty where the gateway has none in hand.
         is_frozen: It failed because its directive did not hold any more, or not yet.
     """
 
@@ -49,6 +50,11 @@ class NodeUpdate:
         """Why it stands there."""
         told = Words.told(self.reason)
         return Words.of("frozen", told=told) if self.is_frozen else told
+
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no release that the node may have been offered."""
+        return self.stage is None and not self.release_digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ class RolloutFacts:
         is_join_due: It is time to look for nodes that match by now.
         health: Of the newest wave that is watched; None when nothing is.
         is_returning: Returning the updated nodes has begun.
+        begun: Some nodes that download or have downloaded the release of a rollout that is over,
+            and are still told to run it.
     """
 
     state: RolloutState
@@ -147,6 +149,7 @@ class RolloutFacts:
     is_join_due: bool = False
     health: WaveHealth | None = None
     is_returning: bool = False
+    begun: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,14 @@ class AlreadyRuns:
 
 @dataclass(frozen=True, slots=True)
 class CancelWaiting:
-    """Take nodes out that are queued or only offered; what others have begun they finish."""
+    """Take nodes out that are queued or only offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Have these nodes drop the release before they install it; their gateways tell the rest."""
+
+    node_numbers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +222,7 @@ Action = (
     | TimeOut
     | AlreadyRuns
     | CancelWaiting
+    | TakeBack
     | OpenWave
     | NoteReached
     | Join
@@ -236,7 +247,8 @@ def next_actions(now_ms: int, facts: RolloutFacts) -> tuple[Action, ...]:
     - A node that overstays a stage is timed out, in every state; only when it runs the release by
       then it counts as confirmed. A node on trial runs it too, so before that it has to say so.
     - Too many failures, silence included, or worse health stop the rollout, as its policy says.
-    - When it is over, waiting nodes are cancelled and, if so decided, updated nodes returned.
+    - When it is over, waiting nodes are cancelled, what others have begun is taken back and, if so
+      decided, updated nodes are returned. A node on trial decides for itself.
     - Running, it opens waves as their gates allow and offers to no more nodes than allowed.
     """
     settled, waves, under_way = _settle(facts)
@@ -323,6 +335,8 @@ def _wind_up(facts: RolloutFacts, waves: tuple[WaveFact, ...]) -> tuple[Action, 
     actions: list[Action] = []
     if any(wave.count((NodeStage.QUEUED, NodeStage.OFFERED)) for wave in waves):
         actions.append(CancelWaiting())
+    if facts.begun:
+        actions.append(TakeBack(facts.begun))
     if (
         facts.state is RolloutState.STOPPED
         and facts.policy.on_failure is OnFailure.RETURN

@@ -20,7 +20,9 @@ class Standing:
         running_sequence: Of the release that it reports as running.
         wanted_sequence: Of the rollout's release.
         policy: Of the rollout.
+        reason: Why it is at its stage.
         was_brought_back: A later rollout permitted what it runs by now.
+        is_taken_back: The release is not wanted of it any more, and its gateway has none in hand.
     """
 
     stage: NodeStage
@@ -28,7 +30,9 @@ class Standing:
     running_sequence: int
     wanted_sequence: int
     policy: Policy
+    reason: Words = NO_WORDS
     was_brought_back: bool = False
+    is_taken_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ def move_after(standing: Standing, told: NodeStage | None, reason: Words) -> Mov
     """Decide what a report about a node changes; None for nothing.
 
     Rules:
-    - Only a node under way moves by what is told; what comes late or twice changes nothing.
+    - Only a node under way moves by what is told; what comes late or twice changes nothing. A node
+      that says why it waits moves to the same stage for another reason.
+    - A node whose offer was taken back is cancelled, unless it was too late for that.
     - Confirmed is believed only of a node that reports the release as running.
     - A failure on the way is tried again while attempts are left; a rejection never is.
     - A confirmed node that reports an older release than the one it was given went back, unless a
@@ -59,7 +65,11 @@ def move_after(standing: Standing, told: NodeStage | None, reason: Words) -> Mov
     went_back = standing.running_sequence < standing.wanted_sequence
     if standing.stage is NodeStage.CONFIRMED and went_back and not standing.was_brought_back:
         return Move(NodeStage.RETURNED, Words.of("went_back", sequence=standing.running_sequence))
-    if standing.stage not in UNDER_WAY or told is None or told is standing.stage:
+    if standing.stage not in UNDER_WAY:
+        return None
+    if standing.is_taken_back:
+        return Move(NodeStage.CONFIRMED if runs_it else NodeStage.CANCELLED)
+    if told is None or (told, reason) == (standing.stage, standing.reason):
         return None
     if told is NodeStage.CONFIRMED and not runs_it:
         return None

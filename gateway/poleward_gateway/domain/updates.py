@@ -76,6 +76,8 @@ class UpdateReadout:
     Args:
         sequence: Sequence number of the release that runs.
         explanation: The node's own words for its last failure; may be empty.
+        package: SHA-256 of the envelope that it was offered last; None where it does not say:
+            then it is taken to be the one that was offered here.
     """
 
     package_state: PackageState
@@ -83,6 +85,16 @@ class UpdateReadout:
     sequence: int
     on_trial: bool
     explanation: str
+    package: bytes | None = None
+
+    @property
+    def is_installing(self) -> bool:
+        """Whether it cannot be stopped any more: it decides by itself whether it stays."""
+        return self.on_trial or self.package_state is PackageState.UPDATING
+
+    def is_about(self, release_digest: bytes) -> bool:
+        """Tell whether what is under way on the node is this release."""
+        return self.package is None or self.package == release_digest
 
 
 class Step(Enum):
@@ -125,6 +137,8 @@ def next_step(
         if readout.on_trial:
             return Step.WAIT, NodeUpdate(digest, UpdateState.TRIAL)
         return Step.FINISH, NodeUpdate(digest, UpdateState.CONFIRMED)
+    if readout.on_trial:
+        return Step.WAIT, target  # something else, which was wanted before
     if readout.sequence > target_sequence and not may_go_back:
         reason = f"the node runs release {readout.sequence}, newer than {target_sequence}"
         return Step.FINISH, NodeUpdate(digest, UpdateState.REJECTED, reason)
@@ -139,6 +153,11 @@ def _step_of_transfer(
 ) -> tuple[Step, NodeUpdate]:
     """Decide for a node that runs another release."""
     digest = target.release_digest
+    if not readout.is_about(digest) and readout.package_state is not PackageState.IDLE:
+        # Another release, which is not wanted any more; as long as it may, this takes its place.
+        if readout.is_installing:
+            return Step.WAIT, target
+        return Step.OFFER, NodeUpdate(digest, UpdateState.OFFERED)
     if readout.package_state is PackageState.DOWNLOADING:
         return Step.WAIT, NodeUpdate(digest, UpdateState.DOWNLOADING)
     if readout.package_state is PackageState.DOWNLOADED:

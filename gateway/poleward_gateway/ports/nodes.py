@@ -70,6 +70,9 @@ class NodeLink(Protocol):
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Tell a node to fetch a release from this gateway."""
 
+    async def take_offer_back(self, node: NodeNumber) -> None:
+        """Tell a node to drop what it downloads or downloaded."""
+
     async def install(self, node: NodeNumber) -> None:
         """Tell a node to install what it downloaded."""
 

@@ -5,7 +5,7 @@ Not the rollout: who should run what is decided in the fleet.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,11 +16,13 @@ from poleward_gateway.domain.errors import (
     ArtifactUnavailableError,
     DirectiveStaleError,
     NodeError,
+    NodeRefusedError,
 )
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.updates import (
     FINAL_STATES,
     NodeUpdate,
+    PackageState,
     Step,
     UpdateState,
     next_step,
@@ -65,12 +67,20 @@ class _Course:
     asked_at_s: float = float("-inf")
     reached_at_s: float = 0.0
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the node may have an offer of the release, and has not come to an end with it."""
+        state = self.update.state
+        return state not in FINAL_STATES and (self.begun or state is not UpdateState.IDLE)
+
 
 class Updates:
     """Nodes under update: at most NODES_AT_ONCE are offered a release at a time.
 
-    Progress is on disk; a node is never offered again what it refused, and a final state stays
-    until the fleet desires another release (or none).
+    - Progress is on disk; a node is never offered again what it refused, and a final state stays
+      until the fleet desires another release (or none).
+    - What a node downloads or has downloaded is taken back when the fleet does not want it there
+      any more. What it installs or tries is not: the node decides.
     """
 
     def __init__(
@@ -97,25 +107,22 @@ class Updates:
             self._courses[node] = _Course(update)
 
     def reconcile(self) -> None:
-        """Begin or drop updates after desired state changed."""
-        for node in list(self._courses):
+        """Begin, drop or take back updates after desired state changed."""
+        for node, course in list(self._courses.items()):
             desired = self._registry.desired(node)
-            if (
-                desired is None
-                or desired.release_digest != self._courses[node].update.release_digest
-            ):
-                del self._courses[node]
-                self._registry.note_update(node, None)
-                self._jobs.add(("forget update", node), functools.partial(self._forget, node))
+            if self._is_wanted(node, course):
+                continue
+            if desired is None or desired.release_digest or not course.is_under_way:
+                self._drop(node)
+            else:
+                course.look_at_s = 0.0  # to take it back
         for node in self._registry.numbers():
             desired = self._registry.desired(node)
-            if desired is None or not desired.release_digest:
-                continue
-            course = self._courses.get(node)
-            if course is None:
+            if desired is not None and desired.release_digest and node not in self._courses:
                 update = NodeUpdate(desired.release_digest, UpdateState.IDLE)
-                course = self._courses[node] = _Course(update)
-            self._registry.note_update(node, course.update)
+                self._courses[node] = _Course(update)
+            if node in self._courses:
+                self._registry.note_update(node, self._courses[node].update)
         self.tick()
 
     def node_settled(self, node: NodeNumber) -> None:
@@ -134,9 +141,11 @@ class Updates:
         for node, course in self._courses.items():
             if course.look_at_s > now_s or not self._registry.is_registered(node):
                 continue
-            if course.is_held and not self._may_install(node):
+            if not self._is_wanted(node, course):
+                pass  # its offer is taken back at once
+            elif course.is_held and not self._may_install(node):
                 continue
-            if course.update.state in FINAL_STATES:
+            elif course.update.state in FINAL_STATES:
                 # One that was given up is looked at once more after it registered: it may run
                 # the release after all.
                 if course.update.state is UpdateState.CONFIRMED or not course.restarted:
@@ -158,6 +167,11 @@ class Updates:
             return False
         return now_s - course.reached_at_s < UNREACHABLE_GIVES_WAY_S
 
+    def _is_wanted(self, node: NodeNumber, course: _Course) -> bool:
+        """Say whether the fleet wants a node to get the release that it is on its way to."""
+        desired = self._registry.desired(node)
+        return desired is not None and desired.release_digest == course.update.release_digest
+
     def _may_install(self, node: NodeNumber) -> bool:
         """Tell whether a node may install its release now; the node has it until it may."""
         desired = self._registry.desired(node)
@@ -168,6 +182,9 @@ class Updates:
         course = self._courses.get(node)
         desired = self._registry.desired(node)
         if course is None or desired is None:
+            return
+        if not self._is_wanted(node, course):
+            await self._take_back(node, course)
             return
         digest = course.update.release_digest
         try:
@@ -194,10 +211,14 @@ class Updates:
                 course.asked_at_s = self._clock.monotonic_s()
                 await self._link.offer_release(node, digest)
             elif step is Step.INSTALL and not course.is_held:
-                # Also of a node that refuses: it has the release, and something more urgent.
-                await self._move(node, course, update)
+                if course.update.state is not UpdateState.DOWNLOADED:
+                    await self._move(node, course, update)
                 course.asked_at_s = self._clock.monotonic_s()
-                await self._link.install(node)
+                try:
+                    await self._link.install(node)
+                except NodeRefusedError as error:
+                    # It has the release, and something more urgent.
+                    update = replace(update, reason=str(error))
         except tuple(_VERDICTS) as error:
             verdict = NodeUpdate(digest, _VERDICTS[type(error)], str(error))
             await self._move(node, course, verdict)
@@ -211,6 +232,24 @@ class Updates:
         if not readout.on_trial:
             self._registry.note_confirmed(node, readout.sequence)
         await self._move(node, course, update)
+
+    async def _take_back(self, node: NodeNumber, course: _Course) -> None:
+        """Have a node drop what it downloads or downloaded, and forget that it was offered."""
+        try:
+            readout = await self._link.read_update(node)
+            if readout.is_installing:
+                return
+            if readout.package_state is not PackageState.IDLE and readout.is_about(
+                course.update.release_digest
+            ):
+                await self._link.take_offer_back(node)
+        except NodeError as error:
+            _log.info("offer_not_taken_back_now", node=node, error=str(error))
+            return
+        self._registry.note_confirmed(node, readout.sequence)
+        if self._courses.get(node) is course and not self._is_wanted(node, course):
+            _log.info("offer_taken_back", node=node)
+            self._drop(node)
 
     def _on_notified(self, node: NodeNumber) -> None:
         """Look at a node again at once, because it said that something changed."""
@@ -228,6 +267,13 @@ class Updates:
         await self._store.save(node, update)
         self._registry.note_update(node, update)
         self._on_change()
+
+    def _drop(self, node: NodeNumber) -> None:
+        """Forget how far a node came."""
+        del self._courses[node]
+        self._registry.note_update(node, None)
+        self._on_change()
+        self._jobs.add(("forget update", node), functools.partial(self._forget, node))
 
     async def _forget(self, node: NodeNumber) -> None:
         """Drop the stored progress of a node, unless a new update began meanwhile."""

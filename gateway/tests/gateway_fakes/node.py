@@ -62,6 +62,7 @@ class FakeNode(asyncio.DatagramProtocol):
         }  # fmt: skip
         self.writes: list[tuple[str, Any]] = []
         self.executed: list[str] = []
+        self.refused: dict[str, str] = {}
         self.sent: list[bytes] = []
         self.deleted: list[str] = []
         self.challenges = 0
@@ -271,6 +272,8 @@ class FakeNode(asyncio.DatagramProtocol):
             return Message(code=codes.CHANGED)
         if request.code == codes.GET:
             return Message(code=codes.CONTENT, payload=self._read(path), content_format=112)
+        if request.code == codes.POST and path in self.refused:
+            return Message(code=codes.METHOD_NOT_ALLOWED, payload=self.refused[path].encode())
         if request.code == codes.POST:
             self.executed.append(path)
             self.on_execute(path)

@@ -99,7 +99,7 @@ def create(
         str, typer.Option(help="Unique name, for a downgrade permission; else its number.")
     ] = "",
     supersede: Annotated[
-        bool, typer.Option("--supersede", help="Take waiting nodes out of older rollouts.")
+        bool, typer.Option("--supersede", help="Take nodes out of rollouts of older releases.")
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell who, how much and how long.")
@@ -284,7 +284,7 @@ def abort(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """End a rollout; nodes that already run the release keep it.
+    """End a rollout; nodes that run or try the release keep it, the others drop it.
 
     Example: `poleward rollout abort 1`
     """

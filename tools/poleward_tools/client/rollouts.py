@@ -116,7 +116,7 @@ class RolloutCalls:
         return mapping.rollout_view(answer.rollout)
 
     def abort(self, number: int) -> Rollout:
-        """End a rollout; nodes that run the release keep it."""
+        """End a rollout; nodes that run or try the release keep it, the others drop it."""
         request = rollouts.AbortRolloutRequest(number=number)
         with translated(f"abort rollout {number}", self._address):
             answer = self._stub.AbortRollout(request, timeout=_TIMEOUT_S)

@@ -89,13 +89,13 @@ _FORGET = text(
     "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
 )
 _WANTED = text("SELECT desired_revision, desired_release FROM gateway WHERE name = :gateway_name")
-# What a rollout offered and nobody took yet is not asked for any more once the rollout is over:
+# What a rollout offered and nobody tries yet is not asked for any more once the rollout is over:
 # its order to stop works at once, and its rows follow.
 _DESIRED = text(
-    "SELECT d.*, EXISTS (SELECT FROM rollout_node rn "
-    "JOIN rollout o ON o.number = rn.rollout_number WHERE rn.node_number = d.node_number "
-    "AND rn.stage = 'offered' AND o.release_digest = d.release_digest "
-    "AND o.state IN ('stopped', 'aborted')) AS is_stopped, "
+    "SELECT d.*, coalesce(o.state IN ('stopped', 'aborted') AND EXISTS ("
+    "SELECT FROM rollout_node rn WHERE rn.node_number = d.node_number "
+    "AND rn.rollout_number = d.rollout_number "
+    "AND rn.stage IN ('offered', 'downloading', 'downloaded')), false) AS is_stopped, "
     "n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
     "n.release_sequence = r.sequence AS runs_it, coalesce(o.name, o.number::text) AS rollout_name, "
     "o.policy, "

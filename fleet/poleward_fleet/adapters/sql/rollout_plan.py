@@ -102,7 +102,8 @@ _SUPERSEDE = text(
     "UPDATE rollout_node rn SET stage = 'superseded', reason = CAST(:reason AS jsonb), "
     "since_ms = :now_ms FROM rollout_node mine WHERE mine.node_number = rn.node_number "
     "AND mine.rollout_number = :number AND rn.rollout_number = ANY (CAST(:others AS bigint[])) "
-    "AND rn.stage IN ('queued', 'offered') RETURNING rn.node_number, old.stage AS was"
+    "AND rn.stage IN ('queued', 'offered', 'downloading', 'downloaded') "
+    "RETURNING rn.node_number, old.stage AS was"
 )
 _TAKEN = text(
     f"SELECT count(*) FROM rollout_node rn JOIN ({_TARGETS}) AS target "  # noqa: S608
@@ -173,9 +174,9 @@ async def fill(
 async def supersede(
     connection: AsyncConnection, number: int, release: Release, now_ms: int, *, allowed: bool
 ) -> list[int]:
-    """Take waiting nodes of a new rollout out of older ones; return those that were offered.
+    """Take nodes of a new rollout out of older ones; return those that were offered the release.
 
-    Nodes that are further in another rollout stay there; they are offered this one after that.
+    Nodes on trial in another rollout stay there; they are offered this one after that.
 
     Raises:
         ConflictError: It is not allowed, or the other rollout brings the same or a newer release.
@@ -193,7 +194,7 @@ async def supersede(
         raise ConflictError.of("node_taken", node=clash.node_number, rollout=clash.rollout_number)
     reason = Words.of("newer", rollout=number).to_json()
     rows = await connection.execute(_SUPERSEDE, named | {"reason": reason, "now_ms": now_ms})
-    return [row.node_number for row in rows if row.was == "offered"]
+    return [row.node_number for row in rows if row.was != "queued"]
 
 
 async def join(connection: AsyncConnection, number: int, parameters: dict[str, Any]) -> None:

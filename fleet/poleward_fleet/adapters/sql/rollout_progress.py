@@ -15,10 +15,12 @@ from poleward_fleet.domain.gateway_link import NodeState
 from poleward_fleet.domain.rollout import UNSUCCESSFUL, NodeStage
 from poleward_fleet.domain.rollout_policy import Policy
 from poleward_fleet.domain.rollout_progress import Move, Standing, move_after
-from poleward_fleet.domain.words import NO_WORDS
+from poleward_fleet.domain.words import NO_WORDS, Words
 
 _STANDINGS = text(
-    "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.attempts, n.release_sequence, "
+    "SELECT rn.rollout_number, rn.node_number, rn.stage, rn.reason, rn.attempts, "
+    "n.release_sequence, EXISTS (SELECT FROM rollout_wanted w WHERE w.node_number = rn.node_number "
+    "AND w.rollout_number = rn.rollout_number) AS is_wanted, "
     "coalesce(w.opened_at_ms, 0) AS opened_at_ms, EXISTS (SELECT FROM rollout_node later "
     "JOIN rollout lo ON lo.number = later.rollout_number "
     "JOIN release lr ON lr.digest = lo.release_digest WHERE later.node_number = rn.node_number "
@@ -51,7 +53,7 @@ async def apply_progress(
     told = {
         state.node_number: state
         for state in states
-        if state.release_sequence is not None or (state.update and state.update.stage)
+        if state.release_sequence is not None or state.update
     }
     if not told:
         return frozenset(), frozenset()
@@ -68,6 +70,7 @@ async def apply_progress(
         if stage is NodeStage.CONFIRMED and state.release_sequence is None:
             continue  # nothing was said about what it runs
         update = state.update
+        has_none = update is not None and update.is_none
         if update is not None and update.release_digest != rollout.digest:
             update = None
         standing = Standing(
@@ -76,7 +79,9 @@ async def apply_progress(
             running_sequence=row.release_sequence,
             wanted_sequence=rollout.sequence,
             policy=policies[row.rollout_number],
+            reason=Words.of_json(row.reason),
             was_brought_back=row.was_brought_back,
+            is_taken_back=has_none and not row.is_wanted,
         )
         move = move_after(
             standing, update.stage if update else None, update.words if update else NO_WORDS

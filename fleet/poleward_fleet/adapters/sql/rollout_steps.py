@@ -37,6 +37,7 @@ from poleward_fleet.domain.rollout import (
     ReturnUpdated,
     RolloutFacts,
     RolloutState,
+    TakeBack,
     TimeOut,
     newest_open,
 )
@@ -91,12 +92,16 @@ CROSS JOIN LATERAL (
 ORDER BY c.wave, c.position LIMIT :room
 """
 )
+# A node that has the release and says why it waits, an emergency call, is not silent while it is
+# heard.
 _OVERDUE = text(
     "SELECT rn.node_number, rn.gateway_name, rn.wave, rn.stage, n.release_sequence = :sequence "
     "AS runs FROM unnest(CAST(:stages AS text[]), CAST(:until_ms AS bigint[])) "
     "AS s (stage, until_ms) JOIN rollout_node rn ON rn.rollout_number = :number "
     "AND rn.stage = s.stage AND rn.since_ms <= s.until_ms "
     "JOIN rollout_subject n ON n.number = rn.node_number "
+    "WHERE rn.stage <> 'downloaded' OR rn.reason #>> '{values,text}' IS NULL "
+    "OR n.heard_at_ms <= s.until_ms "
     "ORDER BY rn.since_ms LIMIT :at_once"
 )
 _MOVE = text(
@@ -116,6 +121,12 @@ _CANCEL = text(
     "WHERE rollout_number = :number AND stage IN ('offered', 'queued') "
     "ORDER BY stage, since_ms LIMIT :at_once) "
     "RETURNING rn.node_number, old.stage AS was"
+)
+_BEGUN = text(
+    "SELECT rn.node_number FROM rollout_node rn WHERE rn.rollout_number = :number "
+    "AND rn.stage IN ('downloading', 'downloaded') AND EXISTS (SELECT FROM rollout_wanted w "
+    "WHERE w.node_number = rn.node_number AND w.rollout_number = :number) "
+    "ORDER BY rn.stage, rn.since_ms LIMIT :at_once"
 )
 _OPEN = text(
     "UPDATE rollout_wave SET opened_at_ms = :now_ms WHERE rollout_number = :number AND wave = :wave"
@@ -225,7 +236,8 @@ async def _facts(
         is_returning=row.is_returning,
     )
     if facts.state in OVER:
-        return facts
+        begun = await connection.execute(_BEGUN, named | {"at_once": _AT_ONCE})
+        return replace(facts, begun=tuple(begun.scalars()))
     newest = newest_open(facts.waves)
     if with_health and newest >= 0 and policy.waves[newest].wait_s:
         watched_ms = policy.waves[newest].wait_s * 1000
@@ -326,6 +338,8 @@ class _Doing:
                 return await withdraw(
                     self._connection, [row.node_number for row in rows if row.was == "offered"]
                 )
+            case TakeBack(nodes):
+                return await withdraw(self._connection, nodes)
             case OpenWave(wave):
                 await self._run(_OPEN, wave=wave)
             case NoteReached(wave):

@@ -158,6 +158,14 @@ SELECT number, name, 'gateway', release_sequence, 0, heard_at_ms,
     revoked_at_ms = 0 AND heard_at_ms > 0
 FROM gateway
 """
+# Which nodes and gateways are told to run a release now, and for which rollouts.
+_WANTED = """
+CREATE VIEW rollout_wanted AS
+SELECT node_number, rollout_number FROM desired_node
+WHERE rollout_number IS NOT NULL AND NOT removed
+UNION ALL
+SELECT g.number, o.number FROM gateway g JOIN rollout o ON o.release_digest = g.desired_release
+"""
 # Counts follow the nodes in the same statement, so that no reader ever counts 100,000 rows.
 _COUNTING = (
     """
@@ -202,13 +210,14 @@ def upgrade() -> None:
     """Make the tables."""
     execute(_TABLES)
     execute_whole(_SUBJECTS)
+    execute_whole(_WANTED)
     for statement in _COUNTING:
         execute_whole(statement)
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    execute("DROP VIEW rollout_subject;\n")
+    execute("DROP VIEW rollout_subject;\nDROP VIEW rollout_wanted;\n")
     drop(
         "rollout_tally rollout_node rollout_wave rollout patch release_component release "
         "trust_document directive_key release_key"

@@ -177,12 +177,13 @@ def _state_to_message(state: NodeState) -> pb.NodeState:
             message.device["trust_version"] = str(state.device.trust_version)
     if state.program_digest is not None:
         message.program_digest = state.program_digest
-    if state.update is not None:
-        message.update.CopyFrom(_update(state.update))
+    message.update.CopyFrom(_update(state.update))
     return message
 
 
-def _update(update: NodeUpdate) -> pb.NodeUpdate:
+def _update(update: NodeUpdate | None) -> pb.NodeUpdate:
+    if update is None:
+        return pb.NodeUpdate(state=pb.UPDATE_STATE_IDLE)
     return pb.NodeUpdate(
         release_digest=update.release_digest,
         state=_UPDATE_STATES[update.state],
@@ -245,12 +246,11 @@ def desired_from_message(message: pb.DesiredState) -> DesiredChange:
 
 def software_to_message(software: GatewaySoftware) -> pb.ConnectRequest:
     """Make the message of what the gateway itself runs."""
-    update = software.update
     return pb.ConnectRequest(
         gateway_software=pb.GatewaySoftware(
             version=software.version,
             release_sequence=software.sequence,
-            update=None if update is None else _update(update),
+            update=_update(software.update),
         )
     )
 

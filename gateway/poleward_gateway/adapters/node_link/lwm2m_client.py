@@ -32,6 +32,7 @@ _NOT_FOUND = "4.04"
 _ABSENT = {_NOT_FOUND, "4.05"}
 _CANNOT_SENML = {"4.06", "4.15"}
 
+_PACKAGE_URI = f"coap:///{PATH_RELEASES}/"
 _PACKAGE_STATES = {
     firmware_update.STATE_IDLE: PackageState.IDLE,
     firmware_update.STATE_DOWNLOADING: PackageState.DOWNLOADING,
@@ -176,6 +177,7 @@ class Lwm2mClient:
             sequence=_integer(release.get("/26243/0/0")),
             on_trial=release.get("/26243/0/2") is True,
             explanation=_text(release.get("/26243/0/3")),
+            package=_package(package.get("/5/0/1")),
         )
 
     async def read_layout(self, node: NodeNumber) -> str:
@@ -193,8 +195,12 @@ class Lwm2mClient:
 
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         """Write the package's URI; without an authority it is this gateway."""
-        uri = f"coap:///{PATH_RELEASES}/{envelope_digest.hex()}"
+        uri = _PACKAGE_URI + envelope_digest.hex()
         await self._write(await self._context(node), "/5/0/1", uri)
+
+    async def take_offer_back(self, node: NodeNumber) -> None:
+        """Write an empty package URI, which resets the updater (OMA TS Core 1.1, E.6)."""
+        await self._write(await self._context(node), "/5/0/1", "")
 
     async def install(self, node: NodeNumber) -> None:
         """Execute the update."""
@@ -315,6 +321,15 @@ class Lwm2mClient:
 
 def _segments(path: str) -> tuple[str, ...]:
     return tuple(path.strip("/").split("/"))
+
+
+def _package(uri: Value) -> bytes | None:
+    """Return which release a package URI names, nothing for a foreign one, None for no URI."""
+    text = _text(uri)
+    try:
+        return bytes.fromhex(text.removeprefix(_PACKAGE_URI)) if text else None
+    except ValueError:
+        return b""
 
 
 def _text(value: Value) -> str:

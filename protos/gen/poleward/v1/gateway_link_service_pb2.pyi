@@ -552,7 +552,7 @@ class NodeState(_message.Message):
 
     @_builtins.property
     def update(self) -> Global___NodeUpdate:
-        """Update under way, if any."""
+        """Update under way or ended last; one without a release says that the gateway has none in hand."""
 
     def __init__(
         self,
@@ -604,11 +604,13 @@ class NodeUpdate(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     release_digest: _builtins.bytes
-    """SHA-256 of the release envelope, 32 bytes."""
+    """SHA-256 of the release envelope, 32 bytes; empty for none."""
     state: Global___UpdateState.ValueType
     """Where it stands."""
     reason: _builtins.str
-    """Why, for rejected, failed, frozen and returned; in words for people."""
+    """Why, for rejected, failed, frozen and returned, and why a node that has it does not install
+    it yet; in words for people.
+    """
     def __init__(
         self,
         *,
@@ -639,7 +641,7 @@ class GatewaySoftware(_message.Message):
     """Sequence number of the confirmed release; 0 for what was installed by hand."""
     @_builtins.property
     def update(self) -> Global___NodeUpdate:
-        """Update under way or ended last, if any."""
+        """Update under way or ended last; as with nodes."""
 
     def __init__(
         self,

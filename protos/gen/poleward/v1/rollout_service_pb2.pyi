@@ -261,7 +261,7 @@ class CreateRolloutRequest(_message.Message):
     release_digest: _builtins.bytes
     """SHA-256 of the release envelope, 32 bytes."""
     supersede: _builtins.bool
-    """Nodes that wait in a rollout of an older release leave that one."""
+    """Nodes in a rollout of an older release leave that one, unless they try that by now."""
     name: _builtins.str
     """Name that directives and downgrade permissions give it; empty for its number."""
     @_builtins.property

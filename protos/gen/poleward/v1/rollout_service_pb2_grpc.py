@@ -143,7 +143,7 @@ class RolloutServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AbortRollout(self, request, context):
-        """AbortRollout ends a rollout; nodes that run the release keep it.
+        """AbortRollout ends a rollout; nodes that run or try the release keep it, the others drop it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

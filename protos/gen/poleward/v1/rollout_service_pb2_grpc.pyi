@@ -50,7 +50,7 @@ class RolloutServiceStub:
     ResumeRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ResumeRolloutRequest, _rollout_service_pb2.ResumeRolloutResponse]
     """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again."""
     AbortRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.AbortRolloutRequest, _rollout_service_pb2.AbortRolloutResponse]
-    """AbortRollout ends a rollout; nodes that run the release keep it."""
+    """AbortRollout ends a rollout; nodes that run or try the release keep it, the others drop it."""
 
 @_typing.type_check_only
 class RolloutServiceAsyncStub(RolloutServiceStub):
@@ -74,7 +74,7 @@ class RolloutServiceAsyncStub(RolloutServiceStub):
     ResumeRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ResumeRolloutRequest, _rollout_service_pb2.ResumeRolloutResponse]  # type: ignore[assignment]
     """ResumeRollout goes on with a paused rollout; its failures so far do not stop it again."""
     AbortRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.AbortRolloutRequest, _rollout_service_pb2.AbortRolloutResponse]  # type: ignore[assignment]
-    """AbortRollout ends a rollout; nodes that run the release keep it."""
+    """AbortRollout ends a rollout; nodes that run or try the release keep it, the others drop it."""
 
 class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
     """RolloutService creates and watches rollouts."""
@@ -149,6 +149,6 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rollout_service_pb2.AbortRolloutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.AbortRolloutResponse, _abc.Awaitable[_rollout_service_pb2.AbortRolloutResponse]]:
-        """AbortRollout ends a rollout; nodes that run the release keep it."""
+        """AbortRollout ends a rollout; nodes that run or try the release keep it, the others drop it."""
 
 def add_RolloutServiceServicer_to_server(servicer: RolloutServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

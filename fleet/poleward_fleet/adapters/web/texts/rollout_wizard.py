@@ -72,8 +72,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.needs_approval_hint": ("It does not begin before that.", "批准前不会开始。"),
     "wizard.supersede": ("Supersede older rollouts", "取代旧任务"),
     "wizard.supersede_hint": (
-        "Nodes that still wait in a rollout of an older release come here.",
-        "仍在旧版本任务中等待的节点转入本任务。",
+        "Nodes in a rollout of an older release come here, unless they try that by now.",
+        "旧版本任务中尚未试运行的节点转入本任务。",
     ),
     "wizard.try": ("Dry run", "试运行"),
     "wizard.try_hint": (

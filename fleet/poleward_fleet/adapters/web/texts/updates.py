@@ -80,8 +80,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.resume": ("Resume", "继续"),
     "rollouts.abort": ("Abort", "中止"),
     "rollouts.abort_ask": (
-        "Abort this rollout? Nodes that run the release keep it; it cannot be resumed.",
-        "确定中止？已升级的节点保持新版本，任务不能再恢复。",
+        "Abort this rollout? Nodes that run or try the release keep it, the others drop it; it "
+        "cannot be resumed.",
+        "确定中止？已升级或试运行中的节点保持新版本，其余节点丢弃该版本，任务不能再恢复。",
     ),
     "rollouts.confirmed_of": ("{done} of {all} nodes confirmed", "{done} / {all} 个节点已确认"),
     "rollouts.nodes": ("Nodes", "节点"),
