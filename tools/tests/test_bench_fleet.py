@@ -45,7 +45,10 @@ def test_rollout_reaches_every_node_when_nobody_stops_it() -> None:
 
 def test_provisioned_nodes_are_commissioned() -> None:
     figures = provision.run(seconds=0.01)
-    assert set(figures) == {"nodes_per_s", "p99_ms", "bootstrap_messages", "bootstrap_bytes"}
+    assert set(figures) == {
+        "nodes_per_s", "p50_ms", "p99_ms", "fleet_cpu_ms", "database_cpu_ms", "load_cpu_ms",
+        "bootstrap_messages", "bootstrap_bytes",
+    }  # fmt: skip
     assert figures["bootstrap_messages"] >= 4
     assert figures["bootstrap_bytes"] > 12 * figures["bootstrap_messages"]
     assert figures["p99_ms"] > 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from poleward_tools.bench.process_family import family
 from poleward_tools.demo.city import City, CityPlan
 from poleward_tools.demo.narration import Silence
 from poleward_tools.virtual_board.node_folder import CONSOLE_NAME
@@ -52,9 +53,9 @@ def run() -> dict[str, Any]:
         host = city.boards.pid
         if host is None:
             raise BoardsError("the board host has ended")
-        family = _family(host)
-        memory_kib = sum(_memory_kib(pid, "Pss:") for pid in family)
-        own_kib = sum(_memory_kib(pid, "Pss_Anon:") for pid in family)
+        pids = family(host)
+        memory_kib = sum(_memory_kib(pid, "Pss:") for pid in pids)
+        own_kib = sum(_memory_kib(pid, "Pss_Anon:") for pid in pids)
         seconds = [_seconds_to_registered(_text(log)) for log in logs]
     return {
         "boards": _BOARDS,
@@ -81,23 +82,6 @@ def _seconds_to_registered(text: str) -> float:
     if len(times) < 2:
         raise BoardsError("a board's console lacks its start or its registration")
     return (times[_REGISTERED] - times[_STARTED]).total_seconds()
-
-
-def _family(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            # proc(5): the name in parentheses may hold anything; state and parent follow it.
-            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended meanwhile
-        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, waiting = [], [pid]
-    while waiting:
-        found.append(waiting.pop())
-        waiting += children.get(found[-1], [])
-    return found
 
 
 def _memory_kib(pid: int, field: str) -> int:

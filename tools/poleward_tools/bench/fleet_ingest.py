@@ -11,8 +11,8 @@ from typing import Any
 
 from poleward_gateway.services.uplink import REPORTS_PER_BATCH
 from poleward_tools.bench.bench_fleet import BenchFleet, bench_fleet, percentile
+from poleward_tools.bench.bench_process import bench_process
 from poleward_tools.bench.fleet_ingest_gateway import METRICS
-from poleward_tools.bench.gateway_process import gateway_process
 from poleward_tools.bench.packed_history import bytes_per_reading_packed
 
 GATEWAYS = 4
@@ -35,7 +35,7 @@ def run(
     - `duplicates`: stored more often than once, though every gateway sends its last batches twice.
 
     Raises:
-        GatewayProcessError: a gateway ended early.
+        BenchProcessError: a gateway ended early.
     """
     return asyncio.run(_measure(seconds, gateways, nodes))
 
@@ -50,7 +50,7 @@ async def _measure(seconds: float, gateways: int, nodes: int) -> dict[str, Any]:
         began_at_ms = int(time.time() * 1000) - _BEGAN_AGO_MS
         processes = [
             await stack.enter_async_context(
-                gateway_process(
+                bench_process(
                     _GATEWAY_MODULE,
                     {
                         "folder": str(folder),

@@ -5,7 +5,6 @@ programs over real sockets, with OSCORE. Ours answers after the commit, aiocoap 
 """
 
 import json
-import os
 import sqlite3
 import statistics
 import subprocess
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from poleward_tools.bench.process_family import cpu_s
 
 NODES = 500
 ROUNDS = 3
@@ -103,9 +104,7 @@ class Server:
 
     def cpu_s(self) -> float:
         """Return processor time of all threads so far."""
-        stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii")
-        user, system = stat.rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self._process.pid)
 
     def peak_rss_mb(self) -> float:
         """Return the most memory it had at any moment."""

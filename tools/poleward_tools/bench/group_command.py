@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from poleward_tools.bench.gateway_process import gateway_process
+from poleward_tools.bench.bench_process import bench_process
 from poleward_tools.demo import factory
 from poleward_tools.demo.program import Program
 from poleward_tools.flash_image.node_nvs import NodeIdentity, Trust, new_identity
@@ -65,7 +65,7 @@ async def _run(nodes: int, virtual_boards: int) -> dict[str, Any]:
         }
         lamps = {"port": port, "first": virtual_boards + 1, "last": nodes}
         boards = Program("boards", ["board", "serve", str(folder / "nodes")], log=folder / "log")
-        async with gateway_process(_GATEWAY, order) as gateway, gateway_process(_LAMPS, lamps):
+        async with bench_process(_GATEWAY, order) as gateway, bench_process(_LAMPS, lamps):
             boards.start()
             try:
                 gateway.begin()

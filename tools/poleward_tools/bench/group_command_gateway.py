@@ -1,6 +1,6 @@
 """The gateway of the benchmark `group-command`, as a process of its own: the real one, no fleet.
 
-Run by gateway_process.py. Waits until every node is registered and settled, then gives its orders.
+Run by bench_process.py. Waits until every node is registered and settled, then gives its orders.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Nodes of the benchmark `group-command` that are no VMs: a program that answers as nodes do.
 
 Not a node: it knows what a gateway asks after a registration, and lamp commands. OSCORE, Echo
-challenge and acknowledgements are real. Run by gateway_process.py.
+challenge and acknowledgements are real. Run by bench_process.py.
 """
 
 import asyncio

@@ -1,27 +1,24 @@
 """The benchmark `provision`: nodes registered, claimed and commissioned over the API with TLS.
 
-Not flashing (`flash`).
+Not flashing (`flash`). Factory and technicians are a process of their own (provision_load.py).
 """
 
 import asyncio
-import itertools
 import json
-import secrets
 import time
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from poleward_tools.bench.bench_fleet import AREA_CODE, bench_fleet, percentile
+from poleward_tools.bench.bench_fleet import BenchFleet, bench_fleet, percentile
+from poleward_tools.bench.bench_process import bench_process
 from poleward_tools.bench.bootstrap_wire import bootstrap_figures
-from poleward_tools.client import FleetClient, FleetProfile
-from poleward_tools.client.views import ManufacturedNode, Pole
-from poleward_tools.flashing.claim_code import hash_claim_code
+from poleward_tools.bench.process_family import cpu_s, family
 
 SECONDS = 10.0
-_TECHNICIANS = 8
-_NODES_PER_IMPORT = 50
+_TECHNICIANS = 32
 _GATEWAY = "gw-1"
-_CLAIM_CODE = "K7QH2M4X9TRD5BWN"
+_LOAD = "poleward_tools.bench.provision_load"
+_GRACE_S = 60.0
 
 
 class ProvisionError(Exception):
@@ -32,10 +29,13 @@ def run(*, seconds: float = SECONDS) -> dict[str, Any]:
     """Let technicians bring nodes into service for `seconds`; return the figures.
 
     - `nodes_per_s`: from the factory's record to a commissioned node, poles included.
-    - `p99_ms`: of one commissioning, as the technician waits for it.
+    - `p50_ms`, `p99_ms`: of one commissioning, as the technician waits for it.
+    - `fleet_cpu_ms`, `database_cpu_ms`, `load_cpu_ms`: of one node, in each of the programs that
+      share the machine.
     - `bootstrap_messages`, `bootstrap_bytes`: of one virtual node, in both directions.
 
     Raises:
+        BenchProcessError: factory and technicians ended early.
         ProvisionError: a node is not commissioned in the end.
     """
     return asyncio.run(_measure(seconds))
@@ -44,57 +44,39 @@ def run(*, seconds: float = SECONDS) -> dict[str, Any]:
 async def _measure(seconds: float) -> dict[str, Any]:
     async with bench_fleet() as bench:
         await bench.add_gateways([_GATEWAY])
-        administrator = json.loads((bench.folder / "fleet" / "admin.json").read_text())
-        profile = FleetProfile(bench.addresses.web, administrator["api_token"])
-        # In a thread: the fleet that answers runs on this one.
-        took_s, waits_ms = await asyncio.to_thread(_provision, profile, seconds)
-        commissioned = await bench.scalar(
-            "SELECT count(*) FROM node WHERE life_state = 'commissioned'"
-        )
-        if commissioned != len(waits_ms):
-            raise ProvisionError(f"{len(waits_ms)} nodes were provisioned, {commissioned} are")
-        return {
-            "nodes_per_s": round(len(waits_ms) / took_s, 1),
-            "p99_ms": round(percentile(waits_ms, 0.99), 1),
-            **await bootstrap_figures(bench),
-        }
+        return {**await _provision(bench, seconds), **await bootstrap_figures(bench)}
 
 
-def _provision(profile: FleetProfile, seconds: float) -> tuple[float, list[float]]:
-    """Import and commission until the time is over; return how long it took, and each wait."""
-    numbers = itertools.count()
-    with FleetClient(profile) as client, ThreadPoolExecutor(_TECHNICIANS) as technicians:
-        began_at = time.perf_counter()
-
-        def commission(number: int) -> float:
-            asked_at = time.perf_counter()
-            client.commission(
-                mac=_mac(number),
-                claim_code=_CLAIM_CODE,
-                pole_code=f"B-{number:06d}",
-                gateway_name=_GATEWAY,
-            )
-            return (time.perf_counter() - asked_at) * 1000
-
-        waits_ms: list[float] = []
-        while not waits_ms or time.perf_counter() - began_at < seconds:
-            part = list(itertools.islice(numbers, _NODES_PER_IMPORT))
-            client.import_poles(
-                Pole(f"B-{n:06d}", AREA_CODE, 51.4 + n * 1e-5, -2.6, 100) for n in part
-            )
-            client.import_nodes(
-                ManufacturedNode(
-                    _mac(n),
-                    secrets.token_bytes(16),
-                    secrets.token_bytes(8),
-                    hash_claim_code(_mac(n), _CLAIM_CODE),
-                    "pole-basic",
-                )
-                for n in part
-            )
-            waits_ms += technicians.map(commission, part)
-        return time.perf_counter() - began_at, waits_ms
+async def _provision(bench: BenchFleet, seconds: float) -> dict[str, Any]:
+    administrator = json.loads((bench.folder / "fleet" / "admin.json").read_text())
+    order = {
+        "web": bench.addresses.web,
+        "token": administrator["api_token"],
+        "gateway": _GATEWAY,
+        "technicians": _TECHNICIANS,
+        "seconds": seconds,
+    }
+    async with bench_process(_LOAD, order) as load:
+        fleet_cpu_s, database_cpu_s = time.process_time(), _database_cpu_s(bench.folder)
+        load.begin()
+        result = await load.result(seconds + _GRACE_S)
+        fleet_cpu_s = time.process_time() - fleet_cpu_s
+        database_cpu_s = _database_cpu_s(bench.folder) - database_cpu_s
+    waits_ms = result["waits_ms"]
+    nodes = len(waits_ms)
+    commissioned = await bench.scalar("SELECT count(*) FROM node WHERE life_state = 'commissioned'")
+    if commissioned != nodes:
+        raise ProvisionError(f"{nodes} nodes were provisioned, {commissioned} are")
+    return {
+        "nodes_per_s": round(nodes / result["seconds"], 1),
+        "p50_ms": round(percentile(waits_ms, 0.5), 1),
+        "p99_ms": round(percentile(waits_ms, 0.99), 1),
+        "fleet_cpu_ms": round(fleet_cpu_s / nodes * 1000, 2),
+        "database_cpu_ms": round(database_cpu_s / nodes * 1000, 2),
+        "load_cpu_ms": round(result["cpu_s"] / nodes * 1000, 2),
+    }
 
 
-def _mac(number: int) -> bytes:
-    return b"\x02\xb0" + number.to_bytes(4, "big")
+def _database_cpu_s(folder: Path) -> float:
+    server = int((folder / "postgres" / "postmaster.pid").read_text().split()[0])
+    return sum(cpu_s(pid) for pid in family(server))

@@ -9,8 +9,8 @@ from typing import Any
 
 from poleward_gateway.services.uplink import REPORTS_PER_BATCH
 from poleward_tools.bench.bench_fleet import bench_fleet
+from poleward_tools.bench.bench_process import bench_process
 from poleward_tools.bench.fleet_ingest_gateway import METRICS
-from poleward_tools.bench.gateway_process import gateway_process
 from poleward_tools.bench.tcp_relay import TcpRelay
 
 SECONDS = 4.0
@@ -30,7 +30,7 @@ def run(*, seconds: float = SECONDS, nodes: int = REPORTS_PER_BATCH) -> dict[str
     - `bytes_per_reading`: of TCP payload from the gateway to the fleet, TLS included.
 
     Raises:
-        GatewayProcessError: the gateway ended early.
+        BenchProcessError: the gateway ended early.
         UplinkError: reports were lost or stored twice.
     """
     return asyncio.run(_measure(max(nodes, int(seconds * _REPORTS_PER_S)), nodes, seconds))
@@ -46,7 +46,7 @@ async def _measure(reports: int, nodes: int, seconds: float) -> dict[str, Any]:
             "nodes": numbers,
             "reports": reports,
         }
-        async with gateway_process(_GATEWAY_MODULE, order) as gateway:
+        async with bench_process(_GATEWAY_MODULE, order) as gateway:
             gateway.begin()
             result = await gateway.result(seconds * 10 + _GRACE_S)
         stored = await bench.scalar("SELECT count(*) FROM report")

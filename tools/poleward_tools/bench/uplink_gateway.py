@@ -1,6 +1,6 @@
 """The gateway of the benchmark `uplink`, as a process of its own: the real one with a full spool.
 
-Run by gateway_process.py.
+Run by bench_process.py.
 """
 
 import array

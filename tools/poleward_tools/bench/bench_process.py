@@ -1,4 +1,4 @@
-"""Gateways of a benchmark as processes of their own: started, told to begin, read, ended.
+"""Parts of a benchmark as processes of their own: started, told to begin, read, ended.
 
 Not what they do: the module that is run decides. It reads its order as JSON from the first line of
 standard input, prints a line when it is ready, begins at the second line and prints its result.
@@ -15,11 +15,11 @@ _READY_S = 120.0
 _LINE_BYTES = 1 << 26
 
 
-class GatewayProcessError(Exception):
-    """A gateway of the benchmark ended early; its log is on standard error."""
+class BenchProcessError(Exception):
+    """A process of the benchmark ended early; its log is on standard error."""
 
 
-class GatewayProcess:
+class BenchProcess:
     """One process that is ready."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -34,7 +34,7 @@ class GatewayProcess:
         """Wait for its result.
 
         Raises:
-            GatewayProcessError: It ended without one.
+            BenchProcessError: It ended without one.
             TimeoutError: It does not end.
         """
         async with asyncio.timeout(timeout_s):
@@ -44,21 +44,21 @@ class GatewayProcess:
         """Wait for its next line.
 
         Raises:
-            GatewayProcessError: It ended without one.
+            BenchProcessError: It ended without one.
         """
         assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
-            raise GatewayProcessError("a gateway process of the benchmark ended early")
+            raise BenchProcessError("a process of the benchmark ended early")
         return line
 
 
 @contextlib.asynccontextmanager
-async def gateway_process(module: str, order: dict[str, Any]) -> AsyncIterator[GatewayProcess]:
+async def bench_process(module: str, order: dict[str, Any]) -> AsyncIterator[BenchProcess]:
     """Run a module inside a block; it is ready when the block begins.
 
     Raises:
-        GatewayProcessError: It ended before it was ready.
+        BenchProcessError: It ended before it was ready.
         TimeoutError: It does not get ready.
     """
     process = await asyncio.create_subprocess_exec(
@@ -72,7 +72,7 @@ async def gateway_process(module: str, order: dict[str, Any]) -> AsyncIterator[G
     try:
         assert process.stdin is not None
         process.stdin.write(json.dumps(order).encode() + b"\n")
-        running = GatewayProcess(process)
+        running = BenchProcess(process)
         async with asyncio.timeout(_READY_S):
             await running.line()
         yield running
