@@ -186,6 +186,13 @@ def endpoint_name(mac: str) -> str:
     return f"urn:dev:mac:{mac}"
 
 
+def node_named(name: str) -> str | int:
+    """Return the MAC or the number that a name of a node means: MAC, endpoint name or number."""
+    if name.isascii() and name.isdigit() and len(name) < 10:
+        return int(name)
+    return name.removeprefix(endpoint_name(""))
+
+
 def operational_sender_id(node_number: int) -> bytes:
     """Return the node's Sender ID in its operational context: its number, big-endian, minimal."""
     return node_number.to_bytes((node_number.bit_length() + 7) // 8 or 1, "big")

@@ -4,11 +4,40 @@ Not an implementation (adapters).
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.identity import FreshKeys, NodeIdentity
+from poleward_fleet.domain.inventory import LifeState
 from poleward_fleet.domain.life_cycle import Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A node that goes into a pole behind a gateway.
+
+    Args:
+        node_number: The node.
+        before: Its state until now.
+        after: Its state from now on.
+        pole_code: Where it stands from now on.
+        gateway_name: Serves it.
+        keys: Its operational keys.
+        report_interval_s: Between two reports.
+        swapped: The node that stood in the pole and what happens to that.
+        audit: The record of it.
+    """
+
+    node_number: int
+    before: LifeState
+    after: LifeState
+    pole_code: str
+    gateway_name: str
+    keys: FreshKeys
+    report_interval_s: int
+    swapped: tuple[int, Transition] | None
+    audit: AuditEntry
 
 
 class LifeStore(Protocol):
@@ -17,29 +46,8 @@ class LifeStore(Protocol):
     async def identity(self, name: str) -> NodeIdentity | None:
         """Return a node by MAC, endpoint name or number."""
 
-    async def claim(
-        self,
-        node_number: int,
-        steps: Sequence[Transition],
-        *,
-        pole_code: str,
-        gateway_name: str,
-        keys: FreshKeys,
-        report_interval_s: int,
-        swapped: tuple[int, Transition] | None,
-        audit: Sequence[AuditEntry],
-    ) -> None:
+    async def claim(self, claim: Claim) -> None:
         """Put a node into a pole behind a gateway, all of it or nothing.
-
-        Args:
-            node_number: The node.
-            steps: What happens to it, in order.
-            pole_code: Where it stands from now on.
-            gateway_name: Serves it.
-            keys: Its operational keys.
-            report_interval_s: Between two reports.
-            swapped: The node that stood in the pole and what happens to that.
-            audit: One entry for each step.
 
         Raises:
             NotFoundError: No such gateway, or it was revoked.

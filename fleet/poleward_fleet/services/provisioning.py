@@ -22,7 +22,7 @@ from poleward_fleet.domain.inventory import PoleView
 from poleward_fleet.domain.life_cycle import Step, Transition, transition
 from poleward_fleet.ports.audit import AuditStore
 from poleward_fleet.ports.clock import Clock
-from poleward_fleet.ports.life import LifeStore
+from poleward_fleet.ports.life import Claim, LifeStore
 from poleward_fleet.ports.nodes import NodeStore
 from poleward_fleet.services.accounts import AttemptLimit
 from poleward_fleet.services.changes import ChangeBroadcast
@@ -219,23 +219,26 @@ class ProvisioningService:
         if not gateway_name and swapped is not None and view.node is not None:
             gateway_name = view.node.gateway_name
         gateway_name = gateway_name or await self._nearest_gateway(view.pole.area_code)
-        detail = (("gateway", gateway_name), ("mac", mac), ("number", str(identity.number)))
+        detail = {"gateway": gateway_name, "mac": mac, "number": str(identity.number)}
+        if swapped is not None:
+            detail["swapped_out"] = str(swapped[0])
         await self._lives.claim(
-            identity.number,
-            steps,
-            pole_code=pole_code,
-            gateway_name=gateway_name,
-            keys=keys,
-            report_interval_s=report_interval_s or DEFAULT_REPORT_INTERVAL_S,
-            swapped=swapped,
-            audit=[
-                AuditEntry(
+            Claim(
+                node_number=identity.number,
+                before=steps[0].before,
+                after=steps[-1].after,
+                pole_code=pole_code,
+                gateway_name=gateway_name,
+                keys=keys,
+                report_interval_s=report_interval_s or DEFAULT_REPORT_INTERVAL_S,
+                swapped=swapped,
+                audit=AuditEntry(
                     principal.name,
                     f"node.{steps[-1].step.value}",
                     pole_code,
-                    detail + ((("swapped_out", str(swapped[0])),) if swapped else ()),
-                )
-            ],
+                    tuple(detail.items()),
+                ),
+            )
         )
         self._links.desired_changed([gateway_name])
         if swapped is not None and view.node is not None:

@@ -3,11 +3,13 @@
 Not passwords or tokens themselves: only hashes come here.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from poleward_fleet.adapters.sql.database import Database
+from poleward_fleet.adapters.sql.grouping import Grouping
 from poleward_fleet.domain.accounts import (
     Account,
     BrowserSession,
@@ -57,13 +59,16 @@ _PUT_TOKEN = text(
     "created_by, expires_at_ms) VALUES (:token_hash, :name, :label, CAST(:scopes AS text[]), "
     ":calls_per_s, :now_ms, :created_by, :expires_at_ms)"
 )
-_TOKEN = text(
-    "SELECT a.*, t.number, t.account_name, t.label, t.scopes, t.calls_per_s, "
+_TOKENS_IN_USE = text(
+    "SELECT a.*, t.token_hash, t.number, t.account_name, t.label, t.scopes, t.calls_per_s, "
     "t.created_at_ms AS made_at_ms, t.created_by, t.expires_at_ms, t.used_at_ms "
     "FROM api_token t JOIN account a ON a.name = t.account_name "
-    "WHERE t.token_hash = :token_hash AND t.expires_at_ms > :now_ms"
+    "WHERE t.token_hash = ANY (CAST(:token_hashes AS bytea[])) AND t.expires_at_ms > :now_ms"
 )
-_USED = text("UPDATE api_token SET used_at_ms = :now_ms WHERE token_hash = :token_hash")
+_USED = text(
+    "UPDATE api_token SET used_at_ms = :now_ms "
+    "WHERE token_hash = ANY (CAST(:token_hashes AS bytea[])) AND used_at_ms <= :noted_ms"
+)
 _TOKENS = text(
     "SELECT *, created_at_ms AS made_at_ms FROM api_token "
     "WHERE expires_at_ms > :now_ms ORDER BY number"
@@ -76,6 +81,7 @@ class SqlAccountStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._tokens_in_use = Grouping(self._find_tokens)
 
     async def account(self, name: str) -> StoredAccount | None:
         """Return an account."""
@@ -216,13 +222,18 @@ class SqlAccountStore:
         self, token_hash: bytes, now_ms: int
     ) -> tuple[StoredAccount, ApiToken] | None:
         """Return whose API token it is, unless expired, and note that it is in use."""
-        wanted = {"token_hash": token_hash, "now_ms": now_ms}
-        rows = await self._database.rows(_TOKEN, wanted)
-        if not rows:
-            return None
-        if rows[0].used_at_ms + _NOTE_MS <= now_ms:
-            await self._database.run(_USED, wanted)
-        return _stored(rows[0]), _token(rows[0])
+        return await self._tokens_in_use.ask((token_hash, now_ms))
+
+    async def _find_tokens(
+        self, asked: Sequence[tuple[bytes, int]]
+    ) -> list[tuple[StoredAccount, ApiToken] | None]:
+        now_ms = max(asked_at_ms for _, asked_at_ms in asked)
+        wanted = {"token_hashes": list({token_hash for token_hash, _ in asked}), "now_ms": now_ms}
+        rows = await self._database.rows(_TOKENS_IN_USE, wanted)
+        if any(row.used_at_ms + _NOTE_MS <= now_ms for row in rows):
+            await self._database.run(_USED, wanted | {"noted_ms": now_ms - _NOTE_MS})
+        found = {bytes(row.token_hash): (_stored(row), _token(row)) for row in rows}
+        return [found.get(token_hash) for token_hash, _ in asked]
 
 
 def _stored(row: Row[Any]) -> StoredAccount:

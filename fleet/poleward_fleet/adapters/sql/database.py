@@ -150,24 +150,30 @@ class Database:
         async with self._begin(self._single) as connection:
             return int((await connection.execute(statement, parameters)).rowcount)
 
-    async def audit(self, connection: AsyncConnection, entry: AuditEntry) -> None:
-        """Append to the chain within a transaction; other appenders wait until it ends."""
+    async def audit(self, connection: AsyncConnection, *entries: AuditEntry) -> None:
+        """Append to the chain within a transaction; other appenders wait until it ends.
+
+        So it comes last: who waits here should hold nothing that the one before still needs.
+        """
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _AUDIT_LOCK})
         last = (await connection.execute(_LAST_DIGEST)).one_or_none()
-        number, previous = (last.number, bytes(last.digest)) if last else (0, GENESIS)
+        newest, digest = (last.number, bytes(last.digest)) if last else (0, GENESIS)
         at_ms = self.clock.now_ms()
-        await connection.execute(
-            _APPEND_AUDIT,
-            {
-                "number": number + 1,
-                "at_ms": at_ms,
-                "actor": entry.actor,
-                "action": entry.action,
-                "subject": entry.subject,
-                "detail": json.dumps(dict(entry.detail)),
-                "digest": chain_digest(previous, at_ms, entry),
-            },
-        )
+        rows: list[dict[str, Any]] = []
+        for number, entry in enumerate(entries, newest + 1):
+            digest = chain_digest(digest, at_ms, entry)
+            rows.append(
+                {
+                    "number": number,
+                    "at_ms": at_ms,
+                    "actor": entry.actor,
+                    "action": entry.action,
+                    "subject": entry.subject,
+                    "detail": json.dumps(dict(entry.detail)),
+                    "digest": digest,
+                }
+            )
+        await connection.execute(_APPEND_AUDIT, rows)
 
 
 def _is_bad_value(error: DBAPIError) -> bool:

@@ -11,9 +11,11 @@ from sqlalchemy import Row, text
 from sqlalchemy.exc import IntegrityError
 
 from poleward_fleet.adapters.sql.database import Database, broken_constraint
+from poleward_fleet.adapters.sql.grouping import Grouping
+from poleward_fleet.adapters.sql.node_store import by_name
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import InvalidError
-from poleward_fleet.domain.identity import endpoint_name
+from poleward_fleet.domain.identity import endpoint_name, node_named
 from poleward_fleet.domain.inventory import (
     Area,
     Gateway,
@@ -85,9 +87,10 @@ _POLES = text(
     "ORDER BY p.code LIMIT :limit"
 )
 _POLES_NAMED = text("SELECT * FROM pole WHERE code = ANY (CAST(:codes AS text[]))")
-_POLE = text(
-    _VIEW + "WHERE p.code IN (SELECT code FROM pole WHERE code = :name UNION ALL "  # noqa: S608
-    "SELECT pole_code FROM node WHERE number = :number OR mac = :mac)"
+_POLES_OR_NODES = text(
+    _VIEW + "WHERE p.code IN (SELECT unnest(CAST(:codes AS text[])) UNION ALL "  # noqa: S608
+    "SELECT pole_code FROM node WHERE number = ANY (CAST(:numbers AS integer[])) "
+    "OR mac = ANY (CAST(:macs AS text[])))"
 )
 # Positions of the wanted series are looked up once per layout, not once per node. The newest row
 # of each node comes through the index whatever the planner knows of the tables' sizes.
@@ -146,6 +149,7 @@ class SqlInventoryStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._views = Grouping(self._find_views)
 
     async def put_areas(self, areas: Sequence[Area], audit: AuditEntry) -> None:
         """Add or update areas, in any order."""
@@ -221,13 +225,17 @@ class SqlInventoryStore:
 
     async def pole(self, name: str) -> PoleView | None:
         """Return a pole by its code, the number of its node or its node's endpoint name."""
-        number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else -1
-        mac = name.removeprefix(endpoint_name(""))
+        return await self._views.ask(name)
+
+    async def _find_views(self, names: Sequence[str]) -> list[PoleView | None]:
+        nodes = [node_named(name) for name in names]
         rows = await self._database.rows(
-            _POLE, {"name": name, "number": number, "mac": mac, **self._now()}
+            _POLES_OR_NODES, {"codes": list(names), **by_name(nodes), **self._now()}
         )
-        exact = [row for row in rows if row.code == name]
-        return _view((exact or rows)[0]) if rows else None
+        of_node = {key: row for row in rows for key in (row.mac, row.number)}
+        of_code = {row.code: row for row in rows}
+        found = map(of_code.get, names, map(of_node.get, nodes))
+        return [row and _view(row) for row in found]
 
     async def markers(self, codes: Collection[str] | None) -> list[PoleMarker]:
         """Return what a map needs of the named poles, or of all, by code."""

@@ -10,40 +10,56 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database, broken_constraint
-from poleward_fleet.adapters.sql.node_store import NEXT_REVISION, operational_purpose
+from poleward_fleet.adapters.sql.grouping import Grouping
+from poleward_fleet.adapters.sql.node_store import NEXT_REVISION, by_name, operational_purpose
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, NotFoundError
-from poleward_fleet.domain.identity import FreshKeys, NodeIdentity, endpoint_name
+from poleward_fleet.domain.identity import FreshKeys, NodeIdentity, node_named
 from poleward_fleet.domain.inventory import LifeState
 from poleward_fleet.domain.life_cycle import Keys, Transition
+from poleward_fleet.ports.life import Claim
 
-_IDENTITY = text(
+_IDENTITIES = text(
     "SELECT n.number, n.mac, n.claim_code_hash, n.life_state, n.life_since_ms, n.life_reason, "
     "n.board_profile, coalesce(n.pole_code, '') AS pole_code, "
     "coalesce(p.area_code, '') AS area_code, coalesce(n.gateway_name, '') AS gateway_name "
-    "FROM node n LEFT JOIN pole p ON p.code = n.pole_code WHERE n.mac = :mac OR n.number = :number"
+    "FROM node n LEFT JOIN pole p ON p.code = n.pole_code "
+    "WHERE n.mac = ANY (CAST(:macs AS text[])) OR n.number = ANY (CAST(:numbers AS integer[]))"
 )
-# One round trip: the gateway's revision, the node, what the gateway owes it.
+# One round trip: the gateways' revisions, the nodes, what the gateways owe them. Gateways are
+# locked in one order everywhere; of two claims of one node only the first is carried out.
 _CLAIM = text(
     """
-WITH serving AS (
-    UPDATE gateway SET desired_revision = desired_revision + 1
-    WHERE name = :gateway_name AND revoked_at_ms = 0 RETURNING name, desired_revision
+WITH asked AS (
+    SELECT DISTINCT ON (number) * FROM unnest(CAST(:number AS integer[]),
+        CAST(:before AS text[]), CAST(:after AS text[]), CAST(:pole_code AS text[]),
+        CAST(:gateway_name AS text[]), CAST(:interval_s AS integer[]), CAST(:secret AS bytea[]),
+        CAST(:salt AS bytea[])) WITH ORDINALITY
+        AS a (number, before, after, pole_code, gateway_name, interval_s, secret, salt, position)
+    ORDER BY number, position
+), locked AS (
+    SELECT name FROM gateway WHERE name = ANY (CAST(:gateway_name AS text[]))
+    AND revoked_at_ms = 0 ORDER BY name FOR UPDATE
+), serving AS (
+    UPDATE gateway SET desired_revision = desired_revision + 1 FROM locked
+    WHERE gateway.name = locked.name RETURNING gateway.name, desired_revision
 ), assigned AS (
-    UPDATE node SET life_state = :after, life_since_ms = :now_ms, life_reason = '',
-        pole_code = :pole_code, gateway_name = :gateway_name, link_state = 'unknown',
-        heard_at_ms = 0, report_interval_s = :interval_s
-    WHERE number = :number AND life_state = :before AND EXISTS (SELECT FROM serving)
-    RETURNING number
+    UPDATE node SET life_state = a.after, life_since_ms = :now_ms, life_reason = '',
+        pole_code = a.pole_code, gateway_name = a.gateway_name, link_state = 'unknown',
+        heard_at_ms = 0, report_interval_s = a.interval_s
+    FROM asked a JOIN serving ON serving.name = a.gateway_name
+    WHERE node.number = a.number AND node.life_state = a.before RETURNING a.*
+), owed AS (
+    INSERT INTO desired_node (gateway_name, node_number, revision, operational_secret_sealed,
+        operational_salt)
+    SELECT gateway_name, number, desired_revision, secret, salt
+    FROM assigned JOIN serving ON serving.name = gateway_name
+    ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision,
+        removed = false, task = 'serve', release_digest = NULL,
+        operational_secret_sealed = excluded.operational_secret_sealed,
+        operational_salt = excluded.operational_salt
 )
-INSERT INTO desired_node (gateway_name, node_number, revision, operational_secret_sealed,
-    operational_salt)
-SELECT name, number, desired_revision, :secret, :salt FROM serving, assigned
-ON CONFLICT (gateway_name, node_number) DO UPDATE SET revision = excluded.revision,
-    removed = false, task = 'serve', release_digest = NULL,
-    operational_secret_sealed = excluded.operational_secret_sealed,
-    operational_salt = excluded.operational_salt
-RETURNING revision
+SELECT position FROM assigned
 """
 )
 _SERVES = text("SELECT name FROM gateway WHERE name = :gateway_name AND revoked_at_ms = 0")
@@ -100,53 +116,28 @@ class SqlLifeStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._identities = Grouping(self._find_identities)
+        self._claims = Grouping(self._carry_out_claims)
 
     async def identity(self, name: str) -> NodeIdentity | None:
         """Return a node by MAC, endpoint name or number."""
-        number = int(name) if name.isascii() and name.isdigit() and len(name) < 10 else -1
-        mac = name.removeprefix(endpoint_name(""))
-        rows = await self._database.rows(_IDENTITY, {"mac": mac, "number": number})
-        if not rows:
-            return None
-        fields = dict(rows[0]._mapping)
-        return NodeIdentity(**fields | {"life_state": LifeState(fields["life_state"])})
+        return await self._identities.ask(name)
 
-    async def claim(
-        self,
-        node_number: int,
-        steps: Sequence[Transition],
-        *,
-        pole_code: str,
-        gateway_name: str,
-        keys: FreshKeys,
-        report_interval_s: int,
-        swapped: tuple[int, Transition] | None,
-        audit: Sequence[AuditEntry],
-    ) -> None:
+    async def _find_identities(self, names: Sequence[str]) -> list[NodeIdentity | None]:
+        wanted = [node_named(name) for name in names]
+        found: dict[str | int, NodeIdentity] = {}
+        for row in await self._database.rows(_IDENTITIES, by_name(wanted)):
+            fields = dict(row._mapping)
+            node = NodeIdentity(**fields | {"life_state": LifeState(fields["life_state"])})
+            found |= {node.mac: node, node.number: node}
+        return [found.get(name) for name in wanted]
+
+    async def claim(self, claim: Claim) -> None:
         """Put a node into a pole behind a gateway, all of it or nothing."""
         try:
-            async with self._database.begin() as connection:
-                if swapped is not None:
-                    await self._carry_out(connection, *swapped, reason="")
-                made = await connection.execute(
-                    _CLAIM,
-                    {
-                        "number": node_number,
-                        "before": steps[0].before.value,
-                        "after": steps[-1].after.value,
-                        "now_ms": self._database.clock.now_ms(),
-                        "pole_code": pole_code,
-                        "gateway_name": gateway_name,
-                        "interval_s": report_interval_s,
-                        **self._sealed(node_number, keys),
-                    },
-                )
-                if made.scalar_one_or_none() is None:
-                    await _require_gateway(connection, gateway_name)
-                    raise _changed_meanwhile(node_number)
-                for entry in audit:
-                    await self._database.audit(connection, entry)
+            await self._claims.ask(claim)
         except IntegrityError as error:
+            pole_code = claim.pole_code
             if broken_constraint(error) == "node_pole_fkey":
                 raise NotFoundError(f"pole {pole_code} does not exist; import it first") from error
             if broken_constraint(error) == "node_pole_key":
@@ -154,6 +145,34 @@ class SqlLifeStore:
                     f"somebody else put a node into pole {pole_code} at the same moment"
                 ) from error
             raise
+
+    async def _carry_out_claims(self, claims: Sequence[Claim]) -> list[None]:
+        async with self._database.begin() as connection:
+            for claim in claims:
+                if claim.swapped is not None:
+                    await self._carry_out(connection, *claim.swapped, reason="")
+            sealed = [self._sealed(claim.node_number, claim.keys) for claim in claims]
+            made = await connection.execute(
+                _CLAIM,
+                {
+                    "number": [claim.node_number for claim in claims],
+                    "before": [claim.before.value for claim in claims],
+                    "after": [claim.after.value for claim in claims],
+                    "now_ms": self._database.clock.now_ms(),
+                    "pole_code": [claim.pole_code for claim in claims],
+                    "gateway_name": [claim.gateway_name for claim in claims],
+                    "interval_s": [claim.report_interval_s for claim in claims],
+                    "secret": [keys["secret"] for keys in sealed],
+                    "salt": [keys["salt"] for keys in sealed],
+                },
+            )
+            done = {row.position for row in made}
+            for position, claim in enumerate(claims, 1):
+                if position not in done:
+                    await _require_gateway(connection, claim.gateway_name)
+                    raise _changed_meanwhile(claim.node_number)
+            await self._database.audit(connection, *(claim.audit for claim in claims))
+        return [None] * len(claims)
 
     async def change(
         self,

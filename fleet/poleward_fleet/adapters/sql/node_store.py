@@ -270,17 +270,17 @@ class SqlNodeStore:
                 },
             )
             own = applied.all()
-            if began := sorted(row.number for row in own if row.began_service):
-                subject = f"node {began[0]}" if len(began) == 1 else f"{len(began)} nodes"
-                await self._database.audit(
-                    connection, AuditEntry(gateway_name, "node.serve", subject)
-                )
             online = {s.node_number for s in states if s.link_state is LinkState.ONLINE}
             gateways = await self._end_hand_over(
                 connection, gateway_name, [row.number for row in own if row.number in online]
             )
             now_ms = self._database.clock.now_ms()
             moved, told = await apply_progress(connection, states, now_ms)
+            if began := sorted(row.number for row in own if row.began_service):
+                subject = f"node {began[0]}" if len(began) == 1 else f"{len(began)} nodes"
+                await self._database.audit(
+                    connection, AuditEntry(gateway_name, "node.serve", subject)
+                )
             return AppliedStates(moved, gateways | told)
 
     async def _end_hand_over(
@@ -294,6 +294,14 @@ class SqlNodeStore:
         for row in before:
             await _forget(connection, row.gateway_name, row.numbers, task="hand_over")
         return frozenset(row.gateway_name for row in before)
+
+
+def by_name(nodes: Collection[str | int]) -> dict[str, list[Any]]:
+    """Return the parameters of a statement that finds nodes by MAC or number."""
+    return {
+        "macs": [name for name in nodes if isinstance(name, str)],
+        "numbers": [name for name in nodes if isinstance(name, int)],
+    }
 
 
 async def _forget(
