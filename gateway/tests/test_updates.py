@@ -22,6 +22,7 @@ from poleward_gateway import bootstrap
 from poleward_gateway.adapters.storage.artifacts import DiskArtifactStore
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ArtifactDamagedError
+from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.services.pace import Pace
 from poleward_manifest import bundle, image
 from poleward_manifest.envelope import Component, Manifest, sign
@@ -73,7 +74,7 @@ def reported(fleet: FakeFleet, state: int) -> Callable[[], bool]:
 
 
 def wants_a_release(gateway: bootstrap.Gateway) -> bool:
-    desired = gateway.registry.desired(1)
+    desired = gateway.registry.desired(NodeNumber(1))
     return desired is not None and bool(desired.release_digest)
 
 
