@@ -151,3 +151,18 @@ async def test_a_frozen_update_raises_an_alarm_until_a_fresh_directive_is_follow
     assert await fleet.alarms.alarms(ADMIN)
     await report(fleet, link, release, node, NodeStage.DOWNLOADED)
     assert not await fleet.alarms.alarms(ADMIN)
+
+
+async def test_the_alarm_of_a_frozen_update_ends_with_its_rollout(
+    fleet: Fleet, link: GatewayLink
+) -> None:
+    (node,) = await make_poles(fleet, 1)
+    release = await publish(fleet)
+    number = await begin(fleet, release)
+    update = NodeUpdate(release.digest, NodeStage.FAILED, "it is over", is_frozen=True)
+    await fleet.ingest.states(link, [NodeState(node, LinkState.ONLINE, 1, update=update)])
+    await fleet.alarms.end_frozen()
+    assert await fleet.alarms.alarms(ADMIN)
+    await fleet.rollouts.abort(ADMIN, number)
+    await fleet.alarms.end_frozen()
+    assert not await fleet.alarms.alarms(ADMIN)

@@ -68,5 +68,8 @@ class AlarmStore(Protocol):
     async def unacknowledged_calls(self) -> list[Alarm]:
         """Return emergency calls that stand and that nobody acknowledged."""
 
+    async def end_frozen(self) -> int:
+        """End the alarms of frozen updates that no rollout wants any more; return how many."""
+
     async def escalate(self, number: int, escalation: int, audit: AuditEntry) -> None:
         """Note that a deadline passed."""

@@ -255,13 +255,19 @@ class AlarmService:
         self._changes.publish(alarms=True)
 
     async def run(self) -> None:
-        """Escalate, for ever; cancelled by its owner."""
+        """Escalate, and end what nobody reports the end of, for ever; cancelled by its owner."""
         while True:
             try:
                 await self.escalate()
+                await self.end_frozen()
             except FleetError as error:
-                _log.warning("alarms_not_escalated", reason=str(error))
+                _log.warning("alarms_not_looked_at", reason=str(error))
             await asyncio.sleep(_PERIOD_S)
+
+    async def end_frozen(self) -> None:
+        """End the alarms of frozen updates that no rollout wants any more."""
+        if await self._store.end_frozen():
+            self._changes.publish(alarms=True)
 
     async def escalate(self) -> None:
         """Escalate emergency calls that nobody acknowledged in time."""

@@ -73,6 +73,14 @@ _ESCALATE = text(
     "WHERE number = :number AND acknowledged_at_ms = 0 AND escalation < :escalation"
 )
 
+_END_FROZEN = text(
+    "UPDATE alarm a SET cleared_at_ms = :now_ms WHERE a.kind = 'update.frozen' "
+    "AND a.cleared_at_ms = 0 AND NOT EXISTS (SELECT FROM rollout_node rn "
+    "JOIN rollout o ON o.number = rn.rollout_number WHERE rn.node_number = a.node_number "
+    "AND o.state IN ('running', 'paused') "
+    "AND rn.stage NOT IN ('confirmed', 'cancelled', 'superseded'))"
+)
+
 
 class SqlAlarmStore:
     """AlarmStore on PostgreSQL."""
@@ -131,6 +139,12 @@ class SqlAlarmStore:
     async def unacknowledged_calls(self) -> list[Alarm]:
         """Return emergency calls that stand and that nobody acknowledged."""
         return [_alarm(row) for row in await self._database.rows(_CALLS)]
+
+    async def end_frozen(self) -> int:
+        """End the alarms of frozen updates that no rollout wants any more; return how many."""
+        async with self._database.begin() as connection:
+            now = {"now_ms": self._database.clock.now_ms()}
+            return (await connection.execute(_END_FROZEN, now)).rowcount
 
     async def escalate(self, number: int, escalation: int, audit: AuditEntry) -> None:
         """Note that a deadline passed."""
