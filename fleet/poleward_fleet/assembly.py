@@ -246,6 +246,7 @@ def assemble(
         rollouts=RolloutService(
             SqlRolloutStore(database),
             release_store,
+            trust_store,
             areas,
             patches,
             rollout_loop,

@@ -370,6 +370,18 @@ def test_confirmed_node_went_back_only_when_it_runs_something_older() -> None:
     assert [moved(4), moved(5), moved(6)] == [NodeStage.RETURNED, None, None]
 
 
+def test_under_an_expired_trust_document_nothing_is_offered() -> None:
+    nodes = [ModelNode(1, 0, "a", "good", TRIAL), ModelNode(2, 0, "a", "good")]
+    model = Model(Policy(), nodes, opened_at_ms={0: 0})
+    (paused,) = next_actions(0, replace(model.facts(0), expired_document=3))
+    assert isinstance(paused, Conclude)
+    assert paused.state is RolloutState.PAUSED
+    assert "`poleward keys publish`" in str(paused.reason)
+    # Nothing is left to offer: it goes on.
+    model.nodes.pop()
+    assert next_actions(0, replace(model.facts(0), expired_document=3)) == ()
+
+
 def test_proposed_rollout_does_nothing() -> None:
     model = Model(Policy(), [ModelNode(1, 0, "a", "good")], RolloutState.PROPOSED)
     assert next_actions(0, model.facts(0)) == ()

@@ -4,8 +4,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from release_builders import BUNDLE, envelope, publish
 from release_builders import KEY as RELEASE_KEY
+from rollout_rig import begin, offered, report
 
-from fleet_rig import ADMIN
+from fleet_rig import ADMIN, FakeClock, make_poles
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.accounts import Principal, Role
 from poleward_fleet.domain.approvals import ApprovalNeededError
@@ -16,6 +17,9 @@ from poleward_fleet.domain.errors import (
     NotFoundError,
     ReleaseRefusedError,
 )
+from poleward_fleet.domain.rollout import NodeStage
+from poleward_fleet.domain.rollout_policy import Policy, StageDeadlines, Target, Wave
+from poleward_fleet.services.gateways import GatewayLink
 from poleward_manifest import trust
 from poleward_manifest.envelope import Component, Manifest, key_id, sign
 from poleward_manifest.trust import Role as KeyRole
@@ -95,6 +99,35 @@ async def test_a_document_asks_for_as_many_keys_as_it_says(fleet: Fleet) -> None
             await fleet.releases.publish(ADMIN, signed_by(*keys, sequence=3), "")
     two = await fleet.releases.publish(ADMIN, signed_by(SECOND, THIRD, sequence=3), "")
     assert two.sequence == 3
+
+
+async def test_no_rollout_begins_under_a_document_that_ends_before_a_wave_could(
+    fleet: Fleet, link: GatewayLink, clock: FakeClock
+) -> None:
+    await make_poles(fleet, 2)
+    await publish(fleet)
+    await publish_first(fleet)
+    release = await fleet.releases.publish(ADMIN, signed_by(SECOND, THIRD, sequence=3), "")
+    hour = Policy(waves=(Wave(nodes=1, wait_s=3600), Wave()), deadlines=StageDeadlines(*[600] * 4))
+    expires_ms = FIRST.expires_at_s * 1000
+    clock.pass_ms(expires_ms - clock.now_ms() - 6_000_000)
+    number = await begin(fleet, release, waves=hour.waves, deadlines=hour.deadlines)
+    await report(fleet, link, release, (await offered(fleet, number))[0], NodeStage.CONFIRMED)
+    await fleet.rollouts.pause(ADMIN, number)
+    clock.pass_ms(1_000)
+    for refused in (
+        fleet.rollouts.resume(ADMIN, number),
+        fleet.rollouts.dry_run(ADMIN, release.digest, Target(), hour),
+        fleet.rollouts.create(ADMIN, release.digest, Target(), hour),
+    ):
+        with pytest.raises(ConflictError, match=r"expires at 2033-05-18 03:33 UTC.*rotate"):
+            await refused
+    clock.pass_ms(6_000_000)
+    with pytest.raises(ConflictError, match=r"has expired.*`poleward keys rotate`"):
+        await fleet.rollouts.resume(ADMIN, number)
+    following = trust.following(FIRST, expires_at_s=FIRST.expires_at_s + 86_400)
+    await fleet.trust.publish(OLGA, trust.sign(following, [ROOT_A, ROOT_B]))
+    await fleet.rollouts.resume(ADMIN, number)
 
 
 async def test_gateways_are_told_of_keys_threshold_and_documents(fleet: Fleet) -> None:

@@ -133,6 +133,7 @@ class RolloutFacts:
         is_join_due: It is time to look for nodes that match by now.
         health: Of the newest wave that is watched; None when nothing is.
         is_returning: Returning the updated nodes has begun.
+        expired_document: Number of the newest trust document when it has expired; 0 otherwise.
         begun: Some nodes that download or have downloaded the release of a rollout that is over,
             and are still told to run it.
     """
@@ -149,6 +150,7 @@ class RolloutFacts:
     is_join_due: bool = False
     health: WaveHealth | None = None
     is_returning: bool = False
+    expired_document: int = 0
     begun: tuple[int, ...] = ()
 
 
@@ -250,6 +252,8 @@ def next_actions(now_ms: int, facts: RolloutFacts) -> tuple[Action, ...]:
     - When it is over, waiting nodes are cancelled, what others have begun is taken back and, if so
       decided, updated nodes are returned. A node on trial decides for itself.
     - Running, it opens waves as their gates allow and offers to no more nodes than allowed.
+    - Under an expired trust document it pauses before it offers anything: gateways and nodes would
+      refuse for good what they may have later.
     """
     settled, waves, under_way = _settle(facts)
     if facts.state in OVER:
@@ -264,13 +268,12 @@ def next_actions(now_ms: int, facts: RolloutFacts) -> tuple[Action, ...]:
             return (*settled, Conclude(RolloutState.PAUSED, trouble))
     if facts.state is RolloutState.PAUSED:
         return settled
+    offers = _offers(now_ms, facts, under_way)
+    if facts.expired_document and any(isinstance(action, Offer) for action in offers):
+        reason = Words.of("trust_expired", document=facts.expired_document)
+        return (*settled, Conclude(RolloutState.PAUSED, reason))
     join = (Join(),) if facts.is_join_due else ()
-    return (
-        *settled,
-        *join,
-        *_advance(now_ms, facts, waves),
-        *_offers(now_ms, facts, under_way),
-    )
+    return (*settled, *join, *_advance(now_ms, facts, waves), *offers)
 
 
 def newest_open(waves: tuple[WaveFact, ...]) -> int:

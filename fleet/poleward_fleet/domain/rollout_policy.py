@@ -90,6 +90,11 @@ class StageDeadlines:
     downloaded_s: int = 600
     trial_s: int = 600
 
+    @property
+    def all_s(self) -> int:
+        """How long a node may take from the offer on."""
+        return self.offered_s + self.downloading_s + self.downloaded_s + self.trial_s
+
 
 @dataclass(frozen=True, slots=True)
 class HealthLimits:
@@ -286,6 +291,15 @@ def openings(policy: Policy, now_ms: int) -> tuple[Opening, ...]:
             if day.weekday() in window.weekdays and ends.timestamp() * 1000 > now_ms:
                 found.append(Opening(int(begins.timestamp()), int(ends.timestamp())))
     return tuple(sorted(found, key=lambda opening: opening.from_s))
+
+
+def longest_wave_ends_at_ms(policy: Policy, now_ms: int) -> int:
+    """Return when a wave that begins as soon as it may has ended, however slow its nodes are."""
+    begins_at_s = now_ms // 1000
+    if policy.windows:
+        begins_at_s = max(begins_at_s, openings(policy, now_ms)[0].from_s)
+    waits_s = max(wave.wait_s for wave in policy.waves)
+    return (begins_at_s + policy.jitter_s + policy.deadlines.all_s + waits_s) * 1000
 
 
 def retry_delay_ms(policy: Policy, attempts: int) -> int:

@@ -5,6 +5,7 @@ Not how they go on by themselves (services/rollout_loop.py).
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.audit import AuditEntry
@@ -17,7 +18,13 @@ from poleward_fleet.domain.rollout import (
     RolloutState,
     newest_open,
 )
-from poleward_fleet.domain.rollout_policy import Policy, Target, check_name, check_policy
+from poleward_fleet.domain.rollout_policy import (
+    Policy,
+    Target,
+    check_name,
+    check_policy,
+    longest_wave_ends_at_ms,
+)
 from poleward_fleet.domain.rollout_views import (
     DryRun,
     NodeRollout,
@@ -31,6 +38,7 @@ from poleward_fleet.ports.areas import AllowedAreas
 from poleward_fleet.ports.clock import Clock
 from poleward_fleet.ports.releases import ReleaseStore
 from poleward_fleet.ports.rollouts import RolloutStore
+from poleward_fleet.ports.trust import TrustStore
 from poleward_fleet.services.changes import ChangeBroadcast
 from poleward_fleet.services.gateways import GatewayLinks
 from poleward_fleet.services.patches import PatchService
@@ -48,6 +56,7 @@ class RolloutService:
     Args:
         store: Where rollouts are.
         releases: Published releases.
+        trust: Until when the newest trust document holds.
         areas: Tree for rights.
         patches: Which of them a rollout may wait for.
         loop: Woken when there is something to do.
@@ -60,6 +69,7 @@ class RolloutService:
         self,
         store: RolloutStore,
         releases: ReleaseStore,
+        trust: TrustStore,
         areas: AreaTree,
         patches: PatchService,
         loop: RolloutLoop,
@@ -69,6 +79,7 @@ class RolloutService:
     ) -> None:
         self._store = store
         self._releases = releases
+        self._trust = trust
         self._areas = areas
         self._patches = patches
         self._loop = loop
@@ -93,7 +104,8 @@ class RolloutService:
         Raises:
             NotFoundError: No such release or area.
             InvalidError: The policy or name makes no sense, or no node could take the release.
-            ConflictError: Nodes are in another rollout that is not over, or the name is taken.
+            ConflictError: Nodes are in another rollout that is not over, the name is taken, or the
+                trust document expires too soon.
         """
         check_name(name)
         release, target, areas = await self._checked(principal, release_digest, target, policy)
@@ -137,6 +149,7 @@ class RolloutService:
         areas = await self._areas.allowed(principal, Permission.ROLL_OUT, target.area_code)
         release = await self._release(release_digest)
         check_policy(policy)
+        await self._require_trust(policy)
         check_labels(target.labels)
         if policy.return_digest:
             good = await self._release(policy.return_digest)
@@ -155,6 +168,23 @@ class RolloutService:
             kind = "unknown_gateways" if release.is_for_gateways else "unknown_poles"
             raise InvalidError.of(kind, poles=", ".join(unknown[:10]))
         return release, target, areas
+
+    async def _require_trust(self, policy: Policy) -> None:
+        """Insist on a trust document that outlasts a wave; before the first one there is no end."""
+        newest = (await self._trust.trust()).newest
+        if newest is None:
+            return
+        now_ms = self._clock.now_ms()
+        if newest.expires_at_ms <= now_ms:
+            raise ConflictError.of("trust_expired", document=newest.version)
+        until_ms = longest_wave_ends_at_ms(policy, now_ms)
+        if newest.expires_at_ms < until_ms:
+            raise ConflictError.of(
+                "trust_expires",
+                document=newest.version,
+                expires=_minute(newest.expires_at_ms),
+                until=_minute(until_ms),
+            )
 
     async def _release(self, digest: bytes) -> Release:
         release = await self._releases.get(digest)
@@ -226,9 +256,11 @@ class RolloutService:
 
         Raises:
             ForbiddenError: The role does not carry it.
-            ConflictError: It needs another person, or waits for nobody.
+            ConflictError: It needs another person, waits for nobody, or the trust document expires
+                too soon.
         """
         rollout = await self._to_change(principal, number)
+        await self._require_trust(rollout.policy)
         waits_for = rollout.waits_for(self._clock.now_ms())
         audit = self._audit(principal, "rollout.approve", rollout)
         done = False
@@ -252,6 +284,7 @@ class RolloutService:
     async def resume(self, principal: Principal, number: int) -> Rollout:
         """Go on with a paused rollout; its failures so far do not stop it again."""
         rollout = await self._to_change(principal, number)
+        await self._require_trust(rollout.policy)
         audit = self._audit(principal, "rollout.running", rollout)
         if not await self._store.resume(number, audit):
             raise self._cannot_become(rollout, RolloutState.RUNNING)
@@ -306,3 +339,7 @@ class RolloutService:
         self._changes.publish(rollout_numbers=[number])
         self._loop.wake()
         return await self.rollout(principal, number)
+
+
+def _minute(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

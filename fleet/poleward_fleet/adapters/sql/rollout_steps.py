@@ -68,6 +68,10 @@ _LEASE = text(
     "AND (lease_owner = :owner OR lease_until_ms < :now_ms) RETURNING *"
 )
 _RELEASE = text("SELECT * FROM release WHERE digest = :digest")
+_EXPIRED = text(
+    "SELECT version FROM (SELECT version, expires_at_ms FROM trust_document "
+    "ORDER BY version DESC LIMIT 1) AS newest WHERE expires_at_ms <= :now_ms"
+)
 _WAVES = text("SELECT * FROM rollout_wave WHERE rollout_number = :number ORDER BY wave")
 _TALLY = text("SELECT * FROM rollout_tally WHERE rollout_number = :number AND nodes > 0")
 _BELOW = text(
@@ -268,8 +272,14 @@ async def _facts(
             },
         )
         candidates = tuple(Candidate(*found) for found in rows)
-    is_join_due = row.also_later and now_ms - row.joined_at_ms >= JOIN_PERIOD_MS
-    return replace(facts, candidates=candidates, may_grow=row.also_later, is_join_due=is_join_due)
+    expired = (await connection.execute(_EXPIRED, {"now_ms": now_ms})).scalar_one_or_none()
+    return replace(
+        facts,
+        candidates=candidates,
+        may_grow=row.also_later,
+        is_join_due=row.also_later and now_ms - row.joined_at_ms >= JOIN_PERIOD_MS,
+        expired_document=expired or 0,
+    )
 
 
 async def _overdue(
