@@ -55,8 +55,10 @@ class Browser:
     async def get(self, path: str, language: str = "en") -> httpx.Response:
         return await self.client.get(path, headers={"accept-language": language})
 
-    async def post(self, path: str, **fields: object) -> httpx.Response:
-        return await self.client.post(path, data={"csrf": self.csrf, **fields})
+    async def post(self, path: str, language: str = "en", **fields: object) -> httpx.Response:
+        return await self.client.post(
+            path, data={"csrf": self.csrf, **fields}, headers={"accept-language": language}
+        )
 
 
 async def signed_in(site: httpx.ASGITransport, fleet: Fleet, name: str) -> Browser:
@@ -198,11 +200,12 @@ async def test_second_person_decides_on_the_page(
 
 
 async def test_table_is_checked_and_imported_on_the_page(chief: Browser, fleet: Fleet) -> None:
-    async def send(text: str, do: str, name: str = "poles.csv") -> str:
+    async def send(text: str, do: str, language: str = "en") -> str:
         answer = await chief.client.post(
             "/tables",
             data={"csrf": chief.csrf, "table": "poles", "do": do},
-            files={"file": (name, text.encode())},
+            files={"file": ("poles.csv", text.encode())},
+            headers={"accept-language": language},
         )
         assert answer.status_code == 200, answer.text
         return answer.text
@@ -210,6 +213,10 @@ async def test_table_is_checked_and_imported_on_the_page(chief: Browser, fleet: 
     bad = await send(f"{HEAD}P-1,{DISTRICT},north,120,60\n", "import")
     assert "line 2" in bad
     assert "latitude_deg &#39;north&#39; is no number" in bad
+    twice = f"{HEAD}P-1,{DISTRICT},30,120,60\nP-1,{DISTRICT},30,120,60\n"
+    bad = await send(twice, "import", "zh-CN")
+    assert "第 3 行" in bad
+    assert "P-1 在第 2 行已出现" in bad
     good = f"{HEAD}P-1,{DISTRICT},30,120,60\n" + "".join(
         f"P-{n},{DISTRICT},30,120,60\n" for n in range(2, 4000)
     )
@@ -264,6 +271,40 @@ async def test_a_key_is_revoked_on_the_page_once_a_second_person_agreed(
     assert path not in page
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "english", "chinese"),
+    [
+        ("/people", {"name": "oto"}, "roles Viewer, Operator, ", "查看者、运行值班员、"),
+        ("/people", {"name": "a b", "role": "viewer"}, "without spaces", "不含空格"),
+        ("/people/chief", {"role": "viewer"}, "another administrator", "其他管理员"),
+        ("/people/nobody/drop", {}, "account nobody does not exist", "账户 nobody 不存在"),
+        ("/people/mei/tokens", {"scope": "roll_out"}, "may not roll out", "没有以下权限：下发升级"),
+        ("/people/mei/tokens", {"days": "9999"}, "1 to 366 days", "1 至 366 天"),
+        ("/account/tokens/9/revoke", {}, "API token 9 does not exist", "API 令牌 9 不存在"),
+        ("/account/password", {"old": "x", "new": "short"}, "at least 12", "至少 12 个字符"),
+        ("/approvals/9", {"decision": "approve"}, "request 9 does not exist", "申请 9 不存在"),
+        ("/tables", {"table": "poles"}, "choose a file first", "请先选择文件"),
+        ("/keys/0000000000000000/revoke", {"reason": "lost"}, "no release key", "没有签名密钥"),
+    ],
+)
+async def test_refusal_is_said_in_both_languages(
+    chief: Browser, path: str, fields: dict[str, object], english: str, chinese: str
+) -> None:
+    for language, words in (("en", english), ("zh-CN", chinese)):
+        answer = await chief.post(path, language, **fields)
+        assert answer.status_code in (400, 404)
+        assert words in answer.text
+
+
+async def test_what_nobody_may_is_said_with_the_roles_that_may(mei: Browser) -> None:
+    page = await mei.get("/people", "zh-CN")
+    assert "mei 没有“管理账户”的权限，需要以下角色之一：系统管理员" in page.text
+    for _ in range(5):
+        await mei.post("/account/password", old="wrong", new="another password")
+    locked = await mei.post("/account/password", "zh-CN", old="wrong", new="another password")
+    assert "秒后重试" in locked.text
+
+
 async def test_who_runs_a_component_is_asked_on_the_page(chief: Browser, fleet: Fleet) -> None:
     await publish(fleet)
     page = (await chief.get("/components?component=mpy-cross&below=1.27")).text
@@ -282,7 +323,10 @@ async def test_keys_page_tells_who_may_sign_what_and_which_releases_each_key_sig
     assert "1 of 1 sign a release" in page
     row = page.split(f'id="key-{key.key_id.hex()}"')[1].split("</tr>")[0]
     assert f'href="/releases/{release.digest.hex()}"' in row
-    own = [await fleet.trust.make_directive_key(ADMIN) for _ in range(3)]
+    own = []
+    for _ in range(3):
+        own.append(await fleet.trust.make_directive_key(ADMIN))
+        clock.pass_ms(1)
     foreign, root = (Ed25519PrivateKey.generate() for _ in range(2))
     directors = (own[0].public_key, own[1].public_key, public_bytes(foreign))
     document = TrustDocument(

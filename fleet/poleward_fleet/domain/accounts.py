@@ -101,15 +101,14 @@ class Principal:
         """
         if permission not in permissions_of(self.roles):
             wanted = sorted(role.value for role, has in PERMISSIONS.items() if permission in has)
-            raise ForbiddenError(
-                f"{self.name} may not {permission.value.replace('_', ' ')}; "
-                f"this needs one of: {', '.join(wanted)}"
+            raise ForbiddenError.of(
+                "may_not",
+                person=self.name,
+                permission=permission.value.replace("_", " "),
+                roles=", ".join(wanted),
             )
         if not self.may(permission):
-            raise ForbiddenError(
-                f"this API token of {self.name} is not for {permission.value}; "
-                "make one with that scope"
-            )
+            raise ForbiddenError.of("token_not_for", person=self.name, permission=permission.value)
 
 
 class SignIn(Enum):
@@ -159,7 +158,7 @@ def check_account_name(name: str) -> None:
         InvalidError: Choose another.
     """
     if not (0 < len(name) <= 64 and name.isprintable() and not any(c.isspace() for c in name)):
-        raise InvalidError("an account name has 1 to 64 printable characters without spaces")
+        raise InvalidError.of("account_name")
 
 
 def check_password(password: str) -> None:
@@ -169,7 +168,7 @@ def check_password(password: str) -> None:
         InvalidError: Choose a longer one.
     """
     if len(password) < PASSWORD_CHARACTERS:
-        raise InvalidError(f"a password has at least {PASSWORD_CHARACTERS} characters")
+        raise InvalidError.of("password_length", least=PASSWORD_CHARACTERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,12 +59,12 @@ def token_scopes(
     known = {permission.value: permission for permission in Permission}
     wanted = set(names)
     if not wanted <= set(known):
-        raise InvalidError(f"a token is for one or more of {', '.join(known)}")
+        raise InvalidError.of("token_scopes", permissions=", ".join(known))
     scopes = frozenset(known[name] for name in wanted) if wanted else givable
     if not scopes:
-        raise InvalidError("a token for nothing is no use")
+        raise InvalidError.of("token_for_nothing")
     if beyond := scopes - carried:
-        raise InvalidError(f"the account itself may not {words(beyond)}")
+        raise InvalidError.of("beyond_account", permissions=words(beyond))
     return scopes
 
 
@@ -75,7 +75,7 @@ def token_label(label: str) -> str:
         InvalidError: It is too long or cannot be printed.
     """
     if len(label) > _LABEL_CHARACTERS or not label.isprintable():
-        raise InvalidError(f"a label has at most {_LABEL_CHARACTERS} printable characters")
+        raise InvalidError.of("token_label", most=_LABEL_CHARACTERS)
     return label
 
 
@@ -86,7 +86,7 @@ def token_valid_ms(days: int) -> int:
         InvalidError: It is too long.
     """
     if not 0 <= days <= MAX_TOKEN_DAYS:
-        raise InvalidError(f"a token is valid for 1 to {MAX_TOKEN_DAYS} days")
+        raise InvalidError.of("token_days", most=MAX_TOKEN_DAYS)
     return (days or TOKEN_DAYS) * DAY_MS
 
 
@@ -97,7 +97,7 @@ def token_rate(calls_per_s: int) -> int:
         InvalidError: It is too many.
     """
     if not 0 <= calls_per_s <= MAX_CALLS_PER_S:
-        raise InvalidError(f"a token makes 1 to {MAX_CALLS_PER_S} calls a second, or 0 for any")
+        raise InvalidError.of("token_rate", most=MAX_CALLS_PER_S)
     return calls_per_s
 
 

@@ -8,6 +8,7 @@ from enum import Enum
 
 from poleward_fleet.domain.accounts import Permission
 from poleward_fleet.domain.errors import ConflictError
+from poleward_fleet.domain.words import Words
 
 
 class ApprovalState(Enum):
@@ -66,9 +67,12 @@ class ApprovalNeededError(ConflictError):
     """
 
     def __init__(self, approval: Approval) -> None:
-        super().__init__(
-            f"{approval.guarded.action} of {approval.guarded.subject} needs a second person: "
-            f"request {approval.number} waits for them (`poleward approval approve "
-            f"{approval.number}`); when they have approved, do the same again"
+        guarded = approval.guarded
+        self.words = Words.of(
+            "second_needed",
+            action=guarded.action,
+            subject=guarded.subject,
+            number=approval.number,
         )
+        super().__init__(str(self.words))
         self.approval = approval

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.inventory import Area, Pole
 from poleward_fleet.domain.table_files import Row
+from poleward_fleet.domain.words import Words
 
 
 class Table(Enum):
@@ -50,8 +51,8 @@ _MAX_NOMINAL_W = 10_000
 class Fault:
     """A row that cannot be imported, and why."""
 
-    place: str
-    reason: str
+    place: Words
+    reason: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def plan_areas(rows: Sequence[Row], known: Mapping[str, Area]) -> Plan[Area]:
         try:
             _check_ancestors(area, together)
         except InvalidError as error:
-            faults.append(Fault(row.place, str(error)))
+            faults.append(Fault(row.place, error.said))
         else:
             sound.append(area)
     return _plan(sound, known, faults)
@@ -128,7 +129,7 @@ def plan_poles(
         made = _pole(row, known.get(row.values.get("code", "")))
         _check_is_ours(made.code, known, areas)
         if made.area_code not in areas:
-            raise InvalidError(f"area {made.area_code} does not exist")
+            raise InvalidError.of("no_area", area=made.area_code)
         return made
 
     wanted, faults = _gather(rows, pole)
@@ -145,11 +146,11 @@ def plan_equipment(
         try:
             code = _needed(row, "pole_code")
             if code not in known:
-                raise InvalidError(f"pole {code} does not exist")
+                raise InvalidError.of("no_pole", pole=code)
             _check_is_ours(code, known, areas)
             pieces.setdefault(code, {}).update(dict.fromkeys(_pieces(_needed(row, "equipment"))))
         except InvalidError as error:
-            faults.append(Fault(row.place, str(error)))
+            faults.append(Fault(row.place, error.said))
     wanted = [replace(known[code], equipment=tuple(found)) for code, found in pieces.items()]
     return _plan(wanted, known, faults)
 
@@ -167,16 +168,16 @@ def _gather(
     """Make a value of each row; a code counts once."""
     made: list[tuple[Row, T]] = []
     faults: list[Fault] = []
-    places: dict[str, str] = {}
+    places: dict[str, Words] = {}
     for row in rows:
         try:
             value = make(row)
             if first := places.get(value.code):
-                raise InvalidError(f"{value.code} is in {first}, too")
+                raise InvalidError.of("twice", code=value.code, place=first)
             places[value.code] = row.place
             made.append((row, value))
         except InvalidError as error:
-            faults.append(Fault(row.place, str(error)))
+            faults.append(Fault(row.place, error.said))
     return made, faults
 
 
@@ -192,9 +193,9 @@ def _area(row: Row) -> Area:
     parent_code = row.values.get("parent_code", "")
     for column, value in (("code", code), ("parent_code", parent_code)):
         if value and not _AREA_CODE.fullmatch(value):
-            raise InvalidError(f"{column} '{value[:40]}' has not 12 digits")
+            raise InvalidError.of("area_digits", column=column, text=value[:40])
     if len(name) > _NAME_CHARACTERS or not name.isprintable():
-        raise InvalidError(f"name has more than {_NAME_CHARACTERS} printable characters")
+        raise InvalidError.of("area_name", most=_NAME_CHARACTERS)
     return Area(code, name, parent_code)
 
 
@@ -202,17 +203,17 @@ def _check_ancestors(area: Area, areas: Mapping[str, Area]) -> None:
     above, levels = area.parent_code, 1
     while above:
         if above not in areas:
-            raise InvalidError(f"parent {above} does not exist, here or in the file")
+            raise InvalidError.of("no_parent", area=above)
         levels += 1
         if levels > MAX_LEVELS:
-            raise InvalidError(f"area {area.code} would be deeper than {MAX_LEVELS} levels")
+            raise InvalidError.of("too_deep", area=area.code, most=MAX_LEVELS)
         above = areas[above].parent_code
 
 
 def _pole(row: Row, before: Pole | None) -> Pole:
     code, area_code = _needed(row, "code"), _needed(row, "area_code")
     if not _POLE_CODE.fullmatch(code):
-        raise InvalidError("code has not 1 to 64 printable ASCII characters without spaces")
+        raise InvalidError.of("pole_code")
     if "equipment" in row.values:
         equipment = _pieces(row.values["equipment"])
     else:
@@ -229,13 +230,13 @@ def _pole(row: Row, before: Pole | None) -> Pole:
 
 def _check_is_ours(code: str, known: Mapping[str, Pole], areas: Collection[str]) -> None:
     if code in known and known[code].area_code not in areas:
-        raise InvalidError(f"pole code {code} is taken by a pole outside your area")
+        raise InvalidError.of("code_taken", pole=code)
 
 
 def _needed(row: Row, column: str) -> str:
     value = row.values.get(column, "")
     if not value:
-        raise InvalidError(f"{column} is missing")
+        raise InvalidError.of("missing", column=column)
     return value
 
 
@@ -244,24 +245,26 @@ def _number(row: Row, column: str, lowest: float, highest: float) -> float:
     try:
         value = float(text)
     except ValueError as error:
-        raise InvalidError(f"{column} '{text[:40]}' is no number") from error
+        raise InvalidError.of("not_number", column=column, text=text[:40]) from error
     if not lowest <= value <= highest:  # also false for a NaN
-        raise InvalidError(f"{column} {text[:40]} is not between {lowest:g} and {highest:g}")
+        raise InvalidError.of(
+            "not_between", column=column, text=text[:40], least=f"{lowest:g}", most=f"{highest:g}"
+        )
     return value
 
 
 def _watts(row: Row) -> int:
     value = _number(row, "lamp_nominal_w", 0, _MAX_NOMINAL_W)
     if value != int(value):
-        raise InvalidError(f"lamp_nominal_w {value:g} is no whole number")
+        raise InvalidError.of("not_whole", column="lamp_nominal_w", text=f"{value:g}")
     return int(value)
 
 
 def _pieces(text: str) -> tuple[str, ...]:
     pieces = tuple(dict.fromkeys(piece for piece in _BETWEEN_PIECES.split(text) if piece))
     if len(pieces) > _MAX_PIECES:
-        raise InvalidError(f"a pole carries at most {_MAX_PIECES} pieces of equipment")
+        raise InvalidError.of("too_many_pieces", most=_MAX_PIECES)
     for piece in pieces:
         if not _PIECE.fullmatch(piece):
-            raise InvalidError(f"equipment '{piece[:40]}' is no word of letters, digits, _ . -")
+            raise InvalidError.of("bad_piece", text=piece[:40])
     return pieces

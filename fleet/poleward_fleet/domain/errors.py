@@ -21,6 +21,11 @@ class FleetError(Exception):
         error.words = words
         return error
 
+    @property
+    def said(self) -> Words:
+        """What it says, for a page or a report."""
+        return self.words or Words.told(str(self))
+
 
 class NotFoundError(FleetError):
     """Something that was named does not exist, or the caller may not know that it does."""

@@ -54,7 +54,7 @@ def version_order(version: str) -> tuple[int, ...]:
     """
     release = re.match(r"v?(\d+(?:[.]\d+)*)", version.strip())
     if release is None:
-        raise InvalidError(f"{version!r} is no version such as 1.2.3")
+        raise InvalidError.of("no_version", version=version)
     parts = tuple(min(int(part), _PART_MAX) for part in release[1].split(".")[:_PARTS_MAX])
     # 1.2 and 1.2.0 are the same.
     while len(parts) > 1 and parts[-1] == 0:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from poleward_fleet.domain.errors import InvalidError
+from poleward_fleet.domain.words import Words
 
 MAX_ROWS = 200_000
 LATITUDE, LONGITUDE = "latitude_deg", "longitude_deg"
@@ -33,11 +34,11 @@ class Row:
     """One row.
 
     Args:
-        place: Where it stands, for people, e.g. "line 7".
+        place: Where it stands, e.g. "line 7".
         values: Texts by column, stripped; columns that are not given here are left out.
     """
 
-    place: str
+    place: Words
     values: Mapping[str, str]
 
 
@@ -74,7 +75,7 @@ def read_table(content: bytes, file_format: FileFormat) -> TableFile:
         if any(values.values()):
             kept.append(Row(place, values))
         if len(kept) > MAX_ROWS:
-            raise InvalidError(f"the file has more than {MAX_ROWS:,} rows; split it")
+            raise InvalidError.of("file_rows", most=f"{MAX_ROWS:,}")
     return TableFile(tuple(columns), tuple(kept))
 
 
@@ -102,55 +103,56 @@ def write_features(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> 
     return features
 
 
-def _csv_rows(content: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+def _csv_rows(content: bytes) -> Iterator[tuple[Words, dict[str, str]]]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         try:
             text = content.decode("gb18030")
         except UnicodeDecodeError as error:
-            raise InvalidError("the file is neither UTF-8 nor GB 18030 text") from error
+            raise InvalidError.of("not_text") from error
     first = text.split("\n", 1)[0]
     separator = max(_SEPARATORS, key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         columns = [name.strip() for name in next(reader, [])]
         if not any(columns) or len(set(columns)) != len(columns):
-            raise InvalidError("the first line has to name each column once")
+            raise InvalidError.of("head_line")
         line = reader.line_num
         for fields in reader:
-            place, line = f"line {line + 1}", reader.line_num
+            place, line = Words.of("line", number=line + 1), reader.line_num
             if len(fields) > len(columns) and any(fields[len(columns) :]):
-                raise InvalidError(
-                    f"{place} has {len(fields)} fields, the first line only {len(columns)}"
+                raise InvalidError.of(
+                    "too_many_fields", place=place, fields=len(fields), columns=len(columns)
                 )
             yield place, dict(zip(columns, fields, strict=False))
     except csv.Error as error:
-        raise InvalidError(f"line {reader.line_num} is no CSV: {error}") from error
+        place = Words.of("line", number=reader.line_num)
+        raise InvalidError.of("not_csv", place=place, told=str(error)) from error
 
 
-def _geojson_rows(content: bytes) -> Iterator[tuple[str, dict[str, str]]]:
+def _geojson_rows(content: bytes) -> Iterator[tuple[Words, dict[str, str]]]:
     try:
         collection = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InvalidError(f"the file is no JSON: {error}") from error
+        raise InvalidError.of("not_json", told=str(error)) from error
     features = collection.get("features") if isinstance(collection, dict) else None
     if not isinstance(features, list) or collection.get("type") != "FeatureCollection":
-        raise InvalidError("the file is no GeoJSON FeatureCollection")
+        raise InvalidError.of("not_features")
     # RFC 7946, 4: always WGS84; files after the older draft may name another system.
     system = str(collection.get("crs") or "CRS84")
     if not any(name in system for name in _WGS84):
-        raise InvalidError(f"coordinates must be WGS84 longitude and latitude, not {system[:100]}")
+        raise InvalidError.of("not_wgs84", system=system[:100])
     for number, feature in enumerate(features, 1):
-        place = f"feature {number}"
+        place = Words.of("feature", number=number)
         properties = feature.get("properties") if isinstance(feature, dict) else None
         if not isinstance(properties, dict):
-            raise InvalidError(f"{place} has no properties")
+            raise InvalidError.of("no_properties", place=place)
         values = {str(key): _text(value) for key, value in properties.items()}
         yield place, values | _position(feature.get("geometry"), place)
 
 
-def _position(geometry: Any, place: str) -> dict[str, str]:
+def _position(geometry: Any, place: Words) -> dict[str, str]:
     if geometry is None:
         return {}
     try:
@@ -160,7 +162,7 @@ def _position(geometry: Any, place: str) -> dict[str, str]:
             return {}
         return {LONGITUDE: repr(float(coordinates[0])), LATITUDE: repr(float(coordinates[1]))}
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InvalidError(f"{place} has a geometry that cannot be read") from error
+        raise InvalidError.of("bad_geometry", place=place) from error
 
 
 def _text(value: Any) -> str:

@@ -78,7 +78,7 @@ class AccountAdministration:
         for account in await self.accounts(principal):
             if account.name == name:
                 return account
-        raise NotFoundError(f"account {name} does not exist")
+        raise NotFoundError.of("no_account", account=name)
 
     async def put(
         self,
@@ -102,19 +102,19 @@ class AccountAdministration:
         """
         allowed = await self._areas.allowed(principal, Permission.MANAGE_ACCOUNTS, area_code)
         if allowed is not None and not area_code:
-            raise InvalidError(f"name an area: yours is {principal.area_code}")
+            raise InvalidError.of("needs_area", area=principal.area_code)
         check_account_name(name)
         before = await self._store.account(name)
         if before is not None:
             await self.account(principal, name)
         if name == principal.name:
-            raise InvalidError("another administrator has to change your own account")
+            raise InvalidError.of("change_own")
         wanted = _roles(roles)
         _check_has(principal, permissions_of(wanted))
         made = ""
         if wanted == {Role.INTEGRATOR} or (before and before.external_id):
             if password or new_password:
-                raise InvalidError(f"{name} never signs in with a password of ours")
+                raise InvalidError.of("never_password", person=name)
             phc = ""
         elif password or new_password or before is None or not before.password_hash:
             if password:
@@ -142,7 +142,7 @@ class AccountAdministration:
         """
         await self.account(principal, name)
         if name == principal.name:
-            raise InvalidError("another administrator has to remove your own account")
+            raise InvalidError.of("remove_own")
         await self._store.drop_account(name, AuditEntry(principal.name, "account.drop", name))
 
     async def api_tokens(self, principal: Principal, name: str = "") -> list[ApiToken]:
@@ -183,7 +183,7 @@ class AccountAdministration:
         wanted = token_scopes(scopes, givable=givable, carried=permissions_of(account.roles))
         _check_has(principal, wanted)
         if name != principal.name and Permission.APPROVE in wanted:
-            raise ForbiddenError(f"only {name} can make a token that approves in their name")
+            raise ForbiddenError.of("approves_for_other", person=name)
         return await self._accounts.make_api_token(
             principal.name,
             name,
@@ -203,11 +203,11 @@ class AccountAdministration:
             InvalidError: Neither a token nor an account is named.
         """
         if not number and not name:
-            raise InvalidError("name a token by its number, or an account")
+            raise InvalidError.of("which_token")
         found = await self.api_tokens(principal, name)
         gone = [token for token in found if number in (0, token.number)]
         if number and not gone:
-            raise NotFoundError(f"API token {number} does not exist")
+            raise NotFoundError.of("no_token", number=number)
         for token in gone:
             detail = (("account", token.account_name), ("label", token.label))
             entry = AuditEntry(principal.name, "api_token.revoke", str(token.number), detail)
@@ -231,7 +231,7 @@ class AccountAdministration:
                 entry = AuditEntry(principal.name, "session.end", session.account_name)
                 await self._store.end_session(number, entry)
                 return session
-        raise NotFoundError(f"session {number} does not exist")
+        raise NotFoundError.of("no_session", number=number)
 
     async def _names(self, principal: Principal, name: str) -> Collection[str]:
         if name:
@@ -241,12 +241,12 @@ class AccountAdministration:
 
 def _check_has(principal: Principal, permissions: frozenset[Permission]) -> None:
     if beyond := permissions - principal.permissions:
-        raise ForbiddenError(f"you cannot give what you do not have: {words(beyond)}")
+        raise ForbiddenError.of("beyond_own", permissions=words(beyond))
 
 
 def _roles(names: Iterable[str]) -> frozenset[Role]:
     known = {role.value: role for role in Role}
     wanted = set(names)
     if not wanted or not wanted <= set(known):
-        raise InvalidError(f"an account has one or more of the roles {', '.join(known)}")
+        raise InvalidError.of("account_roles", roles=", ".join(known))
     return frozenset(known[name] for name in wanted)

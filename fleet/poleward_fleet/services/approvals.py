@@ -98,7 +98,7 @@ class ApprovalService:
         """
         approval = await self._get(principal, number)
         if approval.requested_by != principal.name:
-            raise ForbiddenError(f"request {number} is {approval.requested_by}'s to withdraw")
+            raise ForbiddenError.of("not_own_request", number=number, person=approval.requested_by)
         return await self._settle(principal, approval, ApprovalState.WITHDRAWN, "")
 
     async def _decide(
@@ -106,7 +106,7 @@ class ApprovalService:
     ) -> Approval:
         approval = await self._get(principal, number)
         if approval.requested_by == principal.name:
-            raise ForbiddenError(f"request {number} is your own; a second person has to decide")
+            raise ForbiddenError.of("own_request", number=number)
         principal.require(Permission.APPROVE)
         return await self._settle(principal, approval, state, reason[:_REASON_CHARACTERS])
 
@@ -115,7 +115,7 @@ class ApprovalService:
     ) -> Approval:
         if not await self._move(principal, approval, ApprovalState.PENDING, state, reason):
             now = await self._get(principal, approval.number)
-            raise ConflictError(f"request {now.number} is {now.state.value} already")
+            raise ConflictError.of("request_settled", number=now.number, state=now.state.value)
         return await self._get(principal, approval.number)
 
     async def _move(
@@ -149,7 +149,7 @@ class ApprovalService:
     async def _get(self, principal: Principal, number: int) -> Approval:
         approval = await self._store.approval(number, self._clock.now_ms())
         if approval is None or not await self._concerns(principal, approval):
-            raise NotFoundError(f"request {number} does not exist")
+            raise NotFoundError.of("no_request", number=number)
         return approval
 
     async def _concerns(self, principal: Principal, approval: Approval) -> bool:

@@ -111,9 +111,9 @@ class BulkService:
         """
         allowed = await self._areas.allowed(principal, Permission.EDIT_INVENTORY)
         if table is Table.AREAS and allowed is not None:
-            raise ForbiddenError("areas can be edited only by somebody who may act everywhere")
+            raise ForbiddenError.of("areas_everywhere")
         if len(content) > MAX_FILE_BYTES:
-            raise InvalidError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB; split it")
+            raise InvalidError.of("file_size", most=MAX_FILE_BYTES >> 20)
         # In threads: a big table takes long enough to hold up everybody else.
         file = await asyncio.to_thread(read_table, content, file_format)
         _check_columns(table, file)
@@ -166,7 +166,7 @@ class BulkService:
                 head = False
             return
         if table not in MAPPABLE:
-            raise InvalidError(f"{table.value} have no places; export them as CSV")
+            raise InvalidError.of("no_places", table=table.value)
         between = b""
         yield b'{"type": "FeatureCollection", "features": [\n'
         async for rows in self._pages(principal, table, area_code):
@@ -236,14 +236,16 @@ class BulkService:
 
 def _check_columns(table: Table, file: TableFile) -> None:
     if not file.rows:
-        raise InvalidError("the file has no rows")
+        raise InvalidError.of("no_rows")
     needed = [name for name in COLUMNS[table] if name not in OPTIONAL]
     if table is Table.EQUIPMENT:
         needed = list(COLUMNS[table])
     if missing := [name for name in needed if name not in file.columns]:
-        raise InvalidError(
-            f"the file has no column {', '.join(missing)}; {table.value} have the columns "
-            f"{', '.join(COLUMNS[table])}"
+        raise InvalidError.of(
+            "no_column",
+            missing=", ".join(missing),
+            table=table.value,
+            columns=", ".join(COLUMNS[table]),
         )
 
 

@@ -51,11 +51,11 @@ class OwnAccount:
         self._attempts.check(principal.name)
         account = await self._store.account(principal.name)
         if account is None or not account.password_hash:
-            raise InvalidError("this account signs in elsewhere; change the password there")
+            raise InvalidError.of("password_elsewhere")
         check_password(new)
         if not await self._hasher.verify(account.password_hash, old):
             self._attempts.failed(principal.name)
-            raise UnauthenticatedError("the old password is wrong")
+            raise UnauthenticatedError.of("old_password")
         changed = replace(account, password_hash=await self._hasher.hash(new))
         await self._accounts.put_account(principal.name, account, changed)
 
@@ -76,7 +76,7 @@ class OwnAccount:
             NotFoundError: It is not the principal's.
         """
         if not any(one.number == number for one in await self.sessions(principal)):
-            raise NotFoundError(f"session {number} does not exist")
+            raise NotFoundError.of("no_session", number=number)
         entry = AuditEntry(principal.name, "session.end", principal.name)
         await self._store.end_session(number, entry)
 
@@ -95,7 +95,7 @@ class OwnAccount:
             ForbiddenError: An API token asks.
         """
         if principal.scopes is not None:
-            raise ForbiddenError("sign in to make a token; a token cannot make one")
+            raise ForbiddenError.of("token_makes_token")
         return await self._accounts.make_api_token(
             principal.name,
             principal.name,
@@ -118,4 +118,4 @@ class OwnAccount:
                 entry = AuditEntry(principal.name, "api_token.revoke", str(number), detail)
                 await self._store.drop_api_token(number, entry)
                 return
-        raise NotFoundError(f"API token {number} does not exist")
+        raise NotFoundError.of("no_token", number=number)

@@ -44,7 +44,7 @@ class AreaTree:
         """
         areas = await self.all()
         if not any(area.code == code for area in areas):
-            raise NotFoundError(f"area {code} does not exist")
+            raise NotFoundError.of("no_area", area=code)
         found = {code}
         waiting = [code]
         while waiting:
@@ -63,7 +63,7 @@ class AreaTree:
         """
         allowed = await self.allowed(principal, permission, area_code)
         if not area_code and allowed is not None:
-            raise ForbiddenError(f"{principal.name} may do this in {principal.area_code} only")
+            raise ForbiddenError.of("only_in", person=principal.name, area=principal.area_code)
 
     async def allowed(
         self, principal: Principal, permission: Permission, area_code: str = ""
@@ -82,5 +82,5 @@ class AreaTree:
         if own is None:
             return wanted
         if area_code not in own:
-            raise NotFoundError(f"area {area_code} does not exist")
+            raise NotFoundError.of("no_area", area=area_code)
         return wanted & own

@@ -103,10 +103,10 @@ class TrustService:
         principal.require(Permission.TRUST_KEYS)
         found = [key for key in (await self._store.trust()).keys if key.key_id == key_id]
         if not found:
-            raise NotFoundError(f"no release key {key_id.hex()}; `poleward keys list` shows them")
+            raise NotFoundError.of("no_key", key=key_id.hex())
         (key,) = found
         if key.revoked_at_ms:
-            raise ConflictError(f"release key {key_id.hex()} was revoked by {key.revoked_by}")
+            raise ConflictError.of("key_revoked", key=key_id.hex(), person=key.revoked_by)
         detail = (("name", key.name), ("reason", reason))
         await self._approvals.require(
             principal,

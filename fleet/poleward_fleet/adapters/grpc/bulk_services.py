@@ -57,7 +57,9 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
             file_format=_format(first.format),
             dry_run=first.dry_run,
         )
-        faults = [bulk_pb.Fault(place=one.place, reason=one.reason) for one in report.faults]
+        faults = [
+            bulk_pb.Fault(place=str(one.place), reason=str(one.reason)) for one in report.faults
+        ]
         for start in range(0, len(faults), _FAULTS_IN_A_MESSAGE):
             part = faults[start : start + _FAULTS_IN_A_MESSAGE]
             await context.write(bulk_pb.ImportTableResponse(faults=part))

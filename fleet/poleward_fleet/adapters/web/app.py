@@ -163,11 +163,12 @@ def _add_error_pages(app: FastAPI, pages: Pages) -> None:
 
     async def fleet_error(request: Request, error: Exception) -> Response:
         code = next((code for kind, code in STATUS_CODES if isinstance(error, kind)), 500)
-        detail = str(error)
-        if isinstance(error, FleetError) and error.words is not None:
-            detail = say(language_of(request), error.words)
+        language = language_of(request)
+        detail = say(language, error.said) if isinstance(error, FleetError) else str(error)
         if isinstance(error, FormRefusedError):
-            detail = translate(language_of(request), "error.form")
+            detail = translate(language, "error.form")
+        if isinstance(error, TooManyAttemptsError):
+            detail = translate(language, "login.too_many", seconds=error.retry_after_s)
         response = answer(request, code, detail)
         if isinstance(error, TooManyAttemptsError):
             response.headers["retry-after"] = str(error.retry_after_s)

@@ -48,7 +48,7 @@ def approval_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRo
         elif decision == "withdraw":
             await approvals.withdraw(principal, number_in(number))
         else:
-            raise InvalidError("a request is approved, rejected or withdrawn")
+            raise InvalidError.of("decision")
         return gone_on(request, "/approvals")
 
     return router

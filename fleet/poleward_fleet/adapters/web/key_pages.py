@@ -42,11 +42,11 @@ def key_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRouter:
     ) -> Response:
         reason = (await form_of(request)).text("reason").strip()
         if not reason:
-            raise InvalidError("say why the key is revoked; the second person reads it")
+            raise InvalidError.of("revoked_why")
         try:
             encoded = bytes.fromhex(key_id)
         except ValueError:
-            raise InvalidError(f"'{key_id[:20]}' is no key id") from None
+            raise InvalidError.of("key_id", text=key_id[:20]) from None
         try:
             await people.trust.revoke_key(principal, encoded, reason)
         except ApprovalNeededError:

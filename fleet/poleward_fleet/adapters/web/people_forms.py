@@ -40,7 +40,7 @@ class Form:
         """
         file = self.fields.get(name)
         if not isinstance(file, UploadFile) or not file.filename:
-            raise InvalidError("choose a file first")
+            raise InvalidError.of("choose_file")
         return file.filename, await file.read()
 
 
@@ -56,7 +56,7 @@ def number_in(text: str) -> int:
         InvalidError: It is none.
     """
     if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise InvalidError(f"'{text[:20]}' is no number")
+        raise InvalidError.of("whole_number", text=text[:20])
     return int(text)
 
 

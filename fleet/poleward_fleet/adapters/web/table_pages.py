@@ -66,7 +66,7 @@ def table_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRoute
         try:
             table = Table(form.text("table"))
         except ValueError as error:
-            raise InvalidError("choose what the file holds") from error
+            raise InvalidError.of("choose_table") from error
         geojson = name.lower().endswith((".geojson", ".json"))
         report = await people.bulk.import_table(
             principal,
@@ -86,7 +86,7 @@ def table_router(pages: Pages, guard: Guard, people: PeopleServices) -> APIRoute
         try:
             table, file_format = ExportTable(stem), FileFormat(suffix)
         except ValueError as error:
-            raise NotFoundError(f"there is no table {name[:40]}") from error
+            raise NotFoundError.of("no_table", text=name[:40]) from error
         pieces = people.bulk.export_table(principal, table, file_format=file_format)
         # Asked for before the answer begins: a refusal is an error and not a cut file.
         first = await anext(pieces)

@@ -3,6 +3,7 @@
 Not the names of metrics; those are in domain/metrics.py.
 """
 
+from collections.abc import Sequence
 from enum import Enum
 
 from poleward_fleet.adapters.web.texts import (
@@ -15,10 +16,12 @@ from poleward_fleet.adapters.web.texts import (
     lighting,
     nodes,
     people,
+    people_words,
     poles,
     rollout_wizard,
     rollout_words,
     strangers,
+    table_words,
     tables,
     trust,
     updates,
@@ -47,18 +50,26 @@ TEXTS: dict[str, tuple[str, str]] = {
     **rollout_wizard.TEXTS,
     **rollout_words.TEXTS,
     **people.TEXTS,
+    **people_words.TEXTS,
     **strangers.TEXTS,
+    **table_words.TEXTS,
     **tables.TEXTS,
     **trust.TEXTS,
     **updates.TEXTS,
 }
 
-# Values of sentences that are names of states and fields, and under which keys these have words.
+# Values of sentences that are names of ours, or lists of such, and under which keys these have
+# words.
 _NAMED = {
-    "state": ("rollout",),
-    "wanted": ("rollout",),
+    "action": ("action",),
     "field": ("wizard", "rollouts"),
     "name": ("wizard", "rollouts"),
+    "permission": ("permission",),
+    "permissions": ("permission",),
+    "roles": ("role",),
+    "state": ("rollout", "approval"),
+    "table": ("tables",),
+    "wanted": ("rollout",),
 }
 
 
@@ -77,14 +88,27 @@ def say(language: Language, words: Words) -> str:
     """Return a sentence of the fleet in a language; what came from a node stays as it is."""
     if not words.key:
         return str(words)
-    values = dict(words.values)
-    for name, value in words.values:
-        if isinstance(value, Words):
-            values[name] = say(language, value)
-        for prefix in _NAMED.get(name, ()):
-            if f"{prefix}.{value}" in TEXTS:
-                values[name] = translate(language, f"{prefix}.{value}")
+    values = {
+        name: say(language, value)
+        if isinstance(value, Words)
+        else _named(language, value, _NAMED.get(name, ()))
+        for name, value in words.values
+    }
     return translate(language, f"words.{words.key}", **values)
+
+
+def _named(language: Language, value: str | int, prefixes: Sequence[str]) -> str | int:
+    if not prefixes or isinstance(value, int):
+        return value
+    between = "、" if language is Language.ZH else ", "
+    return between.join(_name(language, name, prefixes) for name in value.split(", "))
+
+
+def _name(language: Language, name: str, prefixes: Sequence[str]) -> str:
+    for prefix in prefixes:
+        if (key := f"{prefix}.{name.replace(' ', '_')}") in TEXTS:
+            return translate(language, key)
+    return name
 
 
 def browser_texts(language: Language) -> dict[str, str]:
