@@ -46,6 +46,7 @@ from poleward_fleet.adapters.grpc.server import (
     make_link_server,
 )
 from poleward_fleet.adapters.grpc.trust_services import TrustServicer
+from poleward_fleet.adapters.interpreter import start_is_kept
 from poleward_fleet.adapters.metrics.prometheus import MetricsServer
 from poleward_fleet.adapters.openid import load_settings
 from poleward_fleet.adapters.sql import migrate
@@ -125,7 +126,8 @@ async def serve(config: FleetConfig) -> int:
             _log.info("ready", web=addresses.web, api=addresses.api, link=addresses.link)
             stop = asyncio.create_task(stopping.wait())
             try:
-                await asyncio.wait((stop, database_gone), return_when=asyncio.FIRST_COMPLETED)
+                with start_is_kept():
+                    await asyncio.wait((stop, database_gone), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stop.cancel()
                 run_file.unlink(missing_ok=True)

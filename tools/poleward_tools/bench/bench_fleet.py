@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from poleward_fleet import assembly as fleet_assembly
 from poleward_fleet import bootstrap as fleet_bootstrap
+from poleward_fleet.adapters.interpreter import start_is_kept
 from poleward_fleet.adapters.sql.database import make_engine
 from poleward_fleet.adapters.sql.embedded import EmbeddedPostgres
 from poleward_fleet.adapters.sql.secret_box import SecretBox, load_or_make_key
@@ -160,6 +161,7 @@ async def fleet_on(folder: Path, postgres: EmbeddedPostgres) -> AsyncIterator[Be
         engine = make_engine(postgres.url)
         stack.push_async_callback(engine.dispose)
         await fleet.inventory.create_areas(BENCHMARKER, [Area(AREA_CODE, "Benchmark")])
+        stack.enter_context(start_is_kept())
         yield BenchFleet(fleet, addresses, folder, engine)
 
 
