@@ -1,4 +1,4 @@
-"""Releases for tests: a key, a bundle, envelopes, publishing.
+"""Releases and trust documents for tests: keys, a bundle, envelopes, publishing.
 
 Not fixtures (conftest.py).
 """
@@ -11,9 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fleet_rig import ADMIN
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.releases import Release
+from poleward_manifest import trust
 from poleward_manifest.envelope import Component, Manifest, sign
+from poleward_manifest.trust import Role, TrustDocument
 
 KEY = Ed25519PrivateKey.generate()
+ROOT = Ed25519PrivateKey.generate()
 BUNDLE = b"bundle" * 1000
 
 
@@ -41,3 +44,21 @@ async def publish(fleet: Fleet, sequence: int = 2) -> Release:
     if await fleet.artifacts.size(digest) is None:
         await upload(fleet)
     return await fleet.releases.publish(ADMIN, envelope(sequence), "notes")
+
+
+def public(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes_raw()
+
+
+async def publish_document(fleet: Fleet, version: int, *directors: bytes) -> None:
+    """Publish a trust document that names KEY for releases and these for directives."""
+    roots, signers = (public(ROOT),), (public(KEY),)
+    document = TrustDocument(
+        version, 2_000_000_000, Role(roots, 1), Role(signers, 1), Role(directors, 1)
+    )
+    await fleet.trust.publish(ADMIN, trust.sign(document, [ROOT, KEY]))
+
+
+async def make_key(fleet: Fleet) -> bytes:
+    """Have the fleet make a directive key."""
+    return (await fleet.trust.make_directive_key(ADMIN)).public_key

@@ -90,7 +90,7 @@ async def current(fleet: Fleet, number: int) -> Rollout:
 
 async def desired(fleet: Fleet, link: GatewayLink) -> dict[int, bytes]:
     state = await fleet.links._nodes.desired_state(link.gateway_name, 0)
-    return {node.node_number: node.release_digest for node in state.nodes}
+    return {node.node_number: node.release.digest for node in state.nodes}
 
 
 async def begin(fleet: Fleet, release: Release, target: Target = EVERYWHERE, **policy: Any) -> int:

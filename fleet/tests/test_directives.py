@@ -1,8 +1,7 @@
 """Directives go down with what nodes should run, once a document names a key of the fleet's."""
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from release_builders import KEY, publish
+from release_builders import ROOT, make_key, public, publish, publish_document
 from rollout_rig import CONFIRMED, begin, report, stages
 
 from fleet_rig import ADMIN, FakeClock, make_poles, manufactured
@@ -16,35 +15,14 @@ from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.rollout_policy import StageDeadlines
 from poleward_fleet.services.gateways import GatewayLink
-from poleward_manifest import directive, trust
-from poleward_manifest.trust import Role, TrustDocument
+from poleward_manifest import directive
 
 LONG = StageDeadlines(*[30 * 86_400] * 4)
-ROOT = Ed25519PrivateKey.generate()
-
-
-def role(*keys: bytes, threshold: int = 1) -> Role:
-    return Role(keys, threshold)
-
-
-def public(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes_raw()
-
-
-async def publish_document(fleet: Fleet, version: int, *directors: bytes) -> None:
-    document = TrustDocument(
-        version, 2_000_000_000, role(public(ROOT)), role(public(KEY)), role(*directors)
-    )
-    await fleet.trust.publish(ADMIN, trust.sign(document, [ROOT, KEY]))
-
-
-async def make_key(fleet: Fleet) -> bytes:
-    return (await fleet.trust.make_directive_key(ADMIN)).public_key
 
 
 async def directives(fleet: Fleet, after_revision: int = 0) -> dict[int, bytes]:
     state = await fleet.links._nodes.desired_state("gw-1", after_revision)
-    return {node.node_number: node.directive for node in state.nodes}
+    return {node.node_number: node.release.directive for node in state.nodes}
 
 
 async def revision(fleet: Fleet) -> int:
@@ -52,8 +30,8 @@ async def revision(fleet: Fleet) -> int:
 
 
 def read(signed: bytes, key: bytes, release: Release, number: int) -> directive.Directive:
-    mac = bytes.fromhex(manufactured(number).mac)
-    return directive.verify(signed, [key], 1, release=release.digest, mac=mac)
+    node = f"node:{manufactured(number).mac}"
+    return directive.verify(signed, [key], 1, release=release.digest, subject=node)
 
 
 async def test_a_node_is_directed_until_it_runs_the_release(

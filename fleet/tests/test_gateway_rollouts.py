@@ -1,19 +1,24 @@
 """Releases for gateways: the same rollouts, whose subjects are gateways."""
 
+from dataclasses import replace
+
 import pytest
-from release_builders import KEY, upload
+from release_builders import KEY, make_key, publish_document, upload
 from rollout_rig import DEADLINES, begin, current, stages
 
 from fleet_rig import ADMIN, FakeClock, make_gateway
 from poleward_fleet.adapters.sql.rollout_steps import JOIN_PERIOD_MS
 from poleward_fleet.assembly import Fleet
+from poleward_fleet.domain.alarms import AlarmKind
+from poleward_fleet.domain.directives import HOLDS_MS
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import GatewaySoftware, Hello, NodeUpdate
+from poleward_fleet.domain.identity import DesiredRelease
 from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import NodeStage, RolloutState
-from poleward_fleet.domain.rollout_policy import OnFailure, Policy, Target, Wave
+from poleward_fleet.domain.rollout_policy import OnFailure, Opening, Policy, Target, Wave, Window
 from poleward_fleet.services.gateways import GatewayLink
-from poleward_manifest import wheel_set
+from poleward_manifest import directive, wheel_set
 from poleward_manifest.envelope import Component, Manifest, sign
 
 NAMES = ("gw-a", "gw-b", "gw-c")
@@ -36,8 +41,7 @@ async def release(fleet: Fleet) -> Release:
     """A published release for gateways, number 5."""
     await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     await upload(fleet, WHEELS)
-    manifest = Manifest(5, "1.5.0", wheel_set.PROFILE, Component.of_wheels(WHEELS))
-    return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+    return await publish(fleet, 5)
 
 
 async def tell(
@@ -49,12 +53,33 @@ async def tell(
     await fleet.rollout_loop.reconcile()
 
 
-async def wanted(fleet: Fleet, name: str) -> bytes:
+async def wanted(fleet: Fleet, name: str) -> DesiredRelease:
     return (await fleet.links._nodes.desired_state(name, 0)).gateway_release
 
 
 async def asked(fleet: Fleet, release: Release) -> set[str]:
-    return {name for name in NAMES if await wanted(fleet, name) == release.digest}
+    return {name for name in NAMES if (await wanted(fleet, name)).digest == release.digest}
+
+
+async def publish(fleet: Fleet, sequence: int, downgrade: str = "") -> Release:
+    component = Component.of_wheels(WHEELS)
+    manifest = Manifest(
+        sequence, f"1.{sequence}.0", wheel_set.PROFILE, component, downgrade=downgrade
+    )
+    return await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+
+
+async def direct(fleet: Fleet) -> bytes:
+    """Have the fleet sign directives from now on; return its key."""
+    key = await make_key(fleet)
+    await publish_document(fleet, 1, key)
+    return key
+
+
+def read(wanted: DesiredRelease, key: bytes, name: str) -> directive.Directive:
+    return directive.verify(
+        wanted.directive, [key], 1, release=wanted.digest, subject=f"gateway:{name}"
+    )
 
 
 async def test_gateways_get_a_release_in_waves_and_confirm_it(
@@ -93,8 +118,7 @@ async def test_a_bad_release_stops_at_its_canary_and_is_wanted_of_nobody(
 async def test_gateways_are_returned_to_the_named_release(
     fleet: Fleet, gateways: dict[str, GatewayLink], release: Release, clock: FakeClock
 ) -> None:
-    manifest = Manifest(6, "1.6.0", wheel_set.PROFILE, Component.of_wheels(WHEELS))
-    good = await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")
+    good = await publish(fleet, 6)
     number = await begin(
         fleet, release, waves=CANARY, deadlines=DEADLINES, max_failures=1,
         on_failure=OnFailure.RETURN, return_digest=good.digest,
@@ -169,3 +193,106 @@ async def test_a_revoked_gateway_gets_nothing(
     await fleet.enrollment.revoke(ADMIN, "gw-c", reason="stolen")
     would = await fleet.rollouts.dry_run(ADMIN, release.digest, Target(), Policy())
     assert would.wave_nodes == (2,)
+
+
+async def test_gateways_are_directed_until_they_run_the_release(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release, clock: FakeClock
+) -> None:
+    key = await direct(fleet)
+    # Friday 08:00 UTC lies in it, for one hour more.
+    number = await begin(fleet, release, windows=(Window((4, 5), 7 * 60, 9 * 60),))
+    now_s = clock.now_ms() // 1000
+    for name in NAMES:
+        told = await wanted(fleet, name)
+        said = read(told, key, name)
+        assert (said.rollout, said.holds(now_s)) == (str(number), True)
+        assert told.install_times[0] == Opening(now_s - 3600, now_s + 3600)
+    await tell(fleet, gateways["gw-a"], release, NodeStage.CONFIRMED, runs=5)
+    assert await wanted(fleet, "gw-a") == DesiredRelease(release.digest)
+    before = await wanted(fleet, "gw-b")
+    await tell(fleet, gateways["gw-b"], release, NodeStage.DOWNLOADED)  # waits for its window
+    clock.pass_ms(HOLDS_MS // 2 + 3_600_000)
+    await fleet.rollout_loop.reconcile()
+    fresh = await wanted(fleet, "gw-b")
+    assert read(fresh, key, "gw-b").not_before_s > read(before, key, "gw-b").not_before_s
+    assert (await wanted(fleet, "gw-a")).directive == b""
+
+
+async def test_a_gateway_that_is_held_back_raises_an_alarm_until_it_follows_a_fresh_directive(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release, clock: FakeClock
+) -> None:
+    await direct(fleet)
+    number = await begin(fleet, release, Target(pole_codes=("gw-a",)))
+    update = NodeUpdate(release.digest, NodeStage.FAILED, "it is over", is_frozen=True)
+    await fleet.ingest.software(gateways["gw-a"], GatewaySoftware("1.0.0", 0, update))
+    (alarm,) = await fleet.alarms.alarms(ADMIN)
+    assert (alarm.kind, alarm.gateway_name) == (AlarmKind.UPDATE_FROZEN, "gw-a")
+    assert await stages(fleet, number) == [NodeStage.QUEUED]
+    assert (await wanted(fleet, "gw-a")).digest == b""
+    clock.pass_ms(600_000)
+    await fleet.rollout_loop.reconcile()
+    assert (await wanted(fleet, "gw-a")).directive
+    await tell(fleet, gateways["gw-a"], release, NodeStage.DOWNLOADING)
+    assert await fleet.alarms.alarms(ADMIN)
+    await tell(fleet, gateways["gw-a"], release, NodeStage.DOWNLOADED)
+    assert not await fleet.alarms.alarms(ADMIN)
+
+
+async def test_an_older_release_is_gone_back_to_with_a_permission_only(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    await tell(fleet, gateways["gw-a"], release, NodeStage.CONFIRMED, runs=5)
+    for permission in ("", "rollout:other", "gateway:gw-b"):
+        older = await publish(fleet, 4, permission)
+        would = await fleet.rollouts.dry_run(
+            ADMIN, older.digest, Target(pole_codes=("gw-a",)), Policy(), name="back"
+        )
+        assert (would.wave_nodes, would.run_newer) == ((0,), 1), permission
+    for permission, name in (("gateway:gw-a", ""), ("rollout:back", "back")):
+        older = await publish(fleet, 4, permission)
+        would = await fleet.rollouts.dry_run(
+            ADMIN, older.digest, Target(pole_codes=("gw-a",)), Policy(), name=name
+        )
+        assert (would.wave_nodes, would.run_newer) == ((1,), 0), permission
+
+
+async def test_a_rollout_takes_its_gateways_back_to_a_lower_number_where_it_is_permitted(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    policy = Policy(max_failures=1, on_failure=OnFailure.RETURN)
+    one, everywhere = Target(pole_codes=("gw-a",)), Target()
+
+    async def create(good: Release, target: Target, name: str) -> int:
+        returning = replace(policy, return_digest=good.digest)
+        made = await fleet.rollouts.create(ADMIN, release.digest, target, returning, name=name)
+        await fleet.rollout_loop.reconcile()
+        return made.number
+
+    good = await publish(fleet, 4, "rollout:spring")
+    with pytest.raises(InvalidError, match="without directives"):
+        await create(good, everywhere, "spring")
+    key = await direct(fleet)
+    own = await publish(fleet, 4, "gateway:gw-a")
+    for unfit, target, name, words in (
+        (await publish(fleet, 4), everywhere, "spring", "downgrade rollout:spring and name this"),
+        (good, everywhere, "", "rollout:NAME and name"),
+        (own, everywhere, "spring", "not above 5"),
+        (release, everywhere, "spring", "not above 5"),
+    ):
+        with pytest.raises(InvalidError, match=words):
+            await create(unfit, target, name)
+    await fleet.rollouts.dry_run(
+        ADMIN, release.digest, one, replace(policy, return_digest=own.digest)
+    )
+    number = await create(good, everywhere, "spring")
+    await tell(fleet, gateways["gw-a"], release, NodeStage.CONFIRMED, runs=5)
+    await tell(fleet, gateways["gw-b"], release, NodeStage.REJECTED)
+    await fleet.rollout_loop.reconcile()
+    # Stopping is one change: who was offered it and took nothing is not asked any more.
+    assert await asked(fleet, release) == set()
+    told = await wanted(fleet, "gw-a")
+    assert (told.digest, read(told, key, "gw-a").rollout) == (good.digest, "spring")
+    await tell(fleet, gateways["gw-a"], good, NodeStage.CONFIRMED, runs=4)
+    (back, _) = await fleet.rollouts.rollouts(ADMIN)
+    assert (back.returns_rollout, back.state) == (number, RolloutState.FINISHED)
+    assert NodeStage.RETURNED not in (await current(fleet, number)).counts

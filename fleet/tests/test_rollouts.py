@@ -201,7 +201,7 @@ async def test_what_was_downloaded_waits_for_the_next_window_and_is_not_silent(
     number = await begin(fleet, release, windows=(Window((4, 5), 7 * 60, 9 * 60),))
     (told,) = (await fleet.links._nodes.desired_state(link.gateway_name, 0)).nodes
     opens_s = clock.now_ms() // 1000 - 3600
-    assert told.install_times[:2] == (
+    assert told.release.install_times[:2] == (
         Opening(opens_s, opens_s + 7200),
         Opening(opens_s + 86_400, opens_s + 93_600),
     )

@@ -47,7 +47,7 @@ from poleward_gateway.adapters.storage.nodes import (
     SqliteRegistrationStore,
     SqliteUpdateStore,
 )
-from poleward_gateway.adapters.storage.schema import SCHEMA_VERSION
+from poleward_gateway.adapters.storage.schema import READABLE_FROM, SCHEMA_VERSION
 from poleward_gateway.adapters.storage.sequence_numbers import SqliteSequenceNumbers
 from poleward_gateway.adapters.storage.site_visits import SqliteSiteStore
 from poleward_gateway.adapters.storage.spool import SqliteSpool
@@ -56,7 +56,7 @@ from poleward_gateway.adapters.systemd import ServiceManager
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.errors import ConfigurationError, StorageError
 from poleward_gateway.domain.nodes import NodeNumber, NodeTask
-from poleward_gateway.domain.software import START_OTHER_EXIT
+from poleward_gateway.domain.software import START_OTHER_EXIT, Schema
 from poleward_gateway.domain.telemetry import CLONED_EVENT, WIPED_EVENT, Event, Report, Severity
 from poleward_gateway.ports.releases import FoundPatch
 from poleward_gateway.services.artifacts import Artifacts
@@ -269,9 +269,10 @@ class Gateway:
             FolderTrustStore(config.trust_dir), desired, ChainVerifier(), self.artifacts.fetch,
             self.registry, link, self.jobs, clock,
         )  # fmt: skip
+        directives = Directives(DirectiveVerifier(), releases, self.trust, clock)
         self.updates = Updates(
-            SqliteUpdateStore(database), self.registry, self.artifacts,
-            Directives(DirectiveVerifier(), releases, self.trust, clock), link, self.jobs, clock,
+            SqliteUpdateStore(database), self.registry, self.artifacts, directives, link,
+            self.jobs, clock,
             on_change=lambda: self.uplink.wake(),
         )  # fmt: skip
         self.commands = Commands(
@@ -289,10 +290,10 @@ class Gateway:
         )
         version = metadata.version("poleward")
         self.own_software = OwnSoftware(
-            SoftwareShelf(config.software_dir), desired, self.artifacts, self.registry, self.jobs,
-            clock,
+            known.name, SoftwareShelf(config.software_dir), desired, self.artifacts, directives,
+            self.registry, self.jobs, clock,
             trial_s=config.trial_s,
-            schema_version=SCHEMA_VERSION,
+            schema=Schema(SCHEMA_VERSION, READABLE_FROM),
             version=version,
             is_fleet_connected=lambda: bool(self.tally.gauges.get("fleet_connected")),
             does_disk_work=lambda: not self.telemetry.disk_failed,

@@ -1,14 +1,14 @@
 """What a gateway offers a node under a trust document that asks for directives."""
 
 import hashlib
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aiocoap.numbers import codes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_fakes.desired import desired_node
+from gateway_fakes.desired import desired_node, desired_release
+from gateway_fakes.directing import DAY_S, directed, document, role
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, until
 
@@ -25,25 +25,14 @@ from poleward_gateway.domain.updates import (
     UpdateState,
     next_step,
 )
-from poleward_manifest import directive, trust
-from poleward_manifest.directive import Directive
 from poleward_manifest.envelope import Component, Manifest, sign
-from poleward_manifest.trust import Role, TrustDocument
 
-RELEASE_KEY, DIRECTOR = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+RELEASE_KEY = Ed25519PrivateKey.generate()
 BUNDLE = b"bundle" * 50
-MAC = (1).to_bytes(6, "big")
-DAY_S = 24 * 3600
+NODE = f"node:{1:012x}"
 
 
-def role(key: Ed25519PrivateKey) -> Role:
-    return Role((key.public_key().public_bytes_raw(),), 1)
-
-
-DOCUMENT = trust.sign(
-    TrustDocument(1, 2**31 - 2, role(RELEASE_KEY), role(RELEASE_KEY), role(DIRECTOR)),
-    [RELEASE_KEY],
-)
+DOCUMENT = document(RELEASE_KEY)
 
 
 def give(fleet: FakeFleet, content: bytes) -> bytes:
@@ -61,14 +50,6 @@ def publish(fleet: FakeFleet, sequence: int, downgrade: str = "") -> bytes:
     return give(fleet, sign(manifest, [RELEASE_KEY]))
 
 
-def directed(
-    release: bytes, *, key: Ed25519PrivateKey = DIRECTOR, mac: bytes = MAC, from_s: int = 0
-) -> bytes:
-    """Sign a directive that holds for a day, from so many seconds from now."""
-    begin_s = int(time.time()) + from_s - 60
-    return directive.sign(Directive(release, mac, "back", begin_s, begin_s + DAY_S), [key])
-
-
 class Wishes:
     """What the fleet wants node 1 to run, each time a little later."""
 
@@ -78,7 +59,7 @@ class Wishes:
 
     def __call__(self, release: bytes, signed: bytes = b"") -> None:
         self._revision += 1
-        nodes = [desired_node(1, release_digest=release, directive=signed)]
+        nodes = [desired_node(1, release=desired_release(release, signed))]
         nodes += [desired_node(number) for number in (2, 3)]
         self._fleet.desire(
             nodes,
@@ -121,11 +102,11 @@ async def test_nothing_is_offered_without_a_directive_that_holds(
     one, two = publish(fleet, 2), publish(fleet, 3)
     cases = (
         (b"", pb.UPDATE_STATE_REJECTED, "no directive"),
-        (directed(two), pb.UPDATE_STATE_REJECTED, f"is for release {two.hex()[:16]}"),
-        (directed(one, mac=bytes(6)), pb.UPDATE_STATE_REJECTED, "on node 000000000000"),
-        (directed(one, key=RELEASE_KEY), pb.UPDATE_STATE_REJECTED, "needed trusted keys signed"),
-        (directed(one, from_s=-2 * DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
-        (directed(one, from_s=DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
+        (directed(two, NODE), pb.UPDATE_STATE_REJECTED, f"is for release {two.hex()[:16]}"),
+        (directed(one, "node:000000000000"), pb.UPDATE_STATE_REJECTED, "on node:000000000000"),
+        (directed(one, NODE, key=RELEASE_KEY), pb.UPDATE_STATE_REJECTED, "trusted keys signed"),
+        (directed(one, NODE, from_s=-2 * DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
+        (directed(one, NODE, from_s=DAY_S), pb.UPDATE_STATE_FROZEN, "directive holds from"),
     )
     for signed, state, reason in cases:
         want(one, signed)
@@ -135,7 +116,7 @@ async def test_nothing_is_offered_without_a_directive_that_holds(
     assert not offers(node)
     answer = await node.request(node.operational_context, codes.GET, ("o",))
     assert answer.code == codes.NOT_FOUND
-    good = directed(one)
+    good = directed(one, NODE)
     want(one, good)
     await until(lambda: offers(node) == [f"coap:///r/{one.hex()}"])
     assert await node.fetch("o") == good
@@ -154,11 +135,11 @@ async def test_a_node_goes_back_only_with_a_permission_that_covers_it(
     want = Wishes(fleet)
     for permission in ("", "rollout:other", "node:0a0b0c0d0e0f"):
         release = publish(fleet, 2, permission)
-        want(release, directed(release))
+        want(release, directed(release, NODE))
         await until(reported(fleet, release, pb.UPDATE_STATE_REJECTED, "newer than 2"))
     assert not offers(node)
     release = publish(fleet, 2, "rollout:back")
-    want(release, directed(release))
+    want(release, directed(release, NODE))
     await until(lambda: offers(node) == [f"coap:///r/{release.hex()}"])
 
 

@@ -1,13 +1,17 @@
 """The gateway brings itself to a release: what it fetches, tries, confirms and refuses."""
 
 import hashlib
+import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_fakes.desired import desired_node
-from gateway_fakes.fleet import FakeFleet
+from gateway_fakes.desired import desired_node, desired_release
+from gateway_fakes.directing import DAY_S, directed, document
+from gateway_fakes.fleet import GATEWAY_NAME, FakeFleet
 from gateway_fakes.node import MakeNode, until
 from gateway_fakes.shelf import FakeShelf
 
@@ -15,43 +19,67 @@ from poleward.v1 import gateway_link_service_pb2 as pb
 from poleward_gateway import bootstrap
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.nodes import NodeNumber
-from poleward_gateway.domain.software import INSTALLED, begin
+from poleward_gateway.domain.software import INSTALLED, Schema, SoftwareRecord, begin
+from poleward_gateway.ports.software import ReleaseNames
 from poleward_manifest import bundle, wheel_set
 from poleward_manifest.envelope import Component, Manifest, sign
 
 KEY = Ed25519PrivateKey.generate()
 WHEELS = wheel_set.pack({"poleward-1.2.0-py3-none-any.whl": bytes(5000)})
 BUNDLE = bundle.pack({"node/app.mpy": b"code"})
+ME = f"gateway:{GATEWAY_NAME}"
+DOCUMENT = document(KEY)
 Start = Callable[[], AbstractAsyncContextManager[bootstrap.Gateway]]
 
 
-def publish(fleet: FakeFleet, *, sequence: int = 2, key: Ed25519PrivateKey = KEY) -> bytes:
-    return publish_component(fleet, Component.of_wheels(WHEELS), "gateway", sequence, key)
+def publish(fleet: FakeFleet, *, key: Ed25519PrivateKey = KEY, downgrade: str = "") -> bytes:
+    component = Component.of_wheels(WHEELS)
+    manifest = Manifest(2, "1.2.0", "gateway", component, downgrade=downgrade)
+    give(fleet, WHEELS)
+    return give(fleet, sign(manifest, [key]))
 
 
-def publish_component(
-    fleet: FakeFleet, component: Component, profile: str, sequence: int, key: Ed25519PrivateKey
-) -> bytes:
-    envelope = sign(Manifest(sequence, f"1.{sequence}.0", profile, component), [key])
-    digest = hashlib.sha256(envelope).digest()
-    fleet.artifacts[digest] = envelope
-    fleet.artifacts[component.digest] = BUNDLE if profile != "gateway" else WHEELS
+def give(fleet: FakeFleet, content: bytes) -> bytes:
+    digest = hashlib.sha256(content).digest()
+    fleet.artifacts[digest] = content
     return digest
 
 
-def want(fleet: FakeFleet, release: bytes, *, revision: int = 2) -> None:
+def want(
+    fleet: FakeFleet, release: bytes, *said: Any, revision: int = 2, document: bytes = b""
+) -> None:
+    """Want a release of the gateway, with a directive and the times in which it may be installed.
+
+    Args:
+        document: Trust document that asks for directives; empty for none.
+    """
     fleet.desire(
         [desired_node(number) for number in (1, 2, 3)],
         revision=revision,
         release_keys=(KEY.public_key().public_bytes_raw(),),
-        gateway_release=release,
+        trust_documents=(give(fleet, document),) if document else (),
+        gateway_release=desired_release(release, *said),
     )
+
+
+def run_release(shelf: FakeShelf, number: int) -> None:
+    """Have the gateway run a release from its next start on."""
+    shelf.installed[b"r" * 32] = ReleaseNames(f"1.{number}.0", number)
+    shelf.written = SoftwareRecord(confirmed=b"r" * 32)
 
 
 def told(fleet: FakeFleet, state: int) -> Callable[[], bool]:
     return lambda: (
         fleet.gateway_software is not None and fleet.gateway_software.update.state == state
     )
+
+
+def refused(fleet: FakeFleet, release: bytes, words: str) -> Callable[[], bool]:
+    def is_so() -> bool:
+        update = fleet.gateway_software.update
+        return update.release_digest == release and words in update.reason
+
+    return lambda: told(fleet, pb.UPDATE_STATE_REJECTED)() and is_so()
 
 
 @pytest.fixture
@@ -147,7 +175,7 @@ async def test_a_release_that_came_back_is_told_and_not_tried_again_until_it_is_
         gateway.own_software.reconcile()
         assert not gateway.jobs.is_busy
         want(fleet, INSTALLED, revision=3)
-        await until(lambda: not fleet.gateway_software.HasField("update"))
+        await until(told(fleet, pb.UPDATE_STATE_IDLE))
         want(fleet, release, revision=4)
         await until(gateway.replaced.is_set)
 
@@ -200,15 +228,14 @@ async def test_what_must_not_or_cannot_run_is_refused_with_a_reason(
     if words == "is refused":
         release = publish(fleet, key=Ed25519PrivateKey.generate())
     elif words == "not for gateways":
-        release = publish_component(fleet, Component.of_bundle(BUNDLE), "pole-basic", 2, KEY)
+        manifest = Manifest(2, "1.2.0", "pole-basic", Component.of_bundle(BUNDLE))
+        release = give(fleet, sign(manifest, [KEY]))
     elif words == "runs release 5":
-        shelf.install(b"r" * 32, b"", b"content")
-        shelf.installed[b"r" * 32] = shelf.installed[b"r" * 32].__class__("1.5.0", 5)
-        shelf.written = shelf.written.__class__(confirmed=b"r" * 32)
+        run_release(shelf, 5)
     elif words == "without its launcher":
         shelf.has_launcher = False
     elif words == "no way back":
-        shelf.readable = 99
+        shelf.written_schema = Schema(99, 99)
     else:
         shelf.free = 1 << 20
     async with start() as gateway:
@@ -234,3 +261,99 @@ async def test_a_running_release_is_confirmed_whatever_the_record_says(
     async with bootstrap.running(config):
         await until(lambda: len(fleet.hellos) == 2 and fleet.gateway_software.version != "")
         await until(lambda: fleet.gateway_software.release_sequence == 0)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the gateway look again soon."""
+    monkeypatch.setattr("poleward_gateway.services.trust.FETCH_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.own_software.LOOK_AGAIN_S", 0.1)
+    monkeypatch.setattr("poleward_gateway.services.upkeep.TICK_S", 0.05)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_nothing_is_fetched_without_a_directive_that_holds(
+    fleet: FakeFleet, shelf: FakeShelf, start: Start
+) -> None:
+    release = publish(fleet)
+    cases = (
+        (b"", pb.UPDATE_STATE_REJECTED, f"no directive for {ME}"),
+        (directed(bytes(32), ME), pb.UPDATE_STATE_REJECTED, "is for release 0000"),
+        (directed(release, "gateway:gw"), pb.UPDATE_STATE_REJECTED, "on gateway:gw, not"),
+        (directed(release, "node:00000000000b"), pb.UPDATE_STATE_REJECTED, "on node:00000000000b"),
+        (directed(release, ME, key=KEY), pb.UPDATE_STATE_REJECTED, "trusted keys signed"),
+        (directed(release, ME, from_s=-2 * DAY_S), pb.UPDATE_STATE_FROZEN, "holds from"),
+        (directed(release, ME, from_s=DAY_S), pb.UPDATE_STATE_FROZEN, "holds from"),
+    )
+    async with start() as gateway:
+        for revision, (signed, state, words) in enumerate(cases, 1):
+            want(fleet, release, signed, revision=2 * revision, document=DOCUMENT)
+            await until(told(fleet, state))
+            assert words in fleet.gateway_software.update.reason
+            want(fleet, b"", revision=2 * revision + 1, document=DOCUMENT)
+            await until(told(fleet, pb.UPDATE_STATE_IDLE))
+        assert not shelf.installed
+        want(fleet, release, directed(release, ME), revision=20, document=DOCUMENT)
+        await until(gateway.replaced.is_set)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_it_goes_back_only_with_a_permission_that_covers_it(
+    fleet: FakeFleet, shelf: FakeShelf, start: Start
+) -> None:
+    revisions = itertools.count(2)
+
+    def want_back(permission: str) -> bytes:
+        release = publish(fleet, downgrade=permission)
+        signed = directed(release, ME)
+        want(fleet, release, signed, revision=next(revisions), document=DOCUMENT)
+        return release
+
+    for number, permissions in ((5, ("", "rollout:other", "gateway:gw")), (2, ("rollout:back",))):
+        run_release(shelf, number)
+        async with start():
+            for permission in permissions:
+                release = want_back(permission)
+                await until(refused(fleet, release, f"runs release {number}"))
+    for permission in ("rollout:back", ME):
+        run_release(shelf, 5)
+        want_back(permission)
+        async with start() as gateway:
+            await until(gateway.replaced.is_set)
+        async with start():
+            await until(told(fleet, pb.UPDATE_STATE_CONFIRMED))
+            assert fleet.gateway_software.release_sequence == 2
+
+
+@pytest.mark.usefixtures("quick")
+async def test_it_is_tried_in_a_time_that_the_fleet_gave(
+    fleet: FakeFleet, shelf: FakeShelf, start: Start
+) -> None:
+    now_s = int(time.time())
+    release = publish(fleet)
+    want(fleet, release, b"", now_s + 3600, now_s + 7200)
+    for _ in range(2):  # it waits on after a restart
+        fleet.gateway_software = None
+        async with start():
+            await until(told(fleet, pb.UPDATE_STATE_DOWNLOADED))
+        assert (shelf.is_whole(release), shelf.written.trial) == (True, None)
+    async with start() as gateway:
+        want(fleet, release, b"", 0, now_s + 3600, revision=3)
+        await until(gateway.replaced.is_set)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_directive_that_ends_while_it_waits_for_its_time_stops_it(
+    fleet: FakeFleet, shelf: FakeShelf, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = int(time.time())
+    release = publish(fleet)
+    signed = directed(release, ME)
+    want(fleet, release, signed, now_s + 2 * DAY_S, now_s + 3 * DAY_S, document=DOCUMENT)
+    async with start() as gateway:
+        await until(told(fleet, pb.UPDATE_STATE_DOWNLOADED))
+        clock = gateway.own_software._clock
+        monkeypatch.setattr(type(clock), "now_ms", lambda _: (now_s + 2 * DAY_S + 60) * 1000)
+        await until(told(fleet, pb.UPDATE_STATE_FROZEN))
+        assert not gateway.replaced.is_set()
+    assert shelf.written.trial is None

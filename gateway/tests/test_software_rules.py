@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 
 from poleward_gateway.domain.software import (
     INSTALLED,
+    Schema,
     SoftwareRecord,
     TrialFacts,
     begin,
     confirm,
     give_back,
+    refusal_of_schema,
     room_needed_bytes,
     still_lacks,
     try_next,
@@ -93,3 +95,20 @@ def test_a_release_on_trial_has_to_do_its_work(change: dict[str, Any], lacks: st
 
 def test_a_download_needs_room_for_what_it_becomes() -> None:
     assert room_needed_bytes(10_000_000) > 40_000_000
+
+
+@pytest.mark.parametrize(
+    ("tried", "running", "words"),
+    [
+        (Schema(3, 2), Schema(2, 1), ""),
+        (Schema(2, 1), Schema(3, 2), ""),
+        (Schema(4, 3), Schema(2, 1), "from schema 3 on, this gateway has 2"),
+        (Schema(2, 1), Schema(4, 3), "up to schema 2, and this one can be used from 3 on"),
+    ],
+)
+def test_a_release_takes_over_a_database_that_both_can_use(
+    tried: Schema, running: Schema, words: str
+) -> None:
+    refusal = refusal_of_schema(tried, running)
+    assert words in refusal
+    assert bool(words) == bool(refusal)

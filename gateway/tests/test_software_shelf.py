@@ -17,6 +17,7 @@ from poleward_gateway.adapters.software.shelf import INSTALLATION_VARIABLE, Soft
 from poleward_gateway.domain.errors import ArtifactRejectedError, InstallationError
 from poleward_gateway.domain.software import (
     INSTALLED,
+    Schema,
     SoftwareRecord,
     confirm,
     try_next,
@@ -25,7 +26,7 @@ from poleward_manifest import wheel_set
 from poleward_manifest.envelope import Component, Manifest, sign
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-ABOUT = "print('{\"schema_readable_from\": 7}')\n"
+ABOUT = 'print(\'{"schema": 9, "schema_readable_from": 7}\')\n'
 MakeRelease = Callable[..., bytes]
 
 
@@ -81,7 +82,7 @@ def test_an_installed_release_has_an_environment_of_its_own(
     names = shelf.names(release)
     assert names is not None
     assert (names.version, names.sequence) == ("1.2.0", 2)
-    assert shelf.readable_from(release) == 7
+    assert shelf.schema(release) == Schema(9, 7)
     inside = SoftwareShelf(
         shelf.python(release).parents[3], {}, prefix=shelf.python(release).parents[1]
     )
@@ -164,7 +165,7 @@ def test_a_release_that_does_not_say_what_it_is_is_refused(
     shelf: SoftwareShelf, install: MakeRelease, main: str, words: str
 ) -> None:
     with pytest.raises(ArtifactRejectedError, match=words):
-        shelf.readable_from(install(main))
+        shelf.schema(install(main))
 
 
 def test_an_installation_that_was_cut_is_made_anew(
@@ -176,7 +177,7 @@ def test_an_installation_that_was_cut_is_made_anew(
     (left / "environment" / "pyvenv.cfg").write_text("torn")
     assert not shelf.is_whole(release)
     assert install(ABOUT) == release
-    assert shelf.readable_from(release) == 7
+    assert shelf.schema(release) == Schema(9, 7)
 
 
 def test_environments_that_are_not_kept_are_removed(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from aiocoap.numbers import codes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_fakes.desired import desired_node
+from gateway_fakes.desired import desired_node, desired_release
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, until
 
@@ -48,7 +48,7 @@ def desire(
     fleet: FakeFleet, *documents: bytes, keys: Role = FIRST.release, release: bytes = b"",
     revision: int = 2,
 ) -> None:  # fmt: skip
-    nodes = [desired_node(1, release_digest=release), desired_node(2), desired_node(3)]
+    nodes = [desired_node(1, release=desired_release(release)), desired_node(2), desired_node(3)]
     fleet.desire(
         nodes, revision=revision, release_keys=keys.keys, release_threshold=keys.threshold,
         trust_documents=tuple(give(fleet, document) for document in documents),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiocoap.numbers import codes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from gateway_fakes.desired import desired_node
+from gateway_fakes.desired import desired_node, desired_release
 from gateway_fakes.fleet import FakeFleet
 from gateway_fakes.node import FakeNode, MakeNode, until
 
@@ -63,8 +63,8 @@ def offers(node: FakeNode) -> int:
     return [name for name, _ in node.writes].count("/5/0/1")
 
 
-def desire(fleet: FakeFleet, digest: bytes, *, revision: int = 2, **changes: Any) -> None:
-    first = desired_node(1, release_digest=digest, **changes)
+def desire(fleet: FakeFleet, digest: bytes, *install_times_s: int, revision: int = 2) -> None:
+    first = desired_node(1, release=desired_release(digest, b"", *install_times_s))
     nodes = [first, desired_node(2), desired_node(3)]
     fleet.desire(nodes, revision=revision, release_keys=(PUBLIC_KEY,))
 
@@ -75,7 +75,7 @@ def reported(fleet: FakeFleet, state: int) -> Callable[[], bool]:
 
 def wants_a_release(gateway: bootstrap.Gateway) -> bool:
     desired = gateway.registry.desired(NodeNumber(1))
-    return desired is not None and bool(desired.release_digest)
+    return desired is not None and bool(desired.release.digest)
 
 
 def reported_none(fleet: FakeFleet) -> Callable[[], bool]:
@@ -148,17 +148,14 @@ async def test_what_was_downloaded_is_installed_in_the_next_window(
 ) -> None:
     digest = publish(fleet)
     now_s = int(time.time())
-    desire(fleet, digest, install_times=[pb.InstallTime(from_s=now_s + 3600, until_s=now_s + 7200)])
+    desire(fleet, digest, now_s + 3600, now_s + 7200)
     for _ in range(2):
         await until(lambda: "/5/0/5" in node._observers)
         node.notify("/5/0/3", states.STATE_DOWNLOADED)
         await until(reported(fleet, pb.UPDATE_STATE_DOWNLOADED))
         await node.register()
     assert node.executed == []
-    desire(
-        fleet, digest, revision=3,
-        install_times=[pb.InstallTime(until_s=now_s), pb.InstallTime(until_s=now_s + 3600)],
-    )  # fmt: skip
+    desire(fleet, digest, 0, now_s, 0, now_s + 3600, revision=3)
     await until(lambda: node.executed == ["/5/0/2"])
 
 
@@ -174,8 +171,7 @@ async def test_an_offer_is_taken_back_when_nobody_wants_the_release_there(
 ) -> None:
     digest = publish(fleet)
     # A window that is far away: what was downloaded stays where it is.
-    hour = [pb.InstallTime(from_s=2**32, until_s=2**32 + 3600)]
-    desire(fleet, digest, install_times=hour)
+    desire(fleet, digest, 2**32, 2**32 + 3600)
     await until(lambda: "/5/0/5" in node._observers)
     node.notify("/5/0/3", state)
     await until(reported(fleet, told))

@@ -4,7 +4,7 @@ import array
 import math
 
 import pytest
-from gateway_fakes.desired import desired_node, keys_of
+from gateway_fakes.desired import desired_node, desired_release, keys_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +17,6 @@ from poleward_gateway.domain.commands import Command, CommandResult, CommandStat
 from poleward_gateway.domain.nodes import (
     DesiredNode,
     DeviceFacts,
-    InstallTime,
     LinkState,
     NodeNumber,
     NodeState,
@@ -25,7 +24,13 @@ from poleward_gateway.domain.nodes import (
 )
 from poleward_gateway.domain.telemetry import ReceivedMark, Report, Series, missing_before
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import NodeUpdate, UpdateState
+from poleward_gateway.domain.updates import (
+    NO_RELEASE,
+    DesiredRelease,
+    InstallTime,
+    NodeUpdate,
+    UpdateState,
+)
 from poleward_gateway.ports.spool import ReportBatch
 
 uint32 = st.integers(0, 2**32 - 1)
@@ -62,19 +67,22 @@ def test_desired_nodes_survive_the_way_from_the_fleet_to_the_disk() -> None:
         revision=5,
         complete=True,
         nodes=[
-            desired_node(3, directive=b"word", install_times=[pb.InstallTime(from_s=1, until_s=2)]),
+            desired_node(3, release=desired_release(b"r" * 32, b"word", 1, 2)),
             pb.DesiredNode(node_number=4, task=pb.NODE_TASK_FORGET),
         ],
         release_keys=[b"k" * 32],
+        gateway_release=desired_release(b"g" * 32),
     )
     change = mapping.desired_from_message(message)
     expected = DesiredNode(
         NodeNumber(3), "urn:dev:mac:000000000003", keys_of(3, "bootstrap"),
-        keys_of(3, "operational"), 10, b"", 60, directive=b"word",
-        install_times=(InstallTime(1, 2),),
+        keys_of(3, "operational"), 10, 60,
+        DesiredRelease(b"r" * 32, b"word", (InstallTime(1, 2),)),
     )  # fmt: skip
     assert change.nodes == (expected,)
     assert change.removed == (NodeNumber(4),)
+    assert change.own_release == DesiredRelease(b"g" * 32)
+    assert mapping.desired_from_message(pb.DesiredState()).own_release == NO_RELEASE
     assert (change.revision, change.complete) == (5, True)
     assert change.signers == Signers((b"k" * 32,), 1)
     text = node_storage._node_to_text(expected, SealedBox(bytes(32)))

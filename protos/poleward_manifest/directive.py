@@ -1,4 +1,4 @@
-"""Directives: the fleet's signed word that one node shall install one release, for some days.
+"""Directives: the fleet's signed word that one node or gateway shall install one release.
 
 Not the release, which other keys sign (`envelope`), and not who may sign directives (`trust`).
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import cbor2
 
 from poleward_manifest import cose
-from poleward_manifest.errors import MalformedError, WrongNodeError
+from poleward_manifest import subject as subjects
+from poleward_manifest.errors import MalformedError, WrongSubjectError
 from poleward_manifest.signatures import SigningKey
 
-_TYPES = (bytes, bytes, str, int, int)
+_TYPES = ((bytes,), (bytes, str), (str,), (int,), (int,))
 _DIGEST_BYTES = 32
-_MAC_BYTES = 6
 _TIME_MAX_S = 2**31 - 1  # as in trust documents
 ROLLOUT_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 
@@ -26,12 +26,12 @@ class Directive:
 
     Attributes:
         release: SHA-256 of the envelope.
-        mac: of the node.
+        subject: who is to install it, `node:<MAC>` or `gateway:<name>`.
         rollout: name of the rollout that brings the release.
     """
 
     release: bytes
-    mac: bytes
+    subject: str
     rollout: str
     not_before_s: int
     not_after_s: int
@@ -51,7 +51,7 @@ def sign(directive: Directive, keys: Sequence[SigningKey]) -> bytes:
 
 
 def verify(
-    signed: bytes, keys: Sequence[bytes], threshold: int, *, release: bytes, mac: bytes
+    signed: bytes, keys: Sequence[bytes], threshold: int, *, release: bytes, subject: str
 ) -> Directive:
     """Read a directive after checking who signed it and what it is about; time is not looked at.
 
@@ -60,31 +60,35 @@ def verify(
         keys: public keys of the role directive.
         threshold: how many of them have to have signed.
         release: SHA-256 of the envelope that is to be installed.
-        mac: of the node that is to install it.
+        subject: who is to install it.
 
     Raises:
-        WrongNodeError: it is about another node or release.
+        WrongSubjectError: it is about another node, gateway or release.
         EnvelopeError: it is malformed, or not signed by enough of the keys.
     """
     payload, blocks = cose.read_signed(signed, "the directive")
     cose.require(payload, blocks, keys, threshold)
     parts = cose.load(payload, "the directive")
-    if not isinstance(parts, list) or tuple(map(type, parts)) != _TYPES:
+    if not (
+        isinstance(parts, list)
+        and len(parts) == len(_TYPES)
+        and all(type(part) in types for part, types in zip(parts, _TYPES, strict=True))
+    ):
         raise MalformedError("the directive does not have the parts that a node understands")
-    directive = Directive(*parts)
+    directive = Directive(parts[0], subjects.from_cbor(parts[1]), *parts[2:])
     if _encode(directive) != payload:
         raise MalformedError("the directive says something a node does not understand")
-    if directive.release != release or directive.mac != mac:
-        raise WrongNodeError(
-            f"the directive is for release {directive.release.hex()[:16]}… on node "
-            f"{directive.mac.hex()}, not for {release.hex()[:16]}… on {mac.hex()}"
+    if (directive.release, directive.subject) != (release, subject):
+        raise WrongSubjectError(
+            f"the directive is for release {directive.release.hex()[:16]}… on "
+            f"{directive.subject}, not for {release.hex()[:16]}… on {subject}"
         )
     return directive
 
 
 def _encode(directive: Directive) -> bytes:
-    if len(directive.release) != _DIGEST_BYTES or len(directive.mac) != _MAC_BYTES:
-        raise MalformedError("a directive names a release by 32 bytes and a node by 6")
+    if len(directive.release) != _DIGEST_BYTES:
+        raise MalformedError("a directive names a release by 32 bytes")
     if not ROLLOUT_NAME.fullmatch(directive.rollout):
         raise MalformedError(f"{directive.rollout!r} is no name of a rollout")
     if not 0 <= directive.not_before_s <= directive.not_after_s <= _TIME_MAX_S:
@@ -92,7 +96,7 @@ def _encode(directive: Directive) -> bytes:
     return cbor2.dumps(
         [
             directive.release,
-            directive.mac,
+            subjects.to_cbor(directive.subject),
             directive.rollout,
             directive.not_before_s,
             directive.not_after_s,

@@ -106,8 +106,8 @@ class Manifest:
             `wheel_set.PROFILE` for gateways.
         bundle: the node application, or the gateway's wheels.
         image: the MicroPython that a bundle is made for; None when any that nodes have will do.
-        downgrade: who may go back to it from a higher sequence number: `node:<MAC>` or
-            `rollout:<name>`; empty for nobody.
+        downgrade: who may go back to it from a higher sequence number: `node:<MAC>`,
+            `gateway:<name>` or `rollout:<name>`; empty for nobody.
     """
 
     sequence: int

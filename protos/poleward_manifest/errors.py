@@ -36,5 +36,5 @@ class StaleError(EnvelopeError):
     """A trust document is older than the one that counts, or one between is missing."""
 
 
-class WrongNodeError(EnvelopeError):
-    """A directive is about another node or another release."""
+class WrongSubjectError(EnvelopeError):
+    """A directive is about another node, another gateway or another release."""

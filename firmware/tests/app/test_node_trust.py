@@ -11,7 +11,7 @@ from firmware.tests.app.fake_gateway import FakeGateway
 from firmware.tests.app.simulated_node import SimulatedNode
 from firmware.tests.app.test_node_updates import download, offer
 from nodelink import firmware_update as states
-from poleward_manifest import directive, trust
+from poleward_manifest import directive, subject, trust
 from poleward_manifest.directive import Directive
 from poleward_manifest.trust import Role, TrustDocument
 from poleward_tools.releases.build import build_release
@@ -65,12 +65,13 @@ async def test_release_keys_alone_install_nothing_where_directives_are_asked_for
     await announce(gateway, node, 1)
     uri = offer(gateway, build_release("1.1.0", 2), release_key)
     now_s = int(time.time())
-    good = Directive(bytes.fromhex(uri[-64:]), MAC, "7", now_s - DAY_S, now_s + DAY_S)
+    me, other = subject.of_node(MAC), "node:000000000000"
+    good = Directive(bytes.fromhex(uri[-64:]), me, "7", now_s - DAY_S, now_s + DAY_S)
     stale = replace(good, not_before_s=0, not_after_s=now_s - DAY_S)
     for signed, result in (
         (None, states.RESULT_INTEGRITY),
         (directive.sign(good, [release_key]), states.RESULT_INTEGRITY),
-        (directive.sign(replace(good, mac=bytes(6)), [DIRECTOR]), states.RESULT_INTEGRITY),
+        (directive.sign(replace(good, subject=other), [DIRECTOR]), states.RESULT_INTEGRITY),
         (directive.sign(stale, [DIRECTOR]), states.RESULT_DEFERRED),
     ):
         if signed:

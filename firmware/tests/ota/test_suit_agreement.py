@@ -14,7 +14,7 @@ from node.ota.release import Release
 from node.ota.trust import Trust
 from nodelink.limits import BUNDLE_MAX_BYTES, ENVELOPE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import downgrade, envelope, errors
+from poleward_manifest import downgrade, envelope, errors, subject
 from poleward_manifest.signatures import HssLmsKey, is_valid, public_bytes
 
 DIGEST = bytes(range(32))
@@ -102,7 +102,7 @@ def test_node_and_fleet_agree_who_may_go_back(
         is_taken = asyncio.run(verifying).sequence == sequence
     except UpdateError:
         is_taken = False
-    may_go_back = sequence < own and downgrade.covers(permission, MAC, rollout)
+    may_go_back = sequence < own and downgrade.covers(permission, subject.of_node(MAC), rollout)
     assert is_taken == (sequence > own or may_go_back)
 
 

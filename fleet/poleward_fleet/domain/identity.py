@@ -137,6 +137,24 @@ class NodeTask(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class DesiredRelease:
+    """What a node or a gateway should run.
+
+    Args:
+        digest: SHA-256 of the envelope; empty when nothing is wanted.
+        directive: The fleet's signed word about it; empty where nobody asks for one.
+        install_times: When it may be installed; none for at any time.
+    """
+
+    digest: bytes
+    directive: bytes = b""
+    install_times: tuple[Opening, ...] = ()
+
+
+NO_RELEASE = DesiredRelease(b"")
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredNode:
     """What a gateway should make of one node.
 
@@ -144,8 +162,6 @@ class DesiredNode:
         bootstrap: None for a node that is to be wiped or forgotten.
         operational: None for a node that is to be forgotten.
         gateway_uri: Where a node finds its next gateway; empty unless it is handed over.
-        directive: The fleet's signed word about the release; empty where nobody asks for one.
-        install_times: When it may install the release; none for at any time.
     """
 
     node_number: int
@@ -153,12 +169,10 @@ class DesiredNode:
     bootstrap: OscoreKeys | None
     operational: OscoreKeys | None
     report_interval_s: int
-    release_digest: bytes
     lamp_nominal_w: int
+    release: DesiredRelease = NO_RELEASE
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
-    directive: bytes = b""
-    install_times: tuple[Opening, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +183,7 @@ class DesiredState:
         release_keys: Public keys that may sign.
         release_threshold: How many of them have to.
         trust_documents: Digest of each document, from number 1 on.
-        gateway_release: Digest of the release that the gateway should run; empty for none.
+        gateway_release: What the gateway itself should run.
     """
 
     revision: int
@@ -178,7 +192,7 @@ class DesiredState:
     release_keys: tuple[bytes, ...]
     release_threshold: int
     trust_documents: tuple[bytes, ...]
-    gateway_release: bytes = b""
+    gateway_release: DesiredRelease = NO_RELEASE
 
 
 def endpoint_name(mac: str) -> str:

@@ -3,6 +3,7 @@
 Not their signatures: verifying is the release reader's work (ports.EnvelopeReader).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -27,26 +28,25 @@ class Release:
     bundle_bytes: int
     image_digest: bytes | None = None  # SHA-256 of the image, where the release has one
     image_bytes: int = 0
-    downgrade: str = ""  # who may go back to it: node:<MAC>, rollout:<name>, nobody
+    downgrade: str = ""  # who may go back to it: node:<MAC>, gateway:<name>, rollout:<name>
     signers: tuple[bytes, ...] = ()  # ids of the keys that its envelope names
-
-    def may_be_gone_back_to(self, rollout_name: str) -> bool:
-        """Whether every node of a rollout with this name may come from a newer release."""
-        return bool(rollout_name) and self.permitted_rollout == rollout_name
 
     @property
     def permitted_rollout(self) -> str:
-        """Name of the rollout whose nodes may come from a newer release; empty for none."""
-        return self._permitted("rollout")
-
-    @property
-    def returning_mac(self) -> str:
-        """MAC of the one node that may come from a newer release; empty for none."""
-        return self._permitted("node")
-
-    def _permitted(self, wanted: str) -> str:
+        """Name of the rollout in which all may come from a newer release; empty for none."""
         kind, _, name = self.downgrade.partition(":")
-        return name if kind == wanted else ""
+        return name if kind == "rollout" else ""
+
+    def is_way_back_of(self, rollout_name: str, codes: Collection[str]) -> bool:
+        """Tell whether all may come from a newer release in the way back of a rollout.
+
+        Args:
+            rollout_name: Of the rollout; empty when it has none but its number.
+            codes: Of the poles or gateways that it is for; none for others, too.
+        """
+        if self.permitted_rollout:
+            return self.permitted_rollout == rollout_name
+        return {self.downgrade} == {f"{GATEWAYS}:{code}" for code in codes}
 
     @property
     def size_bytes(self) -> int:

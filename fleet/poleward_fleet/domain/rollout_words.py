@@ -46,8 +46,12 @@ ROLLOUT_WORDS: dict[str, str] = {
     "name_taken": "there is a rollout {name} already; choose another name",
     "return_needs_release": "name the release to return to if, and only if, nodes are to be "
     "returned",
-    "return_older": "release {version} has sequence number {sequence}; to return nodes it needs "
-    "one above {least}: sign the good release again with a higher one",
+    "return_older": "release {version} has sequence number {sequence}, not above {least}: sign the "
+    "good release again with a higher one, or build it with --allow-downgrade rollout:{name} and "
+    "name this rollout {name}",
+    "return_undirected": "nobody goes back to release {version} without directives: publish a "
+    "trust document that names a directive key, or sign the good release again with a higher "
+    "number",
     "return_profile": "release {version} is for another board profile",
     "window_range": "a window needs weekdays and two times of the day",
     "time_zone": "time zone {zone} is not known; use a name such as Asia/Shanghai",

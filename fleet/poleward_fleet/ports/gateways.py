@@ -85,8 +85,12 @@ class GatewayStore(Protocol):
 
     async def software(
         self, gateway_name: str, software: GatewaySoftware, now_ms: int
-    ) -> AppliedStates:
-        """Store what a gateway runs and its rollout progress; tell what else that changed."""
+    ) -> tuple[int, AppliedStates]:
+        """Store what a gateway runs and its rollout progress.
+
+        Returns:
+            Its number, and what else that changed.
+        """
 
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""

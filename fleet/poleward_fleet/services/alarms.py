@@ -23,7 +23,7 @@ from poleward_fleet.domain.alarms import (
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.daylight import sun_elevation_deg
 from poleward_fleet.domain.errors import ConflictError, FleetError
-from poleward_fleet.domain.gateway_link import NodeState
+from poleward_fleet.domain.gateway_link import NodeState, NodeUpdate
 from poleward_fleet.domain.inventory import LinkState
 from poleward_fleet.domain.rollout import NodeStage
 from poleward_fleet.domain.telemetry import Layout, NodeEvent, SeriesKey
@@ -59,7 +59,7 @@ _LINK_VERDICTS = {
     LinkState.OFFLINE: True,
     LinkState.ONLINE: False,
 }
-# A node that got so far has followed a directive that holds.
+# Who got so far has followed a directive that holds.
 _FOLLOWED = {NodeStage.DOWNLOADED, NodeStage.TRIAL, NodeStage.CONFIRMED}
 _SYSTEM = "fleet"
 
@@ -239,20 +239,23 @@ class AlarmService:
             for state in states
             if state.link_state in _LINK_VERDICTS
         ]
-        changes += [
-            AlarmChange(state.node_number, AlarmKind.UPDATE_FROZEN, update.is_frozen, now_ms)
-            for state in states
-            if (update := state.update) and (update.is_frozen or update.stage in _FOLLOWED)
-        ]
-        if changes:
-            await self._store.change(changes)
-            self._changes.publish(alarms=True)
+        for state in states:
+            changes += _changes_of_update(state.node_number, state.update, now_ms)
+        await self._change(changes)
+
+    async def take_update(self, gateway_number: int, update: NodeUpdate | None) -> None:
+        """Raise the alarm of a gateway whose own update is held back, or clear it."""
+        await self._change(_changes_of_update(gateway_number, update, self._clock.now_ms()))
 
     async def take_strangers(self, gateway_number: int, *, are_many: bool) -> None:
         """Raise or clear the alarm of a gateway that refuses many strangers."""
         change = AlarmChange(gateway_number, AlarmKind.STRANGERS, are_many, self._clock.now_ms())
-        await self._store.change([change])
-        self._changes.publish(alarms=True)
+        await self._change([change])
+
+    async def _change(self, changes: Sequence[AlarmChange]) -> None:
+        if changes:
+            await self._store.change(changes)
+            self._changes.publish(alarms=True)
 
     async def run(self) -> None:
         """Escalate, and end what nobody reports the end of, for ever; cancelled by its owner."""
@@ -295,6 +298,12 @@ def changes_of_events(events: Sequence[NodeEvent]) -> list[AlarmChange]:
         for kinds, is_raised in ((_RAISING_EVENTS, True), (_CLEARING_EVENTS, False))
         if (kind := kinds.get(event.kind)) is not None
     ]
+
+
+def _changes_of_update(number: int, update: NodeUpdate | None, now_ms: int) -> list[AlarmChange]:
+    if update is None or not (update.is_frozen or update.stage in _FOLLOWED):
+        return []
+    return [AlarmChange(number, AlarmKind.UPDATE_FROZEN, update.is_frozen, now_ms)]
 
 
 def _entry(actor: str, action: str, alarm: Alarm) -> AuditEntry:

@@ -268,11 +268,13 @@ class GatewayLinks:
         link.send(commands)
         return True
 
-    async def software(self, link: GatewayLink, software: GatewaySoftware) -> AppliedStates:
-        """Store what a gateway runs itself."""
-        applied = await self._gateways.software(link.gateway_name, software, self._clock.now_ms())
+    async def software(
+        self, link: GatewayLink, software: GatewaySoftware
+    ) -> tuple[int, AppliedStates]:
+        """Store what a gateway runs itself; return its number and what that changed."""
+        stored = await self._gateways.software(link.gateway_name, software, self._clock.now_ms())
         self._changes.publish(gateway_names=[link.gateway_name])
-        return applied
+        return stored
 
     async def note_heard(self) -> None:
         """Store when gateways were last heard, one statement for all; called now and then."""

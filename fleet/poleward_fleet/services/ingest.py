@@ -81,7 +81,7 @@ class IngestService:
         lives: Told of events that end a node's life, or a part of it.
         changes: Live updates.
         judge: Judges reports for alarms.
-        alarms: Told of nodes that fall silent.
+        alarms: Told of nodes that fall silent and of updates that are held back.
         meter: Told what was stored.
     """
 
@@ -170,8 +170,10 @@ class IngestService:
 
     async def software(self, link: GatewayLink, software: GatewaySoftware) -> None:
         """Store what a gateway runs itself and let rollouts go on."""
-        self._go_on(await self._links.software(link, software))
+        number, applied = await self._links.software(link, software)
+        self._go_on(applied)
         self._rollouts.wake()
+        await self._alarms.take_update(number, software.update)
 
     def _go_on(self, applied: AppliedStates) -> None:
         """Tell who waits for what reported states changed."""

@@ -56,7 +56,7 @@ class RolloutService:
     Args:
         store: Where rollouts are.
         releases: Published releases.
-        trust: Until when the newest trust document holds.
+        trust: Until when the newest trust document holds, and whether directives are signed.
         areas: Tree for rights.
         patches: Which of them a rollout may wait for.
         loop: Woken when there is something to do.
@@ -107,8 +107,9 @@ class RolloutService:
             ConflictError: Nodes are in another rollout that is not over, the name is taken, or the
                 trust document expires too soon.
         """
-        check_name(name)
-        release, target, areas = await self._checked(principal, release_digest, target, policy)
+        release, target, areas = await self._checked(
+            principal, release_digest, target, policy, name=name
+        )
         number, told = await self._store.create(
             release,
             target,
@@ -137,13 +138,21 @@ class RolloutService:
         name: str = "",
     ) -> DryRun:
         """Tell what a rollout would do; raises what `create` would, apart from clashes."""
-        check_name(name)
-        release, target, areas = await self._checked(principal, release_digest, target, policy)
+        release, target, areas = await self._checked(
+            principal, release_digest, target, policy, name=name
+        )
         return await self._store.dry_run(release, target, policy, areas=areas, name=name)
 
     async def _checked(
-        self, principal: Principal, release_digest: bytes, target: Target, policy: Policy
+        self,
+        principal: Principal,
+        release_digest: bytes,
+        target: Target,
+        policy: Policy,
+        *,
+        name: str,
     ) -> tuple[Release, Target, AllowedAreas]:
+        check_name(name)
         principal.require(Permission.ROLL_OUT)
         target = replace(target, area_code=target.area_code or principal.area_code)
         areas = await self._areas.allowed(principal, Permission.ROLL_OUT, target.area_code)
@@ -153,15 +162,7 @@ class RolloutService:
         check_labels(target.labels)
         if policy.return_digest:
             good = await self._release(policy.return_digest)
-            if good.board_profile != release.board_profile:
-                raise InvalidError.of("return_profile", version=good.version)
-            if good.sequence <= release.sequence:
-                raise InvalidError.of(
-                    "return_older",
-                    version=good.version,
-                    sequence=good.sequence,
-                    least=release.sequence,
-                )
+            await self._check_way_back(release, good, target, name)
         if len(target.pole_codes) > MAX_POLES_NAMED:
             raise InvalidError.of("too_many_poles", most=MAX_POLES_NAMED)
         if unknown := await self._store.unknown(release, target.pole_codes, areas):
@@ -185,6 +186,29 @@ class RolloutService:
                 expires=_minute(newest.expires_at_ms),
                 until=_minute(until_ms),
             )
+
+    async def _check_way_back(
+        self, release: Release, good: Release, target: Target, name: str
+    ) -> None:
+        """Insist on a good release that all that run the other one would take.
+
+        Raises:
+            InvalidError: Says what to sign, publish or name.
+        """
+        if good.board_profile != release.board_profile:
+            raise InvalidError.of("return_profile", version=good.version)
+        if good.sequence > release.sequence:
+            return
+        if good.sequence == release.sequence or not good.is_way_back_of(name, target.pole_codes):
+            raise InvalidError.of(
+                "return_older",
+                version=good.version,
+                sequence=good.sequence,
+                least=release.sequence,
+                name=name or "NAME",
+            )
+        if good.permitted_rollout and not (await self._trust.trust()).directors:
+            raise InvalidError.of("return_undirected", version=good.version)
 
     async def _release(self, digest: bytes) -> Release:
         release = await self._releases.get(digest)

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NewType
 
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import NodeUpdate
+from poleward_gateway.domain.updates import NO_RELEASE, DesiredRelease, NodeUpdate
 
 NodeNumber = NewType("NodeNumber", int)
 """Number of a node, assigned by the fleet, from 1."""
@@ -42,22 +42,12 @@ class NodeTask(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class InstallTime:
-    """From when until when a node may install a release, Unix seconds."""
-
-    from_s: int
-    until_s: int
-
-
-@dataclass(frozen=True, slots=True)
 class DesiredNode:
     """What the fleet wants one node to be.
 
     Args:
         gateway_uri: Where the node finds its next gateway; empty for this one.
         is_adopted: Taken by a work order; the fleet has not said so itself.
-        directive: The fleet's signed word about the release; empty for none.
-        install_times: When it may install the release; none for at any time.
     """
 
     number: NodeNumber
@@ -65,23 +55,16 @@ class DesiredNode:
     bootstrap: OscoreKeys
     operational: OscoreKeys
     report_interval_s: int
-    release_digest: bytes
     lamp_nominal_w: int
+    release: DesiredRelease = NO_RELEASE
     task: NodeTask = NodeTask.SERVE
     gateway_uri: str = ""
     is_adopted: bool = False
-    directive: bytes = b""
-    install_times: tuple[InstallTime, ...] = ()
 
     @property
-    def mac(self) -> bytes:
-        """The node's MAC, as its endpoint name has it (RFC 9039)."""
-        return bytes.fromhex(self.endpoint_name.rpartition(":")[2])
-
-    def may_install(self, now_s: float) -> bool:
-        """Tell whether it may install its release now."""
-        times = self.install_times
-        return not times or any(time.from_s <= now_s < time.until_s for time in times)
+    def subject(self) -> str:
+        """The node as directives and downgrade permissions name it; its MAC is that of RFC 9039."""
+        return f"node:{self.endpoint_name.rpartition(':')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +78,7 @@ class DesiredChange:
         removed: Nodes whose keys are to be forgotten.
         signers: Who may sign releases.
         trust_documents: Digest of each trust document, from number 1 on.
-        own_release: Digest of the release that the gateway itself should run; empty for none.
+        own_release: What the gateway itself should run.
     """
 
     revision: int
@@ -104,7 +87,7 @@ class DesiredChange:
     removed: tuple[NodeNumber, ...]
     signers: Signers
     trust_documents: tuple[bytes, ...]
-    own_release: bytes = b""
+    own_release: DesiredRelease = NO_RELEASE
 
 
 @dataclass(frozen=True, slots=True)

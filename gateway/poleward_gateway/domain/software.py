@@ -49,6 +49,14 @@ class SoftwareRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Schema:
+    """Which database a release writes: its schema, and from which schema on that can be used."""
+
+    version: int
+    readable_from: int
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySoftware:
     """What the gateway says about its own software.
 
@@ -133,6 +141,24 @@ def still_lacks(facts: TrialFacts) -> str:
         return "the fleet was not reached"
     if facts.heard * 100 < facts.registered * HEARD_PERCENT:
         return f"{facts.heard} of {facts.registered} nodes were heard"
+    return ""
+
+
+def refusal_of_schema(tried: Schema, running: Schema) -> str:
+    """Say why one release cannot take over the database of another; empty when it can.
+
+    Both ways have to be open: forth, and back from the trial.
+    """
+    if tried.version < running.readable_from:
+        return (
+            f"it uses databases up to schema {tried.version}, and this one can be used from "
+            f"{running.readable_from} on; go back in two steps, or sign a newer release"
+        )
+    if running.version < tried.readable_from:
+        return (
+            f"its database can be used from schema {tried.readable_from} on, this gateway has "
+            f"{running.version}: there would be no way back; roll out one between the two"
+        )
     return ""
 
 

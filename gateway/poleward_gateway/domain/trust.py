@@ -41,7 +41,7 @@ class TrustDocument:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What a verified directive says about a node and its release.
+    """What a verified directive says besides whom and which release it is about.
 
     Attributes:
         rollout: Name of the rollout that brings the release.

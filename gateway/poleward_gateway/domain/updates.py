@@ -35,6 +35,37 @@ FINAL_STATES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class InstallTime:
+    """From when until when a release may be installed, Unix seconds."""
+
+    from_s: int
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredRelease:
+    """What the fleet wants a node, or the gateway itself, to run.
+
+    Args:
+        digest: SHA-256 of the envelope; empty when nothing is wanted.
+        directive: The fleet's signed word about it; empty for none.
+        install_times: When it may be installed; none for at any time.
+    """
+
+    digest: bytes
+    directive: bytes = b""
+    install_times: tuple[InstallTime, ...] = ()
+
+    def may_install(self, now_s: float) -> bool:
+        """Tell whether it may be installed now."""
+        times = self.install_times
+        return not times or any(time.from_s <= now_s < time.until_s for time in times)
+
+
+NO_RELEASE = DesiredRelease(b"")
+
+
+@dataclass(frozen=True, slots=True)
 class NodeUpdate:
     """Progress of one release on one node, or on the gateway itself.
 

@@ -1,6 +1,6 @@
-"""Releases for nodes: fetched, verified, kept; and who may sign them.
+"""Releases: fetched, verified, kept; and who may sign them.
 
-Not the gateway's own software.
+Not how the gateway installs its own: `software`.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -68,8 +68,8 @@ class ReleaseVerifier(Protocol):
             ArtifactRejectedError: The signature or the content is not acceptable; never serve it.
         """
 
-    def covers(self, permission: str, mac: bytes, rollout: str) -> bool:
-        """Tell whether a downgrade permission is for a node in a rollout; empty for no rollout."""
+    def covers(self, permission: str, subject: str, rollout: str) -> bool:
+        """Tell whether a downgrade permission is for somebody in a rollout; empty for none."""
 
     def encode_bundle(self, plain: bytes) -> bytes:
         """Compress a bundle the way nodes expect it."""
@@ -95,11 +95,11 @@ class DocumentVerifier(Protocol):
 class DirectiveVerifier(Protocol):
     """Checks directives."""
 
-    def verify(self, signed: bytes, signers: Signers, *, release: bytes, mac: bytes) -> Directive:
+    def verify(self, signed: bytes, signers: Signers, *, release: bytes, subject: str) -> Directive:
         """Check who signed a directive and what it is about; not whether it holds now.
 
         Raises:
-            ArtifactRejectedError: It is forged, or about another node or release.
+            ArtifactRejectedError: It is forged, or about somebody or something else.
         """
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from poleward_gateway.domain.software import SoftwareRecord
+from poleward_gateway.domain.software import Schema, SoftwareRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class SoftwareShelf(Protocol):
             InstallationError: It cannot be installed here and now.
         """
 
-    def readable_from(self, release: bytes) -> int:
-        """Have an installed release say from which schema on its database can be used; blocks.
+    def schema(self, release: bytes) -> Schema:
+        """Have an installed release say which database it writes; blocks.
 
         Raises:
             ArtifactRejectedError: It does not start, or cannot say it.

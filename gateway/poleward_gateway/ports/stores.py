@@ -17,7 +17,7 @@ from poleward_gateway.domain.nodes import (
 )
 from poleward_gateway.domain.site_visits import KeptVisit
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import NodeUpdate
+from poleward_gateway.domain.updates import DesiredRelease, NodeUpdate
 
 
 class SecretBox(Protocol):
@@ -49,8 +49,8 @@ class DesiredStore(Protocol):
     def trust_documents(self) -> tuple[bytes, ...]:
         """Return the digest of each trust document that the fleet has, from number 1 on."""
 
-    def own_release(self) -> bytes:
-        """Return the digest of the release that the gateway should run; empty for none."""
+    def own_release(self) -> DesiredRelease:
+        """Return what the gateway itself should run."""
 
     async def apply(self, change: DesiredChange) -> None:
         """Store a change; returns after it is on disk."""

@@ -13,25 +13,34 @@ from poleward_gateway.domain.errors import (
     ArtifactDamagedError,
     ArtifactRejectedError,
     ArtifactUnavailableError,
+    DirectiveStaleError,
     InstallationError,
     StorageError,
 )
 from poleward_gateway.domain.nodes import NodeNumber
 from poleward_gateway.domain.software import (
     GatewaySoftware,
+    Schema,
     SoftwareRecord,
     TrialFacts,
     confirm,
+    refusal_of_schema,
     room_needed_bytes,
     still_lacks,
     try_next,
 )
-from poleward_gateway.domain.updates import FINAL_STATES, NodeUpdate, UpdateState
+from poleward_gateway.domain.updates import (
+    FINAL_STATES,
+    DesiredRelease,
+    NodeUpdate,
+    UpdateState,
+)
 from poleward_gateway.ports.clock import Clock
 from poleward_gateway.ports.releases import VerifiedRelease
 from poleward_gateway.ports.software import SoftwareShelf
 from poleward_gateway.ports.stores import DesiredStore
 from poleward_gateway.services.artifacts import Artifacts
+from poleward_gateway.services.directives import Directives
 from poleward_gateway.services.jobs import JobPool
 from poleward_gateway.services.registry import Registry
 
@@ -49,10 +58,11 @@ class OwnSoftware:
     the record says.
 
     Args:
+        name: Of the gateway.
         shelf: Releases on disk.
         registry: Which nodes there were before a trial and which are heard in it.
         trial_s: So long a release may take to prove itself.
-        schema_version: Of the database that this gateway uses.
+        schema: Of the database that this gateway uses.
         version: That runs.
         is_fleet_connected: Whether the stream to the fleet is open.
         does_disk_work: Whether reports reach the disk.
@@ -62,29 +72,33 @@ class OwnSoftware:
 
     def __init__(
         self,
+        name: str,
         shelf: SoftwareShelf,
         desired: DesiredStore,
         artifacts: Artifacts,
+        directives: Directives,
         registry: Registry,
         jobs: JobPool,
         clock: Clock,
         *,
         trial_s: int,
-        schema_version: int,
+        schema: Schema,
         version: str,
         is_fleet_connected: Callable[[], bool],
         does_disk_work: Callable[[], bool],
         restart: Callable[[], None],
         on_change: Callable[[], None],
     ) -> None:
+        self._subject = f"gateway:{name}"
         self._shelf = shelf
         self._desired = desired
         self._artifacts = artifacts
+        self._directives = directives
         self._registry = registry
         self._jobs = jobs
         self._clock = clock
         self._trial_s = trial_s
-        self._schema_version = schema_version
+        self._schema = schema
         self._version = version
         self._is_fleet_connected = is_fleet_connected
         self._does_disk_work = does_disk_work
@@ -135,21 +149,25 @@ class OwnSoftware:
             self._judge()
             return
         wanted = self._desired.own_release()
-        if self._update is not None and self._update.release_digest != wanted:
+        if self._update is not None and self._update.release_digest != wanted.digest:
             self._forget()
         now_s = self._clock.monotonic_s()
-        if not wanted or now_s < self._look_at_s or self._is_over(wanted):
+        if not wanted.digest or now_s < self._look_at_s or self._has_nothing_to_do(wanted):
             return
         self._look_at_s = now_s + LOOK_AGAIN_S
-        self._jobs.add("own software", lambda: self._bring(wanted))
+        self._jobs.add("own software", lambda: self._bring(wanted.digest))
 
-    def _is_over(self, wanted: bytes) -> bool:
+    def _has_nothing_to_do(self, wanted: DesiredRelease) -> bool:
+        """Tell whether the update is over, or waits for the time in which it may be installed."""
         update = self._update
-        return (
-            update is not None
-            and update.release_digest == wanted
-            and (update.state in FINAL_STATES or update.state is UpdateState.TRIAL)
-        )
+        if update is None or update.release_digest != wanted.digest:
+            return False
+        if update.state is UpdateState.DOWNLOADED:
+            return not self._may_install(wanted)
+        return update.state in FINAL_STATES or update.state is UpdateState.TRIAL
+
+    def _may_install(self, wanted: DesiredRelease) -> bool:
+        return wanted.may_install(self._clock.now_ms() / 1000)
 
     def _judge(self) -> None:
         """Confirm the release on trial once it does its work; the launcher has the deadline."""
@@ -188,9 +206,14 @@ class OwnSoftware:
                 self._move(wanted, UpdateState.CONFIRMED)
                 return
             self._refuse_unfit(release)
-            await self._install(release)
-            if wanted != self._desired.own_release():
+            await self._prepare(release)
+            desired = self._desired.own_release()
+            if wanted != desired.digest:
                 return
+            self._move(wanted, UpdateState.DOWNLOADED)
+            if not self._may_install(desired):
+                return
+            self._directives.require(self._subject, desired)
             trial = try_next(self._record, wanted, self._trial_s)
             self._shelf.write(trial)
             self._record = trial
@@ -198,6 +221,8 @@ class OwnSoftware:
             self._restart()
         except ArtifactRejectedError as error:
             self._move(wanted, UpdateState.REJECTED, str(error))
+        except DirectiveStaleError as error:
+            self._move(wanted, UpdateState.FROZEN, str(error))
         except ArtifactUnavailableError as error:
             _log.warning("software_unavailable", digest=wanted.hex(), error=str(error))
         except (ArtifactDamagedError, InstallationError, StorageError) as error:
@@ -208,10 +233,17 @@ class OwnSoftware:
 
         Raises:
             ArtifactRejectedError: Says why.
+            DirectiveStaleError: The fleet's word for it does not hold now.
+            ArtifactUnavailableError: Who may give that word will be known soon.
         """
         if not release.is_for_gateways:
             raise ArtifactRejectedError(f"release {release.version} is not for gateways")
-        if release.sequence <= self._sequence:
+        desired = self._desired.own_release()
+        self._directives.require(self._subject, desired)
+        if release.sequence == self._sequence or (
+            release.sequence < self._sequence
+            and not self._directives.may_go_back(self._subject, release, desired)
+        ):
             raise ArtifactRejectedError(
                 f"the gateway runs release {self._sequence}, not older than {release.sequence}"
             )
@@ -220,8 +252,8 @@ class OwnSoftware:
                 "the gateway was started without its launcher (docs/operations.md)"
             )
 
-    async def _install(self, release: VerifiedRelease) -> None:
-        """Have a release installed that starts and leaves a way back."""
+    async def _prepare(self, release: VerifiedRelease) -> None:
+        """Have a release installed beside what runs, which starts and leaves a way back."""
         wanted = release.digest
         if not self._shelf.is_whole(wanted):
             needed, free = room_needed_bytes(release.bundle_bytes), self._shelf.free_bytes()
@@ -231,17 +263,13 @@ class OwnSoftware:
                 )
             self._move(wanted, UpdateState.DOWNLOADING)
             content = await self._artifacts.component(release)
-            self._move(wanted, UpdateState.DOWNLOADED)
             envelope = self._artifacts.envelope(wanted)
             assert envelope is not None, "it was verified above"
             await self._clear()
             await asyncio.to_thread(self._shelf.install, wanted, envelope, content)
-        readable_from = await asyncio.to_thread(self._shelf.readable_from, wanted)
-        if readable_from > self._schema_version:
-            raise ArtifactRejectedError(
-                f"its database can be used from schema {readable_from} on, this gateway has "
-                f"{self._schema_version}: there would be no way back; roll out one between the two"
-            )
+        schema = await asyncio.to_thread(self._shelf.schema, wanted)
+        if refusal := refusal_of_schema(schema, self._schema):
+            raise ArtifactRejectedError(refusal)
 
     async def _clear(self) -> None:
         """Remove what will not run again."""

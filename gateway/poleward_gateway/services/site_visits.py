@@ -396,7 +396,6 @@ def _desired(node: OrderNode, pole: OrderPole, report_interval_s: int) -> Desire
         bootstrap=_keys(node.bootstrap),
         operational=_keys(node.operational),
         report_interval_s=report_interval_s,
-        release_digest=b"",
         lamp_nominal_w=pole.lamp_nominal_w,
         is_adopted=True,
     )

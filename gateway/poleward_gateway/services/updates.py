@@ -112,14 +112,14 @@ class Updates:
             desired = self._registry.desired(node)
             if self._is_wanted(node, course):
                 continue
-            if desired is None or desired.release_digest or not course.is_under_way:
+            if desired is None or desired.release.digest or not course.is_under_way:
                 self._drop(node)
             else:
                 course.look_at_s = 0.0  # to take it back
         for node in self._registry.numbers():
             desired = self._registry.desired(node)
-            if desired is not None and desired.release_digest and node not in self._courses:
-                update = NodeUpdate(desired.release_digest, UpdateState.IDLE)
+            if desired is not None and desired.release.digest and node not in self._courses:
+                update = NodeUpdate(desired.release.digest, UpdateState.IDLE)
                 self._courses[node] = _Course(update)
             if node in self._courses:
                 self._registry.note_update(node, self._courses[node].update)
@@ -170,12 +170,12 @@ class Updates:
     def _is_wanted(self, node: NodeNumber, course: _Course) -> bool:
         """Say whether the fleet wants a node to get the release that it is on its way to."""
         desired = self._registry.desired(node)
-        return desired is not None and desired.release_digest == course.update.release_digest
+        return desired is not None and desired.release.digest == course.update.release_digest
 
     def _may_install(self, node: NodeNumber) -> bool:
         """Tell whether a node may install its release now; the node has it until it may."""
         desired = self._registry.desired(node)
-        return desired is not None and desired.may_install(self._clock.now_ms() / 1000)
+        return desired is not None and desired.release.may_install(self._clock.now_ms() / 1000)
 
     async def _look(self, node: NodeNumber) -> None:
         """Read where a node stands and do the next step."""
@@ -197,11 +197,11 @@ class Updates:
                 release.sequence,
                 readout,
                 offer_is_fresh=fresh,
-                may_go_back=self._directives.may_go_back(desired, release),
+                may_go_back=self._directives.may_go_back(desired.subject, release, desired.release),
             )
             course.is_held = step is Step.INSTALL and not self._may_install(node)
             if step in {Step.OFFER, Step.INSTALL}:
-                self._directives.require(desired)
+                self._directives.require(desired.subject, desired.release)
             if step is Step.OFFER and not await self._artifacts.prepare(release, readout.sequence):
                 return  # the fleet makes the patch; looked at again in a moment
             if step is not Step.FINISH and not course.watched:

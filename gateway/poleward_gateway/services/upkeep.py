@@ -104,6 +104,7 @@ class Upkeep:
             removed=removed,
             signers=self._store.signers(),
             trust_documents=self._store.trust_documents(),
+            own_release=self._store.own_release(),
         )
 
     async def _apply(self, change: DesiredChange) -> None:

@@ -18,6 +18,16 @@ def keys_of(number: int, purpose: str) -> OscoreKeys:
     return OscoreKeys(secret[:16], secret[16:24], node_id, b"\x00")
 
 
+def desired_release(digest: bytes, directive: bytes = b"", *install_times_s: int) -> Any:
+    """Make a desired release as the fleet sends it; times come in pairs, from and until."""
+    pairs = zip(install_times_s[::2], install_times_s[1::2], strict=True)
+    return pb.DesiredRelease(
+        digest=digest,
+        directive=directive,
+        install_times=[pb.InstallTime(from_s=begin_s, until_s=end_s) for begin_s, end_s in pairs],
+    )
+
+
 def desired_node(number: int, **changes: Any) -> Any:
     """Make a desired node as the fleet sends it."""
 

@@ -164,13 +164,13 @@ class FakeFleet(
     def desire(
         self, nodes: list[Any], *, revision: int, release_keys: tuple[bytes, ...] = (),
         release_threshold: int = 1, trust_documents: tuple[bytes, ...] = (),
-        gateway_release: bytes = b"",
+        gateway_release: Any = None,
     ) -> None:  # fmt: skip
         """Set desired state, now and for whoever connects."""
         self._desired = pb.DesiredState(
             revision=revision, complete=True, nodes=nodes, release_keys=release_keys,
             release_threshold=release_threshold, trust_documents=trust_documents,
-            gateway_release_digest=gateway_release,
+            gateway_release=gateway_release,
         )  # fmt: skip
         if self._outbox is not None:
             self.send(desired_state=self._desired)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 
 from poleward_gateway.domain.errors import StorageError
-from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
+from poleward_gateway.domain.software import INSTALLED, Schema, SoftwareRecord
 from poleward_gateway.ports.software import ReleaseNames
 
 
@@ -13,7 +13,7 @@ class FakeShelf:
     Attributes:
         installed: Releases by digest.
         free: Bytes of the disk.
-        readable: Schema from which on the database of every release can be used.
+        written_schema: Of the database of every release.
         is_full: The disk takes nothing.
     """
 
@@ -23,7 +23,7 @@ class FakeShelf:
         self.running = INSTALLED
         self.has_launcher = True
         self.free = 1 << 40
-        self.readable = 1
+        self.written_schema = Schema(1, 1)
         self.is_full = False
 
     def record(self) -> SoftwareRecord:
@@ -47,8 +47,8 @@ class FakeShelf:
         assert component
         self.installed[release] = ReleaseNames("1.2.0", 2)
 
-    def readable_from(self, release: bytes) -> int:
-        return self.readable
+    def schema(self, release: bytes) -> Schema:
+        return self.written_schema
 
     def remove_others(self, kept: Collection[bytes]) -> None:
         self.installed = {r: names for r, names in self.installed.items() if r in kept}

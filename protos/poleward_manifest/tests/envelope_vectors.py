@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodelink import firmware_update
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import CLASS_IDS
-from poleward_manifest import bundle, cose, directive, envelope, image, patch
+from poleward_manifest import bundle, cose, directive, envelope, image, patch, subject
 
 FOLDER = Path(__file__).parents[2] / "nodelink" / "vectors"
 PROFILE = "pole-basic"
@@ -281,7 +281,7 @@ def make() -> dict[str, Any]:
 
 def _directives(release: bytes) -> dict[str, Any]:
     """Make directives about the release "new" of release.json, and when a node is shown each."""
-    good = directive.Directive(release, MAC, ROLLOUT, 1_000, 2_000)
+    good = directive.Directive(release, subject.of_node(MAC), ROLLOUT, 1_000, 2_000)
     signed = directive.sign(good, [SECOND])
     payload, block = cbor2.loads(signed)
     cases: list[dict[str, Any]] = []
@@ -305,10 +305,11 @@ def _directives(release: bytes) -> dict[str, Any]:
     case("is over", signed, stale, None, 2_001)
     case("begins later", signed, stale, None, 999)
     for name, changed in (
-        ("of another node", replace(good, mac=bytes(6))),
+        ("of another node", replace(good, subject="node:000000000000")),
+        ("of a gateway", replace(good, subject="gateway:gw-1")),
         ("of another release", replace(good, release=bytes(32))),
     ):
-        case(name, directive.sign(changed, [SECOND]), _INTEGRITY, "WrongNodeError")
+        case(name, directive.sign(changed, [SECOND]), _INTEGRITY, "WrongSubjectError")
     case("by a release key", directive.sign(good, [FIRST]), _INTEGRITY, "UntrustedKeyError")
     case("not signed", directive.sign(good, []), _INTEGRITY, "UntrustedKeyError")
     later = cbor2.dumps([*cbor2.loads(payload)[:4], 9_000])

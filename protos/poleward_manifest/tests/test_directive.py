@@ -1,12 +1,13 @@
 import json
 from typing import Any
 
+import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from poleward_manifest import directive, downgrade, envelope, errors
+from poleward_manifest import cose, directive, downgrade, envelope, errors, subject
 from poleward_manifest.directive import Directive
 from poleward_manifest.tests import envelope_vectors
 
@@ -17,10 +18,14 @@ RELEASES: dict[str, Any] = json.loads(
     (envelope_vectors.FOLDER / "release.json").read_text(encoding="utf-8")
 )
 RELEASE = envelope.envelope_digest(bytes.fromhex(RELEASES["new"]["envelope"]))
-MAC = bytes.fromhex(VECTORS["mac"])
+NODE = subject.of_node(bytes.fromhex(VECTORS["mac"]))
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw()
-GOOD = Directive(RELEASE, MAC, "7", 10, 20)
+GOOD = Directive(RELEASE, NODE, "7", 10, 20)
+SUBJECTS = st.one_of(
+    st.binary(min_size=6, max_size=6).map(subject.of_node),
+    st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True).map(subject.of_gateway),
+)
 SECONDS = st.integers(0, 2**31 - 1)
 
 
@@ -28,13 +33,13 @@ SECONDS = st.integers(0, 2**31 - 1)
 def test_vector_is_followed_or_refused_as_written(case: dict[str, Any]) -> None:
     signed, key = bytes.fromhex(case["directive"]), bytes.fromhex(VECTORS["directive_key"])
     if case["error"] is None:
-        found = directive.verify(signed, [key], 1, release=RELEASE, mac=MAC)
+        found = directive.verify(signed, [key], 1, release=RELEASE, subject=NODE)
         assert found.rollout == VECTORS["rollout"]
         # A node whose clock is not set yet cannot tell.
         assert found.holds(case["now_s"]) or case["result"] or not case["now_s"]
         return
     with pytest.raises(errors.EnvelopeError) as caught:
-        directive.verify(signed, [key], 1, release=RELEASE, mac=MAC)
+        directive.verify(signed, [key], 1, release=RELEASE, subject=NODE)
     assert type(caught.value).__name__ == case["error"]
 
 
@@ -43,19 +48,19 @@ def test_vector_is_followed_or_refused_as_written(case: dict[str, Any]) -> None:
     st.builds(
         Directive,
         st.binary(min_size=32, max_size=32),
-        st.binary(min_size=6, max_size=6),
+        SUBJECTS,
         st.from_regex(directive.ROLLOUT_NAME, fullmatch=True),
         SECONDS,
         st.just(2**31 - 1),
     )
 )
-def test_directive_comes_back_for_its_own_node_and_release_only(said: Directive) -> None:
+def test_directive_comes_back_for_its_own_subject_and_release_only(said: Directive) -> None:
     signed = directive.sign(said, [KEY])
-    assert directive.verify(signed, [PUBLIC], 1, release=said.release, mac=said.mac) == said
-    for release, mac in ((bytes(32), said.mac), (said.release, bytes(6))):
-        if (release, mac) != (said.release, said.mac):
-            with pytest.raises(errors.WrongNodeError):
-                directive.verify(signed, [PUBLIC], 1, release=release, mac=mac)
+    assert directive.verify(signed, [PUBLIC], 1, release=said.release, subject=said.subject) == said
+    for release, other in ((bytes(32), said.subject), (said.release, "node:000000000000")):
+        if (release, other) != (said.release, said.subject):
+            with pytest.raises(errors.WrongSubjectError):
+                directive.verify(signed, [PUBLIC], 1, release=release, subject=other)
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,18 +73,18 @@ def test_an_altered_directive_is_refused(position: int, flip: int, cut: bool) ->
     else:
         signed[position] ^= flip
     with pytest.raises(errors.EnvelopeError):
-        directive.verify(bytes(signed), [PUBLIC], 1, release=RELEASE, mac=MAC)
+        directive.verify(bytes(signed), [PUBLIC], 1, release=RELEASE, subject=NODE)
 
 
 @pytest.mark.parametrize(
     "impossible",
     [
-        Directive(RELEASE[:31], MAC, "7", 10, 20),
-        Directive(RELEASE, b"", "7", 10, 20),
-        Directive(RELEASE, MAC, "", 10, 20),
-        Directive(RELEASE, MAC, "two words", 10, 20),
-        Directive(RELEASE, MAC, "7", 20, 10),
-        Directive(RELEASE, MAC, "7", 10, 2**31),
+        Directive(RELEASE[:31], NODE, "7", 10, 20),
+        Directive(RELEASE, "node:", "7", 10, 20),
+        Directive(RELEASE, NODE, "", 10, 20),
+        Directive(RELEASE, NODE, "two words", 10, 20),
+        Directive(RELEASE, NODE, "7", 20, 10),
+        Directive(RELEASE, NODE, "7", 10, 2**31),
     ],
 )
 def test_an_impossible_directive_is_not_written(impossible: Directive) -> None:
@@ -87,9 +92,32 @@ def test_an_impossible_directive_is_not_written(impossible: Directive) -> None:
         directive.sign(impossible, [KEY])
 
 
-def test_a_permission_covers_its_node_or_its_rollout_and_nothing_else() -> None:
-    assert downgrade.covers(f"node:{MAC.hex()}", MAC, "")
-    assert downgrade.covers("rollout:back", MAC, "back")
-    for permission in ("", "rollout:", "rollout:other", "node:0a0b0c0d0e0f"):
-        for rollout in ("", "back"):
-            assert not downgrade.covers(permission, MAC, rollout)
+@pytest.mark.parametrize(
+    "said", [bytes(5), bytes(9), "gateway:", "gateway:Gw", "node:000000000000"]
+)
+def test_a_directive_for_nobody_is_refused(said: bytes | str) -> None:
+    payload = cbor2.dumps([RELEASE, said, "7", 10, 20])
+    with pytest.raises(errors.MalformedError):
+        directive.verify(cose.signed(payload, [KEY]), [PUBLIC], 1, release=RELEASE, subject=NODE)
+
+
+def test_a_permission_covers_its_subject_or_its_rollout_and_nothing_else() -> None:
+    for one in (NODE, "gateway:gw-1"):
+        assert downgrade.covers(one, one, "")
+        assert downgrade.covers("rollout:back", one, "back")
+        for permission in ("", "rollout:", "rollout:other", "node:0a0b0c0d0e0f", "gateway:gw"):
+            for rollout in ("", "back"):
+                assert not downgrade.covers(permission, one, rollout)
+
+
+@pytest.mark.parametrize("profile", ["pole-basic", "gateway"])
+def test_a_release_permits_going_back_to_those_that_run_it_only(profile: str) -> None:
+    kinds = {"pole-basic": NODE, "gateway": "gateway:gw-1"}
+    for permission in ("", "rollout:back", kinds.pop(profile)):
+        downgrade.check(permission, profile)
+    (other,) = kinds.values()
+    with pytest.raises(errors.WrongClassError, match="cannot go back"):
+        downgrade.check(other, profile)
+    for permission in ("rollout:", "gateway:Gw", "node:1", "gw-1"):
+        with pytest.raises(errors.MalformedError):
+            downgrade.check(permission, profile)

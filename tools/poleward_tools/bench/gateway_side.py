@@ -77,7 +77,6 @@ async def _prepare(config: GatewayConfig, nodes: int) -> None:
             bootstrap=_NO_KEYS,
             operational=OscoreKeys(*secret_and_salt(number), node_id(number), GATEWAY_ID),
             report_interval_s=60,
-            release_digest=b"",
             lamp_nominal_w=60,
         )
         for number in range(1, nodes + 1)

@@ -82,7 +82,6 @@ async def _prepare(config: GatewayConfig, order: dict[str, Any]) -> None:
                 bootstrap=bootstrap,
                 operational=OscoreKeys(*secret_and_salt(number), node_id(number), GATEWAY_ID),
                 report_interval_s=_REPORT_INTERVAL_S,
-                release_digest=b"",
                 lamp_nominal_w=60,
             )
         )

@@ -150,7 +150,7 @@ async def _gateway(bench: BenchFleet, name: str, offers: _Offers) -> None:
                 if not offers.gateways_away:
                     offers.connected.set()
                 continue
-            wanted = [n.node_number for n in message.nodes if n.release_digest and n.directive]
+            wanted = [n.node_number for n in message.nodes if n.release.directive]
             if not wanted:
                 continue
             offers.nodes += len(wanted)

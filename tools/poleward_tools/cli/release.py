@@ -127,7 +127,7 @@ def build(
     ] = None,
     allow_downgrade: Annotated[
         str,
-        typer.Option(help="Who may go back to it from a newer one: node:MAC or rollout:NAME."),
+        typer.Option(help="Who may go back to it: node:MAC, gateway:NAME or rollout:NAME."),
     ] = "",
     json: JsonOption = False,
 ) -> None:
@@ -214,7 +214,7 @@ def verify(
     else:
         results.print(f"Release {manifest.version} ({manifest.sequence}) is signed and whole.")
         if manifest.downgrade:
-            results.print(f"Nodes may go back to it: {manifest.downgrade}")
+            results.print(f"May go back to it: {manifest.downgrade}")
 
 
 @app.command("inspect")
@@ -363,7 +363,7 @@ def _show_envelope(path: Path, json: bool) -> None:
     results.print(f"Envelope of version {found.version or 'unknown'} ({found.sequence})")
     results.print(f"components {', '.join(found.components)}; {found.size_bytes} bytes")
     if found.downgrade:
-        results.print(f"nodes may go back to it: {found.downgrade}")
+        results.print(f"may go back to it: {found.downgrade}")
     results.print(f"{found.signatures} signatures; intact: {'yes' if found.is_intact else 'no'}")
     results.print(f"Refused: {found.refusal}" if found.refusal else "It has the form we take.")
 
@@ -423,5 +423,5 @@ def _show(folder: Path, stored: folders.StoredRelease, json: bool) -> None:
         f"{facts['bundle_bytes']} bytes{image}; {facts['transfer_bytes']} on the last link"
     )
     if facts["downgrade"]:
-        results.print(f"nodes may go back to it: {facts['downgrade']}")
+        results.print(f"may go back to it: {facts['downgrade']}")
     results.print(f"signed by {signers}")

@@ -27,7 +27,13 @@ from poleward.v1 import (
 from poleward_fleet.domain.commands import AnswerCall, Command, CommandStatus, SetLamp
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.gateway_link import GatewaySoftware, Hello, NodeState, NodeUpdate
-from poleward_fleet.domain.identity import DesiredNode, DesiredState, NodeTask, OscoreKeys
+from poleward_fleet.domain.identity import (
+    DesiredNode,
+    DesiredRelease,
+    DesiredState,
+    NodeTask,
+    OscoreKeys,
+)
 from poleward_fleet.domain.inventory import Area, Gateway, LinkState, Node, Pole, PoleView
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_fleet.domain.rollout import NodeStage
@@ -304,7 +310,7 @@ def desired_state_to_message(state: DesiredState) -> link_pb.DesiredState:
         release_keys=list(state.release_keys),
         release_threshold=state.release_threshold,
         trust_documents=list(state.trust_documents),
-        gateway_release_digest=state.gateway_release,
+        gateway_release=_desired_release(state.gateway_release),
     )
 
 
@@ -315,14 +321,22 @@ def _desired_node(node: DesiredNode) -> link_pb.DesiredNode:
         bootstrap=_oscore(node.bootstrap),
         operational=_oscore(node.operational),
         report_interval_s=node.report_interval_s,
-        release_digest=node.release_digest,
+        release=_desired_release(node.release),
         lamp_nominal_w=node.lamp_nominal_w,
         task=_TASKS[node.task],
         gateway_uri=node.gateway_uri,
-        directive=node.directive,
+    )
+
+
+def _desired_release(release: DesiredRelease) -> link_pb.DesiredRelease | None:
+    if not release.digest:
+        return None
+    return link_pb.DesiredRelease(
+        digest=release.digest,
+        directive=release.directive,
         install_times=[
             link_pb.InstallTime(from_s=opening.from_s, until_s=opening.until_s)
-            for opening in node.install_times
+            for opening in release.install_times
         ],
     )
 

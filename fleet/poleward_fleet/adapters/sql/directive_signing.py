@@ -63,7 +63,7 @@ def signed_directive(row: Row[Any], keys: Sequence[Ed25519PrivateKey]) -> bytes:
     not_before_s, not_after_s = span_s(row.directed_at_ms)
     said = directive.Directive(
         bytes(row.release_digest),
-        bytes.fromhex(row.mac),
+        row.subject,
         row.rollout_name,
         max(0, not_before_s),
         not_after_s,

@@ -215,8 +215,8 @@ class SqlGatewayStore:
 
     async def software(
         self, gateway_name: str, software: GatewaySoftware, now_ms: int
-    ) -> AppliedStates:
-        """Store what a gateway runs and its rollout progress."""
+    ) -> tuple[int, AppliedStates]:
+        """Store what a gateway runs and its rollout progress; return its number, too."""
         async with self._database.begin() as connection:
             named = {
                 "name": gateway_name,
@@ -231,7 +231,7 @@ class SqlGatewayStore:
                 release_sequence=software.release_sequence,
                 update=software.update,
             )
-            return AppliedStates(*await apply_progress(connection, [state], now_ms))
+            return number, AppliedStates(*await apply_progress(connection, [state], now_ms))
 
     async def heard(self, gateway_names: Collection[str], now_ms: int) -> None:
         """Note that gateways were heard; one statement for all."""

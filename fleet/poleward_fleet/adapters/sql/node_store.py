@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from poleward_fleet.adapters.sql.database import Database
-from poleward_fleet.adapters.sql.directive_signing import signed_directive, signing_keys
-from poleward_fleet.adapters.sql.policy_json import policy_of
+from poleward_fleet.adapters.sql.desired_releases import desired_release
+from poleward_fleet.adapters.sql.directive_signing import signing_keys
 from poleward_fleet.adapters.sql.rollout_progress import apply_progress
 from poleward_fleet.domain.audit import AuditEntry
 from poleward_fleet.domain.errors import ConflictError, ForbiddenError
@@ -30,7 +30,6 @@ from poleward_fleet.domain.identity import (
     operational_sender_id,
 )
 from poleward_fleet.domain.inventory import LinkState
-from poleward_fleet.domain.rollout_policy import Opening, openings
 from poleward_fleet.ports.nodes import AppliedStates
 
 _KNOWN = text(
@@ -88,24 +87,29 @@ _FORGET = text(
     "revision = :revision WHERE gateway_name = :gateway_name "
     "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
 )
-_WANTED = text("SELECT desired_revision, desired_release FROM gateway WHERE name = :gateway_name")
 # What a rollout offered and nobody tries yet is not asked for any more once the rollout is over:
 # its order to stop works at once, and its rows follow.
 _DESIRED = text(
-    "SELECT d.*, coalesce(o.state IN ('stopped', 'aborted') AND EXISTS ("
-    "SELECT FROM rollout_node rn WHERE rn.node_number = d.node_number "
-    "AND rn.rollout_number = d.rollout_number "
-    "AND rn.stage IN ('offered', 'downloading', 'downloaded')), false) AS is_stopped, "
-    "n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
-    "n.release_sequence = r.sequence AS runs_it, coalesce(o.name, o.number::text) AS rollout_name, "
-    "o.policy, "
+    "SELECT d.*, n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
+    "'node:' || n.mac AS subject, n.release_sequence = o.sequence AS runs_it, "
+    "o.is_over AND rn.stage IN ('offered', 'downloading', 'downloaded') AS is_stopped, "
+    "o.name AS rollout_name, o.policy, "
     "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
-    "LEFT JOIN release r ON r.digest = d.release_digest "
-    "LEFT JOIN rollout o ON o.number = d.rollout_number "
+    "LEFT JOIN rollout_origin o ON o.number = d.rollout_number LEFT JOIN rollout_node rn "
+    "ON rn.node_number = d.node_number AND rn.rollout_number = d.rollout_number "
     "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
     "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
+)
+_DESIRED_OWN = text(
+    "SELECT g.desired_revision, g.desired_release AS release_digest, g.directed_at_ms, "
+    "'gateway:' || g.name AS subject, g.release_sequence = o.sequence AS runs_it, "
+    "o.is_over AND rn.stage IN ('offered', 'downloading', 'downloaded') AS is_stopped, "
+    "o.name AS rollout_name, o.policy FROM gateway g "
+    "LEFT JOIN rollout_origin o ON o.number = g.desired_rollout LEFT JOIN rollout_node rn "
+    "ON rn.node_number = g.number AND rn.rollout_number = g.desired_rollout "
+    "WHERE g.name = :gateway_name"
 )
 _KEYS = text(
     "SELECT public_key FROM release_key WHERE revoked_at_ms IS NULL "
@@ -179,10 +183,11 @@ class SqlNodeStore:
 
     async def desired_state(self, gateway_name: str, after_revision: int) -> DesiredState:
         """Return what changed after a revision; everything for 0 or a revision never given out."""
+        now_ms = self._database.clock.now_ms()
         async with self._database.begin() as connection:
             named = {"gateway_name": gateway_name}
-            wanted = (await connection.execute(_WANTED, named)).one()
-            revision = wanted.desired_revision
+            own = (await connection.execute(_DESIRED_OWN, named)).one()
+            revision = own.desired_revision
             complete = after_revision == 0 or after_revision > revision
             rows = await connection.execute(
                 _DESIRED,
@@ -193,7 +198,7 @@ class SqlNodeStore:
                 },
             )
             directors = await signing_keys(connection, self._database.box)
-            nodes = tuple(self._desired(row, directors) for row in rows)
+            nodes = tuple(self._desired(row, directors, now_ms) for row in rows)
             keys = tuple(bytes(row.public_key) for row in await connection.execute(_KEYS))
             documents = list(await connection.execute(_DOCUMENTS))
         return DesiredState(
@@ -203,10 +208,12 @@ class SqlNodeStore:
             release_keys=keys,
             release_threshold=documents[-1].release_threshold if documents else 1,
             trust_documents=tuple(bytes(row.digest) for row in documents),
-            gateway_release=bytes(wanted.desired_release or b""),
+            gateway_release=desired_release(own, directors, now_ms),
         )
 
-    def _desired(self, row: Row[Any], directors: Sequence[Ed25519PrivateKey]) -> DesiredNode:
+    def _desired(
+        self, row: Row[Any], directors: Sequence[Ed25519PrivateKey], now_ms: int
+    ) -> DesiredNode:
         task = NodeTask.FORGET if row.removed else NodeTask(row.task)
         bootstrap = operational = None
         if task in (NodeTask.SERVE, NodeTask.HAND_OVER):
@@ -225,26 +232,17 @@ class SqlNodeStore:
                 master_salt=bytes(row.operational_salt),
                 node_id=operational_sender_id(row.node_number),
             )
-        release_digest = b"" if row.is_stopped else bytes(row.release_digest or b"")
-        is_behind = bool(release_digest) and not row.runs_it
         return DesiredNode(
             node_number=row.node_number,
             endpoint_name=endpoint_name(row.mac),
             bootstrap=bootstrap,
             operational=operational,
             report_interval_s=row.report_interval_s,
-            release_digest=release_digest,
-            directive=signed_directive(row, directors) if directors and is_behind else b"",
+            release=desired_release(row, directors, now_ms),
             lamp_nominal_w=row.lamp_nominal_w,
             task=task,
             gateway_uri=row.gateway_uri if task is NodeTask.HAND_OVER else "",
-            install_times=self._install_times(row.policy) if is_behind else (),
         )
-
-    def _install_times(self, policy: dict[str, Any] | None) -> tuple[Opening, ...]:
-        if policy is None or not policy["windows"]:
-            return ()
-        return openings(policy_of(policy), self._database.clock.now_ms())
 
     async def wiped(self, gateway_name: str, node_numbers: Collection[int]) -> None:
         """Take nodes off a gateway that says it wiped them, where it was to."""

@@ -21,8 +21,8 @@ from poleward_fleet.ports.areas import AllowedAreas
 _TARGETS = """
     SELECT n.number, n.gateway_name, n.release_sequence, n.link_state, n.hardware_version,
         n.code, coalesce(p.area_code, n.area_code) AS area, n.release_sequence < :sequence
-        OR n.release_sequence > :sequence AND (CAST(:may_go_back AS boolean)
-            OR n.mac = :returning_mac) AS fits
+        OR n.release_sequence > :sequence
+            AND CAST(:permission AS text) IN (n.subject, :in_rollout) AS fits
     FROM rollout_subject n LEFT JOIN pole p ON p.code = n.pole_code
     WHERE n.is_in_service AND n.board_profile = :board_profile
     AND (CAST(:areas AS text[]) IS NULL
@@ -137,8 +137,8 @@ def target_parameters(
         "areas": None if areas is None else list(areas),
         "codes": list(target.pole_codes),
         "labels": list(target.labels),
-        "may_go_back": release.may_be_gone_back_to(rollout_name),
-        "returning_mac": release.returning_mac,
+        "permission": release.downgrade,
+        "in_rollout": f"rollout:{rollout_name}",
     }
 
 

@@ -46,7 +46,9 @@ CREATE TABLE gateway (
     number integer GENERATED ALWAYS AS IDENTITY (START WITH 2000000000)
         CONSTRAINT gateway_number_key UNIQUE,
     release_sequence bigint NOT NULL DEFAULT 0,
-    desired_release bytea
+    desired_release bytea,
+    desired_rollout bigint, -- that brings the release
+    directed_at_ms bigint NOT NULL DEFAULT 0 -- its directive holds from then
 );
 
 CREATE TABLE stranger (

@@ -147,14 +147,14 @@ _SUBJECTS = """
 CREATE VIEW rollout_subject AS
 SELECT number, gateway_name, board_profile, release_sequence, boot, heard_at_ms, link_state,
     report_interval_s, device ->> 'hardware_version' AS hardware_version, pole_code,
-    pole_code AS code, CAST(NULL AS text) AS area_code, mac,
+    pole_code AS code, CAST(NULL AS text) AS area_code, 'node:' || mac AS subject,
     life_state IN ('commissioned', 'in_service') AND gateway_name IS NOT NULL
         AND pole_code IS NOT NULL AS is_in_service
 FROM node
 UNION ALL
 SELECT number, name, 'gateway', release_sequence, 0, heard_at_ms,
     CASE WHEN heard_at_ms > (extract(epoch FROM now()) - 180) * 1000 THEN 'online' ELSE 'offline'
-        END, 60, '', NULL, name, area_code, '',
+        END, 60, '', NULL, name, area_code, 'gateway:' || name,
     revoked_at_ms = 0 AND heard_at_ms > 0
 FROM gateway
 """
@@ -164,7 +164,16 @@ CREATE VIEW rollout_wanted AS
 SELECT node_number, rollout_number FROM desired_node
 WHERE rollout_number IS NOT NULL AND NOT removed
 UNION ALL
-SELECT g.number, o.number FROM gateway g JOIN rollout o ON o.release_digest = g.desired_release
+SELECT number, desired_rollout FROM gateway WHERE desired_rollout IS NOT NULL
+"""
+# What a directive and a desire say about the rollout that they come from; a way back is by the name
+# of the rollout whose nodes it returns.
+_ORIGINS = """
+CREATE VIEW rollout_origin AS
+SELECT o.number, o.state IN ('stopped', 'aborted') AS is_over, o.policy, r.sequence,
+    coalesce(returned.name, o.returns_rollout::text, o.name, o.number::text) AS name
+FROM rollout o JOIN release r ON r.digest = o.release_digest
+    LEFT JOIN rollout returned ON returned.number = o.returns_rollout
 """
 # Counts follow the nodes in the same statement, so that no reader ever counts 100,000 rows.
 _COUNTING = (
@@ -211,13 +220,14 @@ def upgrade() -> None:
     execute(_TABLES)
     execute_whole(_SUBJECTS)
     execute_whole(_WANTED)
+    execute_whole(_ORIGINS)
     for statement in _COUNTING:
         execute_whole(statement)
 
 
 def downgrade() -> None:
     """Drop the tables."""
-    execute("DROP VIEW rollout_subject;\nDROP VIEW rollout_wanted;\n")
+    execute("DROP VIEW rollout_subject;\nDROP VIEW rollout_wanted;\nDROP VIEW rollout_origin;\n")
     drop(
         "rollout_tally rollout_node rollout_wave rollout patch release_component release "
         "trust_document directive_key release_key"

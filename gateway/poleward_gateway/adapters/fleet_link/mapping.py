@@ -21,7 +21,6 @@ from poleward_gateway.domain.commands import (
 from poleward_gateway.domain.nodes import (
     DesiredChange,
     DesiredNode,
-    InstallTime,
     LinkState,
     NodeNumber,
     NodeState,
@@ -32,7 +31,12 @@ from poleward_gateway.domain.software import GatewaySoftware
 from poleward_gateway.domain.strangers import Fault, StrangersSeen
 from poleward_gateway.domain.telemetry import Report, Series, Severity
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import NodeUpdate, UpdateState
+from poleward_gateway.domain.updates import (
+    DesiredRelease,
+    InstallTime,
+    NodeUpdate,
+    UpdateState,
+)
 from poleward_gateway.ports.releases import FoundPatch, PatchState
 from poleward_gateway.ports.spool import EventBatch, ReportBatch
 
@@ -240,7 +244,7 @@ def desired_from_message(message: pb.DesiredState) -> DesiredChange:
         ),
         signers=Signers(tuple(message.release_keys), max(1, message.release_threshold)),
         trust_documents=tuple(message.trust_documents),
-        own_release=message.gateway_release_digest,
+        own_release=_desired_release(message.gateway_release),
     )
 
 
@@ -291,14 +295,19 @@ def _desired_node(message: pb.DesiredNode) -> DesiredNode:
         bootstrap=_keys(message.bootstrap),
         operational=_keys(message.operational),
         report_interval_s=message.report_interval_s,
-        release_digest=message.release_digest,
+        release=_desired_release(message.release),
         lamp_nominal_w=message.lamp_nominal_w,
         task=_TASKS.get(message.task, NodeTask.SERVE),
         gateway_uri=message.gateway_uri,
-        directive=message.directive,
-        install_times=tuple(
-            InstallTime(time.from_s, time.until_s) for time in message.install_times
-        ),
+    )
+
+
+def _desired_release(message: pb.DesiredRelease) -> DesiredRelease:
+    """Read what should run; a message that is not set is NO_RELEASE."""
+    return DesiredRelease(
+        message.digest,
+        message.directive,
+        tuple(InstallTime(time.from_s, time.until_s) for time in message.install_times),
     )
 
 

@@ -107,7 +107,7 @@ class NodeResources:
                 content = self._artifacts.envelope(_digest(name))
             case (release_format.PATH_DIRECTIVE,):
                 desired = self._registry.desired(node)
-                content = desired.directive if desired and desired.directive else None
+                content = (desired.release.directive or None) if desired else None
             case (release_format.PATH_TRUST, number) if number.isdecimal():
                 self._trust.asked_for(node, int(number))
                 content = self._trust.document(int(number))

@@ -35,9 +35,9 @@ class ManifestVerifier:
             downgrade=manifest.downgrade,
         )
 
-    def covers(self, permission: str, mac: bytes, rollout: str) -> bool:
-        """Tell whether a downgrade permission is for a node in a rollout."""
-        return downgrade.covers(permission, mac, rollout)
+    def covers(self, permission: str, subject: str, rollout: str) -> bool:
+        """Tell whether a downgrade permission is for somebody in a rollout."""
+        return downgrade.covers(permission, subject, rollout)
 
     def encode_bundle(self, plain: bytes) -> bytes:
         """Compress a bundle the way nodes inflate it."""
@@ -75,11 +75,11 @@ class ChainVerifier:
 class DirectiveVerifier:
     """Implements the port of that name."""
 
-    def verify(self, signed: bytes, signers: Signers, *, release: bytes, mac: bytes) -> Directive:
+    def verify(self, signed: bytes, signers: Signers, *, release: bytes, subject: str) -> Directive:
         """Check who signed a directive and what it is about."""
         try:
             found = directive.verify(
-                signed, signers.keys, signers.threshold, release=release, mac=mac
+                signed, signers.keys, signers.threshold, release=release, subject=subject
             )
         except EnvelopeError as error:
             raise ArtifactRejectedError(f"the directive is refused: {error}") from error

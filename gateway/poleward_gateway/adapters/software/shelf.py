@@ -20,7 +20,7 @@ from pathlib import Path
 
 from poleward_gateway.adapters.software import record_file
 from poleward_gateway.domain.errors import ArtifactRejectedError, InstallationError
-from poleward_gateway.domain.software import INSTALLED, SoftwareRecord
+from poleward_gateway.domain.software import INSTALLED, Schema, SoftwareRecord
 from poleward_gateway.ports.software import ReleaseNames
 from poleward_manifest import envelope as envelopes
 from poleward_manifest import wheel_set
@@ -127,15 +127,16 @@ class SoftwareShelf:
             if not (folder / _MARK).is_file():
                 shutil.rmtree(folder, ignore_errors=True)  # the disk may be full
 
-    def readable_from(self, release: bytes) -> int:
-        """Have an installed release say from which schema on its database can be used.
+    def schema(self, release: bytes) -> Schema:
+        """Have an installed release say which database it writes.
 
         Raises:
             ArtifactRejectedError: It does not start, or cannot say it.
         """
         said = _output([str(self.python(release)), "-m", "poleward_gateway", "about"])
         try:
-            return int(json.loads(said)["schema_readable_from"])
+            found = json.loads(said)
+            return Schema(int(found["schema"]), int(found["schema_readable_from"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactRejectedError("it does not say which database it writes") from error
 

@@ -13,14 +13,19 @@ from poleward_gateway.adapters.storage.database import Database
 from poleward_gateway.domain.nodes import (
     DesiredChange,
     DesiredNode,
-    InstallTime,
     NodeNumber,
     NodeTask,
     OscoreKeys,
     Registration,
 )
 from poleward_gateway.domain.trust import Signers
-from poleward_gateway.domain.updates import NodeUpdate, UpdateState
+from poleward_gateway.domain.updates import (
+    NO_RELEASE,
+    DesiredRelease,
+    InstallTime,
+    NodeUpdate,
+    UpdateState,
+)
 from poleward_gateway.ports.stores import SecretBox
 
 
@@ -31,7 +36,7 @@ class _Header:
     revision: int
     signers: Signers
     trust_documents: tuple[bytes, ...]
-    own_release: bytes
+    own_release: DesiredRelease
 
 
 class SqliteDesiredStore:
@@ -59,8 +64,8 @@ class SqliteDesiredStore:
         """Return the digest of each trust document that the fleet has, from number 1 on."""
         return self._header.trust_documents
 
-    def own_release(self) -> bytes:
-        """Return the digest of the release that the gateway should run; empty for none."""
+    def own_release(self) -> DesiredRelease:
+        """Return what the gateway itself should run."""
         return self._header.own_release
 
     async def apply(self, change: DesiredChange) -> None:
@@ -176,13 +181,13 @@ def _load_header(connection: sqlite3.Connection) -> _Header:
     """Read what is desired besides nodes."""
     row = connection.execute("SELECT value FROM meta WHERE name = 'desired'").fetchone()
     if row is None:
-        return _Header(0, Signers((), 1), (), b"")
+        return _Header(0, Signers((), 1), (), NO_RELEASE)
     fields = json.loads(row[0])
     return _Header(
         fields["revision"],
         Signers(_bytes_from_fields(fields["release_keys"]), fields["release_threshold"]),
         _bytes_from_fields(fields["trust_documents"]),
-        bytes.fromhex(fields["own_release"]),
+        _release_from_fields(fields["own_release"]),
     )
 
 
@@ -194,7 +199,7 @@ def _header_to_text(header: _Header) -> str:
             "release_keys": [key.hex() for key in header.signers.keys],
             "release_threshold": header.signers.threshold,
             "trust_documents": [digest.hex() for digest in header.trust_documents],
-            "own_release": header.own_release.hex(),
+            "own_release": _release_to_fields(header.own_release),
         }
     )
 
@@ -237,13 +242,11 @@ def _node_to_text(node: DesiredNode, box: SecretBox) -> str:
                 f"node {node.number}",
             ).hex(),
             "report_interval_s": node.report_interval_s,
-            "release_digest": node.release_digest.hex(),
+            "release": _release_to_fields(node.release),
             "lamp_nominal_w": node.lamp_nominal_w,
             "task": node.task.value,
             "gateway_uri": node.gateway_uri,
             "is_adopted": node.is_adopted,
-            "directive": node.directive.hex(),
-            "install_times": [[time.from_s, time.until_s] for time in node.install_times],
         }
     )
 
@@ -258,13 +261,25 @@ def _node_from_text(number: NodeNumber, text: str, box: SecretBox) -> DesiredNod
         bootstrap=_keys_from_fields(keys[0]),
         operational=_keys_from_fields(keys[1]),
         report_interval_s=fields["report_interval_s"],
-        release_digest=bytes.fromhex(fields["release_digest"]),
+        release=_release_from_fields(fields["release"]),
         lamp_nominal_w=fields["lamp_nominal_w"],
         task=NodeTask(fields["task"]),
         gateway_uri=fields["gateway_uri"],
         is_adopted=fields["is_adopted"],
-        directive=bytes.fromhex(fields["directive"]),
-        install_times=tuple(InstallTime(*times) for times in fields["install_times"]),
+    )
+
+
+def _release_to_fields(release: DesiredRelease) -> list[Any]:
+    times = [[time.from_s, time.until_s] for time in release.install_times]
+    return [release.digest.hex(), release.directive.hex(), times]
+
+
+def _release_from_fields(fields: list[Any]) -> DesiredRelease:
+    digest, directive, times = fields
+    return DesiredRelease(
+        bytes.fromhex(digest),
+        bytes.fromhex(directive),
+        tuple(InstallTime(*time) for time in times),
     )
 
 

@@ -790,7 +790,7 @@ Global___OscoreKeys: _TypeAlias = OscoreKeys  # noqa: Y015
 
 @_typing.final
 class InstallTime(_message.Message):
-    """InstallTime is a time in which a node may install the release that it should run."""
+    """InstallTime is a time in which a release may be installed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -815,6 +815,38 @@ class InstallTime(_message.Message):
 Global___InstallTime: _TypeAlias = InstallTime  # noqa: Y015
 
 @_typing.final
+class DesiredRelease(_message.Message):
+    """DesiredRelease is what a node, or the gateway itself, should run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DIRECTIVE_FIELD_NUMBER: _builtins.int
+    INSTALL_TIMES_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    """SHA-256 of the release envelope, 32 bytes."""
+    directive: _builtins.bytes
+    """The fleet's signed word that it shall run that release (docs/ota.md); empty for none."""
+    @_builtins.property
+    def install_times(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstallTime]:
+        """When it may install that release, in their order; empty for at any time."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+        directive: _builtins.bytes = ...,
+        install_times: _abc.Iterable[Global___InstallTime] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "directive", b"directive", "install_times", b"install_times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DesiredRelease: _TypeAlias = DesiredRelease  # noqa: Y015
+
+@_typing.final
 class DesiredNode(_message.Message):
     """DesiredNode is what the gateway should make of one node."""
 
@@ -825,11 +857,9 @@ class DesiredNode(_message.Message):
     BOOTSTRAP_FIELD_NUMBER: _builtins.int
     OPERATIONAL_FIELD_NUMBER: _builtins.int
     REPORT_INTERVAL_S_FIELD_NUMBER: _builtins.int
-    RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     LAMP_NOMINAL_W_FIELD_NUMBER: _builtins.int
-    DIRECTIVE_FIELD_NUMBER: _builtins.int
-    INSTALL_TIMES_FIELD_NUMBER: _builtins.int
     GATEWAY_URI_FIELD_NUMBER: _builtins.int
     node_number: _builtins.int
     """Number of the node."""
@@ -837,14 +867,10 @@ class DesiredNode(_message.Message):
     """Endpoint name, urn:dev:mac:<eui48 in lower-case hex> (RFC 9039)."""
     report_interval_s: _builtins.int
     """Interval between reports, in seconds."""
-    release_digest: _builtins.bytes
-    """SHA-256 of the envelope of the release the node should run; empty when none is desired."""
     task: Global___NodeTask.ValueType
     """What the gateway owes the node."""
     lamp_nominal_w: _builtins.int
     """Nominal wattage of the lamp, in watts."""
-    directive: _builtins.bytes
-    """The fleet's signed word that this node shall run that release (docs/ota.md); empty for none."""
     gateway_uri: _builtins.str
     """Where the node finds its next gateway; only with NODE_TASK_HAND_OVER."""
     @_builtins.property
@@ -856,8 +882,8 @@ class DesiredNode(_message.Message):
         """Context for everything else."""
 
     @_builtins.property
-    def install_times(self) -> _containers.RepeatedCompositeFieldContainer[Global___InstallTime]:
-        """When it may install that release, in their order; empty for at any time."""
+    def release(self) -> Global___DesiredRelease:
+        """The release that it should run; not set for none."""
 
     def __init__(
         self,
@@ -867,16 +893,14 @@ class DesiredNode(_message.Message):
         bootstrap: Global___OscoreKeys | None = ...,
         operational: Global___OscoreKeys | None = ...,
         report_interval_s: _builtins.int = ...,
-        release_digest: _builtins.bytes = ...,
+        release: Global___DesiredRelease | None = ...,
         task: Global___NodeTask.ValueType = ...,
         lamp_nominal_w: _builtins.int = ...,
-        directive: _builtins.bytes = ...,
-        install_times: _abc.Iterable[Global___InstallTime] | None = ...,
         gateway_uri: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "operational", b"operational"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "operational", b"operational", "release", b"release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "directive", b"directive", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "install_times", b"install_times", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release_digest", b"release_digest", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bootstrap", b"bootstrap", "endpoint_name", b"endpoint_name", "gateway_uri", b"gateway_uri", "lamp_nominal_w", b"lamp_nominal_w", "node_number", b"node_number", "operational", b"operational", "release", b"release", "report_interval_s", b"report_interval_s", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -894,15 +918,13 @@ class DesiredState(_message.Message):
     RELEASE_KEYS_FIELD_NUMBER: _builtins.int
     RELEASE_THRESHOLD_FIELD_NUMBER: _builtins.int
     TRUST_DOCUMENTS_FIELD_NUMBER: _builtins.int
-    GATEWAY_RELEASE_DIGEST_FIELD_NUMBER: _builtins.int
+    GATEWAY_RELEASE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Revision after applying this message."""
     complete: _builtins.bool
     """The message holds every node of the gateway; nodes not in it are to be forgotten."""
     release_threshold: _builtins.int
     """How many different ones of them have to sign."""
-    gateway_release_digest: _builtins.bytes
-    """SHA-256 of the envelope of the release that the gateway itself should run; empty for none."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___DesiredNode]:
         """The nodes."""
@@ -915,6 +937,10 @@ class DesiredState(_message.Message):
     def trust_documents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 of each trust document from number 1 on, 32 bytes; content by ArtifactService."""
 
+    @_builtins.property
+    def gateway_release(self) -> Global___DesiredRelease:
+        """The release that the gateway itself should run; not set for none."""
+
     def __init__(
         self,
         *,
@@ -924,11 +950,11 @@ class DesiredState(_message.Message):
         release_keys: _abc.Iterable[_builtins.bytes] | None = ...,
         release_threshold: _builtins.int = ...,
         trust_documents: _abc.Iterable[_builtins.bytes] | None = ...,
-        gateway_release_digest: _builtins.bytes = ...,
+        gateway_release: Global___DesiredRelease | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gateway_release", b"gateway_release"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "gateway_release_digest", b"gateway_release_digest", "nodes", b"nodes", "release_keys", b"release_keys", "release_threshold", b"release_threshold", "revision", b"revision", "trust_documents", b"trust_documents"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "gateway_release", b"gateway_release", "nodes", b"nodes", "release_keys", b"release_keys", "release_threshold", b"release_threshold", "revision", b"revision", "trust_documents", b"trust_documents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

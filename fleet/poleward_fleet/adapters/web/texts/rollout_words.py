@@ -39,8 +39,10 @@ _CHINESE = {
     "rollout_name": "任务名称为 1 至 32 个小写字母、数字、“.”或“-”，以字母开头",
     "name_taken": "已有名为 {name} 的任务，请另选名称",
     "return_needs_release": "选择“恢复”时（且仅在此时）须指定恢复所用的版本",
-    "return_older": "版本 {version} 的序号为 {sequence}；用于恢复时须大于 {least}："
-    "请以更高序号重新签名",
+    "return_older": "版本 {version} 的序号为 {sequence}，未大于 {least}：请以更高序号重新签名，"
+    "或以 --allow-downgrade rollout:{name} 构建，并将本任务命名为 {name}",
+    "return_undirected": "没有升级指令时任何设备都不会退回版本 {version}："
+    "请发布含指令密钥的信任文件，或以更高序号重新签名",
     "return_profile": "版本 {version} 适用于其他硬件型号",
     "window_range": "时间窗口须包含星期和起止时间",
     "time_zone": "未知时区 {zone}，请使用如 Asia/Shanghai 的名称",
