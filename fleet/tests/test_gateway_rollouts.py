@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from release_builders import KEY, make_key, publish_document, upload
 from rollout_rig import DEADLINES, begin, current, stages
+from test_people_commands import REFUSED, poleward
 
-from fleet_rig import ADMIN, FakeClock, make_gateway
+from fleet_rig import ADMIN, FakeClock, Rig, hello, make_gateway
 from poleward_fleet.adapters.sql.rollout_steps import JOIN_PERIOD_MS
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.alarms import AlarmKind
@@ -36,12 +37,17 @@ async def gateways(fleet: Fleet) -> dict[str, GatewayLink]:
     return links
 
 
-@pytest.fixture
-async def release(fleet: Fleet) -> Release:
-    """A published release for gateways, number 5."""
+async def publish_first(fleet: Fleet) -> Release:
+    """Publish release 5 for gateways."""
     await fleet.trust.trust_key(ADMIN, KEY.public_key().public_bytes_raw(), "test")
     await upload(fleet, WHEELS)
     return await publish(fleet, 5)
+
+
+@pytest.fixture
+async def release(fleet: Fleet) -> Release:
+    """A published release for gateways, number 5."""
+    return await publish_first(fleet)
 
 
 async def tell(
@@ -296,3 +302,18 @@ async def test_a_rollout_takes_its_gateways_back_to_a_lower_number_where_it_is_p
     (back, _) = await fleet.rollouts.rollouts(ADMIN)
     assert (back.returns_rollout, back.state) == (number, RolloutState.FINISHED)
     assert NodeStage.RETURNED not in (await current(fleet, number)).counts
+
+
+@pytest.mark.system
+async def test_the_updates_of_a_gateway_are_listed(rig: Rig) -> None:
+    await make_gateway(rig.fleet, "gw-a")
+    link, _ = await rig.fleet.links.open("gw-a", hello())
+    release = await publish_first(rig.fleet)
+    number = await begin(rig.fleet, release)
+    await tell(rig.fleet, link, release, NodeStage.RETURNED)
+    (found,) = (await poleward(rig, "gateway", "updates", "gw-a", "--json")).json["updates"]
+    assert (found["rollout_number"], found["release_version"]) == (number, "1.5.0")
+    assert (found["node"]["state"], found["node"]["reason"]) == ("returned", "in its own words")
+    assert "in its own words" in (await poleward(rig, "gateway", "updates", "gw-a")).out
+    unknown = await poleward(rig, "gateway", "updates", "gw-x")
+    assert (unknown.code, "known: gw-a" in unknown.complaint) == (REFUSED, True)

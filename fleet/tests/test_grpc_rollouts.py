@@ -42,6 +42,10 @@ async def test_rollout_is_tried_proposed_listed_and_aborted(rig: Rig) -> None:
         naming = rollout_pb.ListRolloutNodesRequest(number=made.number, states=["queued"])
         nodes = (await rollouts.ListRolloutNodes(naming, metadata=rig.metadata)).nodes
         assert sorted(node.pole_code for node in nodes) == ["P-1", "P-3"]
+        asking = rollout_pb.ListUpdatesRequest(code="P-1")
+        (update,) = (await rollouts.ListUpdates(asking, metadata=rig.metadata)).updates
+        assert (update.rollout_number, update.rollout_state) == (made.number, "proposed")
+        assert (update.release_version, update.node.state) == (made.release_version, "queued")
         with pytest.raises(grpc.aio.AioRpcError, match="somebody else"):
             await rollouts.ApproveRollout(
                 rollout_pb.ApproveRolloutRequest(number=made.number), metadata=rig.metadata

@@ -22,6 +22,7 @@ PATHS = (
     "/poles/QD-000007",  # without a node
     "/lighting",
     "/gateways",
+    "/gateways/gw-harbour",
     "/releases",
     "/rollouts",
     "/rollouts/new",

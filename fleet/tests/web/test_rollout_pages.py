@@ -258,3 +258,24 @@ async def test_nodes_that_are_held_back_are_told_with_what_to_do(
     page = (await operator.get("/rollouts/1", headers={"accept-language": "zh-CN"})).text
     assert "安装指令不在有效期内（it is over）；稍后重试" in page
     assert "升级被冻结" in page
+
+
+async def test_rollout_of_gateways_speaks_of_gateways_and_stands_on_their_pages(
+    operator: httpx.AsyncClient, city: FakeFleet
+) -> None:
+    maker = Principal("maker", frozenset({Role.ADMINISTRATOR}))
+    release = city.rollouts.release_list[2]
+    await city.rollouts.create(maker, release.digest, Target(), Policy())
+    node = replace(
+        city.rollouts.rollout_nodes[1][0], pole_code="", gateway_name="gw-harbour",
+        stage=NodeStage.RETURNED, reason=Words.told("exit code 7"),
+    )  # fmt: skip
+    city.rollouts.rollout_nodes[1] = (node,)
+    city.rollouts.set_rollout(1)
+    page = (await operator.get("/rollouts/1")).text
+    assert 'href="/gateways/gw-harbour"' in page
+    gateway = (await operator.get("/gateways/gw-harbour")).text
+    assert 'href="/rollouts/1"' in gateway
+    assert "exit code 7" in gateway
+    assert "No rollout has been for this gateway" in (await operator.get("/gateways/gw-hill")).text
+    assert (await operator.get("/gateways/gw-nowhere")).status_code == 404

@@ -223,7 +223,7 @@ class FakeRollouts:
             NodeRollout(rollout.number, rollout.release_version, rollout.state, node)
             for rollout in self.rollout_list
             for node in self.rollout_nodes[rollout.number]
-            if node.pole_code == code
+            if code in (node.pole_code, node.gateway_name)
         ]
 
     def set_rollout(self, number: int, **fields: object) -> Rollout:

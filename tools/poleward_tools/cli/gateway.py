@@ -1,4 +1,4 @@
-"""Commands that ask the fleet about gateways: `poleward gateway list|token|revoke|replace`.
+"""Commands that ask the fleet about gateways: `poleward gateway list|updates|token|revoke|replace`.
 
 Running and enrolling one is in programs.py.
 """
@@ -11,6 +11,7 @@ from poleward_tools.cli import gateway_local, gateway_software
 from poleward_tools.cli.options import FleetOption, JsonOption, TokenOption, open_client
 from poleward_tools.cli.output import age_text, print_json, print_table, progress, results
 from poleward_tools.cli.programs import gateway_app
+from poleward_tools.exit_codes import REFUSED, CommandError
 
 app = gateway_app
 app.command("software")(gateway_software.software)
@@ -45,6 +46,43 @@ def list_gateways(
                 gateway.software_version or "–",
             )
             for gateway in gateways
+        ),
+    )
+
+
+@app.command("updates")
+def updates(
+    name: Annotated[str, typer.Argument(help="Name of the gateway.")],
+    *,
+    fleet: FleetOption = None,
+    token: TokenOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the rollouts that brought releases to a gateway itself, newest first.
+
+    Example: `poleward gateway updates gw-harbour`
+    """
+    with open_client(fleet, token) as client:
+        known = [gateway.name for gateway in client.list_gateways()]
+        if name not in known:
+            raise CommandError(f"There is no gateway {name}; known: {', '.join(known)}.", REFUSED)
+        found = client.rollouts.updates(name)
+    if json:
+        print_json({"updates": found})
+        return
+    print_table(
+        ("rollout #", "release", "rollout is", "wave #", "state", "since", "reason"),
+        (
+            (
+                update.rollout_number,
+                update.release_version,
+                update.rollout_state,
+                update.node.wave,
+                update.node.state,
+                age_text(update.node.since_ms),
+                update.node.reason or "–",
+            )
+            for update in found
         ),
     )
 

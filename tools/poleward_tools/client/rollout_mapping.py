@@ -12,6 +12,7 @@ from poleward_tools.client.rollout_views import (
     RolloutTarget,
     RolloutWave,
     RolloutWindow,
+    Update,
     WaveProgress,
 )
 
@@ -145,6 +146,16 @@ def node_view(node: rollouts.RolloutNode) -> RolloutNode:
         node.since_ms,
         node.wave,
         node.attempts,
+    )
+
+
+def update_view(update: rollouts.Update) -> Update:
+    """Convert a rollout in which a node or gateway is or was."""
+    return Update(
+        update.rollout_number,
+        update.release_version,
+        update.rollout_state,
+        node_view(update.node),
     )
 
 

@@ -74,6 +74,16 @@ class RolloutNode:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """A rollout in which a node or a gateway is or was, and how far it came there."""
+
+    rollout_number: int
+    release_version: str
+    rollout_state: str
+    node: RolloutNode
+
+
+@dataclass(frozen=True, slots=True)
 class WaveProgress:
     """Where one wave stands; opened_at_ms is 0 before it begins."""
 

@@ -17,6 +17,7 @@ from poleward_tools.client.rollout_views import (
     RolloutNode,
     RolloutPolicy,
     RolloutTarget,
+    Update,
 )
 
 _TIMEOUT_S = 30.0
@@ -93,6 +94,13 @@ class RolloutCalls:
             if not answer.next_page_token:
                 return
             request.page_token = answer.next_page_token
+
+    def updates(self, code: str) -> list[Update]:
+        """List the rollouts of the node in a pole, or of a gateway, newest first."""
+        request = rollouts.ListUpdatesRequest(code=code)
+        with translated(f"list the updates of {code}", self._address):
+            answer = self._stub.ListUpdates(request, timeout=_TIMEOUT_S)
+        return [mapping.update_view(update) for update in answer.updates]
 
     def approve(self, number: int) -> Rollout:
         """Let a proposed rollout begin, or the next wave of one that waits for a person."""

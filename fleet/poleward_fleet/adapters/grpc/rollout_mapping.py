@@ -14,7 +14,7 @@ from poleward_fleet.domain.rollout_policy import (
     Wave,
     Window,
 )
-from poleward_fleet.domain.rollout_views import DryRun, Rollout, RolloutNode
+from poleward_fleet.domain.rollout_views import DryRun, NodeRollout, Rollout, RolloutNode
 
 _ON_FAILURE = {
     rollout_pb.ROLLOUT_FAILURE_POLICY_UNSPECIFIED: OnFailure.CANCEL,
@@ -169,6 +169,16 @@ def rollout_node_to_message(value: RolloutNode) -> rollout_pb.RolloutNode:
         since_ms=value.since_ms,
         wave=value.wave + 1,
         attempts=value.attempts,
+    )
+
+
+def update_to_message(value: NodeRollout) -> rollout_pb.Update:
+    """Pack a rollout in which a node or gateway is or was."""
+    return rollout_pb.Update(
+        rollout_number=value.rollout_number,
+        release_version=value.release_version,
+        rollout_state=value.state.value,
+        node=rollout_node_to_message(value.node),
     )
 
 

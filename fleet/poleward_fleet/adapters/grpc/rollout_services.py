@@ -97,6 +97,16 @@ class RolloutServicer(rollout_service_pb2_grpc.RolloutServiceServicer):
             next_page_token="" if is_last else str(skip + len(nodes)),
         )
 
+    async def ListUpdates(
+        self, request: rollout_pb.ListUpdatesRequest, context: _Context
+    ) -> rollout_pb.ListUpdatesResponse:
+        """List the rollouts of the node in a pole, or of a gateway, newest first."""
+        principal = await principal_of(self._accounts, context)
+        updates = await self._rollouts.history(principal, request.code)
+        return rollout_pb.ListUpdatesResponse(
+            updates=[mapping.update_to_message(update) for update in updates]
+        )
+
     async def ApproveRollout(
         self, request: rollout_pb.ApproveRolloutRequest, context: _Context
     ) -> rollout_pb.ApproveRolloutResponse:

@@ -795,6 +795,88 @@ class ListRolloutNodesResponse(_message.Message):
 Global___ListRolloutNodesResponse: _TypeAlias = ListRolloutNodesResponse  # noqa: Y015
 
 @_typing.final
+class ListUpdatesRequest(_message.Message):
+    """ListUpdatesRequest names a pole or a gateway."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """Code of the pole, or name of the gateway."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUpdatesRequest: _TypeAlias = ListUpdatesRequest  # noqa: Y015
+
+@_typing.final
+class ListUpdatesResponse(_message.Message):
+    """ListUpdatesResponse carries the newest updates."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPDATES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def updates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Update]:
+        """At most 20; none of what is not there."""
+
+    def __init__(
+        self,
+        *,
+        updates: _abc.Iterable[Global___Update] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["updates", b"updates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUpdatesResponse: _TypeAlias = ListUpdatesResponse  # noqa: Y015
+
+@_typing.final
+class Update(_message.Message):
+    """Update is a rollout in which a node or a gateway is or was."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROLLOUT_NUMBER_FIELD_NUMBER: _builtins.int
+    RELEASE_VERSION_FIELD_NUMBER: _builtins.int
+    ROLLOUT_STATE_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    rollout_number: _builtins.int
+    """Number of the rollout."""
+    release_version: _builtins.str
+    """Version of its release."""
+    rollout_state: _builtins.str
+    """Its state, as in Rollout."""
+    @_builtins.property
+    def node(self) -> Global___RolloutNode:
+        """How far the node or gateway came in it."""
+
+    def __init__(
+        self,
+        *,
+        rollout_number: _builtins.int = ...,
+        release_version: _builtins.str = ...,
+        rollout_state: _builtins.str = ...,
+        node: Global___RolloutNode | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "release_version", b"release_version", "rollout_number", b"rollout_number", "rollout_state", b"rollout_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Update: _TypeAlias = Update  # noqa: Y015
+
+@_typing.final
 class ApproveRolloutRequest(_message.Message):
     """ApproveRolloutRequest names a rollout."""
 

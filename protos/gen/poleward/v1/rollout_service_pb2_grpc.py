@@ -60,6 +60,11 @@ class RolloutServiceStub:
                 request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.SerializeToString,
                 response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.FromString,
                 _registered_method=True)
+        self.ListUpdates = channel.unary_unary(
+                '/poleward.v1.RolloutService/ListUpdates',
+                request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesRequest.SerializeToString,
+                response_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesResponse.FromString,
+                _registered_method=True)
         self.ApproveRollout = channel.unary_unary(
                 '/poleward.v1.RolloutService/ApproveRollout',
                 request_serializer=poleward_dot_v1_dot_rollout__service__pb2.ApproveRolloutRequest.SerializeToString,
@@ -121,6 +126,13 @@ class RolloutServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUpdates(self, request, context):
+        """ListUpdates lists the rollouts in which the node of a pole, or a gateway, is or was, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ApproveRollout(self, request, context):
         """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person.
         """
@@ -176,6 +188,11 @@ def add_RolloutServiceServicer_to_server(servicer, server):
                     servicer.ListRolloutNodes,
                     request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.FromString,
                     response_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.SerializeToString,
+            ),
+            'ListUpdates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUpdates,
+                    request_deserializer=poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesRequest.FromString,
+                    response_serializer=poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesResponse.SerializeToString,
             ),
             'ApproveRollout': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveRollout,
@@ -334,6 +351,33 @@ class RolloutService:
             '/poleward.v1.RolloutService/ListRolloutNodes',
             poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesRequest.SerializeToString,
             poleward_dot_v1_dot_rollout__service__pb2.ListRolloutNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUpdates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/poleward.v1.RolloutService/ListUpdates',
+            poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesRequest.SerializeToString,
+            poleward_dot_v1_dot_rollout__service__pb2.ListUpdatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

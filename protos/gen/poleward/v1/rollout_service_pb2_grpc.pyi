@@ -43,6 +43,8 @@ class RolloutServiceStub:
     """ListRollouts lists rollouts, newest first."""
     ListRolloutNodes: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutNodesRequest, _rollout_service_pb2.ListRolloutNodesResponse]
     """ListRolloutNodes lists the nodes of a rollout, failures first."""
+    ListUpdates: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ListUpdatesRequest, _rollout_service_pb2.ListUpdatesResponse]
+    """ListUpdates lists the rollouts in which the node of a pole, or a gateway, is or was, newest first."""
     ApproveRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.ApproveRolloutRequest, _rollout_service_pb2.ApproveRolloutResponse]
     """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person."""
     PauseRollout: _grpc.UnaryUnaryMultiCallable[_rollout_service_pb2.PauseRolloutRequest, _rollout_service_pb2.PauseRolloutResponse]
@@ -67,6 +69,8 @@ class RolloutServiceAsyncStub(RolloutServiceStub):
     """ListRollouts lists rollouts, newest first."""
     ListRolloutNodes: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ListRolloutNodesRequest, _rollout_service_pb2.ListRolloutNodesResponse]  # type: ignore[assignment]
     """ListRolloutNodes lists the nodes of a rollout, failures first."""
+    ListUpdates: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ListUpdatesRequest, _rollout_service_pb2.ListUpdatesResponse]  # type: ignore[assignment]
+    """ListUpdates lists the rollouts in which the node of a pole, or a gateway, is or was, newest first."""
     ApproveRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.ApproveRolloutRequest, _rollout_service_pb2.ApproveRolloutResponse]  # type: ignore[assignment]
     """ApproveRollout lets a proposed rollout begin, or the next wave of one that waits for a person."""
     PauseRollout: _aio.UnaryUnaryMultiCallable[_rollout_service_pb2.PauseRolloutRequest, _rollout_service_pb2.PauseRolloutResponse]  # type: ignore[assignment]
@@ -118,6 +122,14 @@ class RolloutServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rollout_service_pb2.ListRolloutNodesResponse, _abc.Awaitable[_rollout_service_pb2.ListRolloutNodesResponse]]:
         """ListRolloutNodes lists the nodes of a rollout, failures first."""
+
+    @_abc_1.abstractmethod
+    def ListUpdates(
+        self,
+        request: _rollout_service_pb2.ListUpdatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rollout_service_pb2.ListUpdatesResponse, _abc.Awaitable[_rollout_service_pb2.ListUpdatesResponse]]:
+        """ListUpdates lists the rollouts in which the node of a pole, or a gateway, is or was, newest first."""
 
     @_abc_1.abstractmethod
     def ApproveRollout(

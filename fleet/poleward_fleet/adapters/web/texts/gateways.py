@@ -15,6 +15,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "gateways.version": ("Version", "版本"),
     "gateways.heard": ("Last heard", "最近通信"),
     "gateways.certificate": ("Certificate until", "证书有效期至"),
+    "gateways.no_updates": (
+        "No rollout has been for this gateway yet.",
+        "尚无针对此网关的升级任务。",
+    ),
     "gateways.empty": ("No gateway has enrolled", "还没有网关入网"),
     "gateways.empty_hint": (
         "Make a one-time token and enrol one from the machine it runs on:",

@@ -67,7 +67,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "device.hardware_version": ("Hardware", "硬件版本"),
     "device.on_trial": ("On trial", "试运行"),
     "device.last_failure": ("Last failure", "上次失败"),
-    "pole.updates": ("Updates", "升级记录"),
     "pole.no_updates": ("No rollout has been for this node yet.", "尚无针对此节点的升级任务。"),
     "device.trust_version": ("Trust document", "信任文件"),
     "life.manufactured": ("manufactured", "已出厂"),

@@ -89,6 +89,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.pole": ("Pole", "灯杆"),
     "rollouts.reason": ("Reason", "原因"),
     "rollouts.since": ("Since", "起始时间"),
+    "rollouts.history": ("Updates", "升级记录"),
     "rollouts.all_nodes": ("All {count}", "全部 {count} 个"),
     "rollouts.any_stage": ("all", "全部"),
     "rollouts.attempts": ("Tries", "次数"),
