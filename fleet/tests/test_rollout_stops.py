@@ -48,7 +48,7 @@ async def test_rollout_stops_at_its_limit_of_failures_and_withdraws(
     await fleet.rollout_loop.reconcile()
     stopped = await current(fleet, number)
     assert stopped.state is RolloutState.STOPPED
-    assert "2 nodes" in str(stopped.reason)
+    assert "2 were" in str(stopped.reason)
     found = {n.node_number: n for n in await fleet.rollouts.nodes(ADMIN, number)}
     assert str(found[one].reason) == "bad signature"
     assert str(found[two].reason) == "no registration"
@@ -135,7 +135,7 @@ async def test_silence_stops_a_rollout(fleet: Fleet, link: GatewayLink, clock: F
     stopped = await current(fleet, number)
     assert stopped.counts == {CONFIRMED: 7, NodeStage.TIMED_OUT: 3}
     assert stopped.state is RolloutState.STOPPED
-    assert "3 of 10 nodes of wave 1" in str(stopped.reason)
+    assert "3 of 10 in wave 1" in str(stopped.reason)
 
 
 async def test_updated_nodes_are_returned_to_the_named_release(

@@ -53,7 +53,7 @@ async def test_rollout_offers_within_its_limits_and_finishes(
     await confirm_offered(fleet, link, release, number)
     finished = await current(fleet, number)
     assert finished.state is RolloutState.FINISHED
-    assert str(finished.reason) == "3 of 3 nodes run it"
+    assert str(finished.reason) == "3 of 3 run it"
     # Also nodes that moved in the same moment stand on one page each.
     pages = [await fleet.rollouts.nodes(ADMIN, number, skip=at, many=1) for at in range(4)]
     assert sorted(node.node_number for page in pages for node in page) == sorted(nodes)

@@ -205,7 +205,7 @@ class RolloutService:
                 version=good.version,
                 sequence=good.sequence,
                 least=release.sequence,
-                name=name or "NAME",
+                rollout=name or "NAME",
             )
         if good.permitted_rollout and not (await self._trust.trust()).directors:
             raise InvalidError.of("return_undirected", version=good.version)

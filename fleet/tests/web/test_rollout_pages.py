@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from dataclasses import replace
 
 import httpx
@@ -263,17 +264,23 @@ async def test_nodes_that_are_held_back_are_told_with_what_to_do(
 async def test_rollout_of_gateways_speaks_of_gateways_and_stands_on_their_pages(
     operator: httpx.AsyncClient, city: FakeFleet
 ) -> None:
-    maker = Principal("maker", frozenset({Role.ADMINISTRATOR}))
     release = city.rollouts.release_list[2]
-    await city.rollouts.create(maker, release.digest, Target(), Policy())
+    waves = (Wave(nodes=1, needs_approval=True), Wave())
+    policy = Policy(waves, on_failure=OnFailure.RETURN, return_digest=release.digest)
+    await city.rollouts.create(MAKER, release.digest, Target(also_later=True), policy)
     node = replace(
         city.rollouts.rollout_nodes[1][0], pole_code="", gateway_name="gw-harbour",
         stage=NodeStage.RETURNED, reason=Words.told("exit code 7"),
     )  # fmt: skip
     city.rollouts.rollout_nodes[1] = (node,)
     city.rollouts.set_rollout(1)
-    page = (await operator.get("/rollouts/1")).text
-    assert 'href="/gateways/gw-harbour"' in page
+    for path in ("/rollouts/1", "/rollouts/1/nodes"):
+        for language, gateways, nodes in (("en", "Gateways", "node"), ("zh-CN", "网关", "节点")):
+            page = (await operator.get(path, headers={"accept-language": language})).text
+            assert 'href="/gateways/gw-harbour"' in page
+            words = re.sub(r"<[^>]+>|confirm=.*?>", " ", page.partition('class="page"')[2])
+            assert gateways in words
+            assert nodes not in words.lower()
     gateway = (await operator.get("/gateways/gw-harbour")).text
     assert 'href="/rollouts/1"' in gateway
     assert "exit code 7" in gateway

@@ -59,7 +59,7 @@ def create(
         typer.Option(help="Only this gateway, of a release for gateways; repeat it."),
     ] = None,
     also_later: Annotated[
-        bool, typer.Option("--also-later", help="Also nodes that match later; it stays open.")
+        bool, typer.Option("--also-later", help="Also those that match later; it stays open.")
     ] = False,
     wave: Annotated[
         list[str] | None,
@@ -87,7 +87,9 @@ def create(
     on_failure: Annotated[OnFailure, typer.Option(help="When it stops by itself.")] = (
         OnFailure.CANCEL
     ),
-    return_to: Annotated[str, typer.Option(help="Release for updated nodes then.")] = "",
+    return_to: Annotated[
+        str, typer.Option(help="Release to return to then: a newer one, or permitted to --name.")
+    ] = "",
     window: Annotated[
         list[str] | None, typer.Option(help='Offer only then: "mon-fri 01:00-05:00"; repeat it.')
     ] = None,
@@ -366,7 +368,7 @@ def _show(rollout: Rollout, json: bool) -> None:
 def _summarize(rollout: Rollout) -> None:
     text = f"Rollout {rollout.number} of {rollout.release_version} is {rollout.state}"
     if rollout.returns_rollout:
-        text += f", it returns nodes of rollout {rollout.returns_rollout}"
+        text += f", it returns what rollout {rollout.returns_rollout} updated"
     results.print(f"{text}: {counts_text(rollout)}. {rollout.reason}".rstrip(". ") + ".")
     if waits_for := _waits_for(rollout):
         results.print(f"It waits for {waits_for}.")
@@ -401,7 +403,7 @@ def _print_summary(rollout: Rollout, summary: RolloutReport) -> None:
 def _print_nodes(nodes: tuple[RolloutNode, ...] | list[RolloutNode]) -> None:
     if nodes:
         print_table(
-            ("node #", "pole", "wave #", "state", "since", "reason"),
+            ("node #", "pole or gateway", "wave #", "state", "since", "reason"),
             (
                 (node.node_number, node.pole_code, node.wave, node.state,
                  age_text(node.since_ms), node.reason)

@@ -92,7 +92,8 @@ _OTHERS = text(
     "AND o.state IN ('proposed', 'running', 'paused') ORDER BY t.rollout_number"
 )
 _CLASH = text(
-    "SELECT rn.rollout_number, rn.node_number, r.sequence FROM rollout_node rn "  # noqa: S608
+    "SELECT rn.rollout_number, coalesce(n.code, n.subject) AS code, r.sequence "  # noqa: S608
+    "FROM rollout_node rn JOIN rollout_subject n ON n.number = rn.node_number "
     "JOIN rollout_node mine ON mine.node_number = rn.node_number AND mine.rollout_number = :number "
     "JOIN rollout o ON o.number = rn.rollout_number JOIN release r ON r.digest = o.release_digest "
     "WHERE rn.rollout_number = ANY (CAST(:others AS bigint[])) "
@@ -157,6 +158,8 @@ async def fill(
     """
     sizes = (await connection.execute(_SIZES, parameters)).one()
     if sizes.fitting + sizes.same == 0:
+        if release.is_for_gateways:
+            raise InvalidError.of("no_gateways")
         raise InvalidError.of("no_nodes", profile=release.board_profile)
     last_wave = len(policy.waves) - 1
     here = {"number": number, "now_ms": now_ms, "last_wave": last_wave}
@@ -191,7 +194,7 @@ async def supersede(
     if clash is None:
         return []
     if not allowed or clash.sequence >= release.sequence:
-        raise ConflictError.of("node_taken", node=clash.node_number, rollout=clash.rollout_number)
+        raise ConflictError.of("taken", code=clash.code, rollout=clash.rollout_number)
     reason = Words.of("newer", rollout=number).to_json()
     rows = await connection.execute(_SUPERSEDE, named | {"reason": reason, "now_ms": now_ms})
     return [row.node_number for row in rows if row.was != "queued"]

@@ -110,7 +110,7 @@ class SqlRolloutStore:
         state = RolloutState.PROPOSED if policy.needs_approval else RolloutState.RUNNING
         async with self._database.begin() as connection:
             if (await connection.execute(_IS_NAME_TAKEN, {"name": name})).scalar_one():
-                raise ConflictError.of("name_taken", name=name)
+                raise ConflictError.of("name_taken", rollout=name)
             number = (
                 await connection.execute(
                     _CREATE,

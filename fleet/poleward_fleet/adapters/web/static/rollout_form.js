@@ -14,9 +14,11 @@ function fit() {
   if (name.value === filledIn) name.value = filledIn = chosen.permitted;
   const back = form.return_release;
   back.disabled = form.on_failure.value !== "return";
+  const permitted = [`rollout:${name.value}`, `gateway:${form.poles.value.trim()}`];
   for (const option of back.options) {
-    // Nodes take only what is newer than what they run.
-    const fits = option.dataset.profile === chosen.profile && Number(option.dataset.sequence) > Number(chosen.sequence);
+    // Older than what they run then is only what permits it.
+    const isNewer = Number(option.dataset.sequence) > Number(chosen.sequence);
+    const fits = option.dataset.profile === chosen.profile && (isNewer || permitted.includes(option.dataset.downgrade));
     option.hidden = option.disabled = option.value !== "" && !fits;
   }
   if (back.selectedOptions[0]?.disabled) back.value = "";

@@ -42,9 +42,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.new": ("New rollout", "新建任务"),
     "rollouts.empty": ("No rollout yet", "还没有升级任务"),
     "rollouts.empty_hint": (
-        "A rollout brings a published release to the nodes of an area and stops by itself when "
-        "too many of them fail.",
-        "升级任务把已发布的版本下发到某个区域的节点，失败过多时会自动停止。",
+        "A rollout brings a published release to the nodes or gateways of an area and stops by "
+        "itself when too many of them fail.",
+        "升级任务把已发布的版本下发到某个区域的节点或网关，失败过多时会自动停止。",
     ),
     "rollouts.search": ("Name, number or release", "名称、序号或版本"),
     "rollouts.find": ("Find", "查找"),
@@ -68,8 +68,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.concurrency": ("Nodes under way at once", "同时升级的节点数"),
     "rollouts.max_failures": ("Stops at failures", "失败停止阈值"),
     "rollouts.max_failures_hint": (
-        "Failed, rejected, returned and timed-out nodes count.",
-        "失败、拒绝、回退和超时的节点都计入。",
+        "Failed, rejected, returned and timed-out count.",
+        "失败、拒绝、回退和超时都计入。",
     ),
     "rollouts.start": ("Start rollout", "开始升级"),
     "rollouts.no_releases": (
@@ -80,9 +80,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.resume": ("Resume", "继续"),
     "rollouts.abort": ("Abort", "中止"),
     "rollouts.abort_ask": (
-        "Abort this rollout? Nodes that run or try the release keep it, the others drop it; it "
+        "Abort this rollout? Those that run or try the release keep it, the others drop it; it "
         "cannot be resumed.",
-        "确定中止？已升级或试运行中的节点保持新版本，其余节点丢弃该版本，任务不能再恢复。",
+        "确定中止？已升级或试运行中的保持新版本，其余丢弃该版本，任务不能再恢复。",
     ),
     "rollouts.confirmed_of": ("{done} of {all} nodes confirmed", "{done} / {all} 个节点已确认"),
     "rollouts.nodes": ("Nodes", "节点"),
@@ -113,8 +113,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.report": ("Report", "报告"),
     "rollouts.patches": ("{count} are still made.", "还有 {count} 个差分包正在生成。"),
     "rollouts.pause_ask": (
-        "Pause this rollout? Nodes under way finish; no others begin.",
-        "确定暂停？正在升级的节点会完成，其余节点不再开始。",
+        "Pause this rollout? Those under way finish; no others begin.",
+        "确定暂停？正在进行的升级会完成，其余不再开始。",
     ),
     "rollouts.resume_ask": (
         "Go on? The failures so far will not stop it again.",
@@ -126,7 +126,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "rollouts.approve": ("Approve", "批准"),
     "rollouts.approve_wave": ("Let the next wave begin", "批准下一批次"),
     "rollouts.approved_by": ("Approved by", "批准人"),
-    "rollouts.returns": ("It returns the nodes of rollout {number}", "恢复任务 {number} 的节点"),
+    "rollouts.returns": ("It returns what rollout {number} updated", "恢复任务 {number} 的对象"),
     "rollouts.wave": ("Wave {number}", "批次 {number}"),
     "rollouts.wave_short": ("Wave", "批次"),
     "rollouts.confirmed_short": ("{done} of {all} confirmed", "已确认 {done} / {all}"),
@@ -142,18 +142,18 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "waits_for.patches": ("It waits for patches.", "正在等待差分包。"),
     "waits_for.window": ("It waits for its window.", "正在等待允许的时间窗口。"),
-    "waits_for.nodes": ("It waits for nodes.", "正在等待节点完成。"),
+    "waits_for.nodes": ("It waits for those under way.", "正在等待升级完成。"),
     "waits_for.time": (
-        "The updated nodes are watched before it goes on.", "正在观察已升级的节点。",
+        "Those that were updated are watched before it goes on.", "正在观察已升级的对象。",
     ),
     "waits_for.approval": ("The next wave waits for a person.", "下一批次等待人工批准。"),
     "waits_for.late_nodes": (
-        "Every node is done; it stays open for nodes that match later.",
-        "现有节点均已完成，任务保持开放，等待后续加入的节点。",
+        "All are done; it stays open for those that match later.",
+        "现有对象均已完成，任务保持开放，等待后续加入的对象。",
     ),
     "on_failure.pause": ("Pause, a person decides", "暂停，由人决定"),
-    "on_failure.cancel": ("Stop, updated nodes keep the release", "停止，已升级的节点保持新版本"),
-    "on_failure.return": ("Stop and return the updated nodes", "停止，并恢复已升级的节点"),
+    "on_failure.cancel": ("Stop, who was updated keeps the release", "停止，已升级的保持新版本"),
+    "on_failure.return": ("Stop and return who was updated", "停止，并恢复已升级的对象"),
     "rollout.proposed": ("proposed", "待批准"),
     "rollout.running": ("running", "进行中"),
     "rollout.paused": ("paused", "已暂停"),
