@@ -32,6 +32,7 @@ from poleward_commissioning.work_order import (
 from poleward_gateway import bootstrap
 from poleward_gateway.config import GatewayConfig
 from poleward_gateway.domain.nodes import LinkState, NodeNumber
+from poleward_gateway.domain.updates import DesiredRelease
 
 SECRET = b"\x07" * 32
 CODE = "K7QH2M4X9TRD5BWN"
@@ -186,8 +187,12 @@ async def test_order_and_visits_survive_a_restart_and_are_sealed(
     config: GatewayConfig, fleet: FakeFleet
 ) -> None:
     served = dataclasses.replace(config, site_port=0)
+    own_release = DesiredRelease(b"g" * 32)
     async with running_with_order(served, fleet) as before:
+        upkeep = before.upkeep
+        await upkeep.apply(dataclasses.replace(upkeep._own_change(), own_release=own_release))
         first = await asyncio.to_thread(request, before.site_url, "POST", "/data/visits", VISIT)
+        assert upkeep._store.own_release() == own_release
     assert first[0] == 200
     stored = b"".join(path.read_bytes() for path in config.data_dir.glob("gateway.db*"))
     assert b"is_adopted" in stored

@@ -26,7 +26,7 @@ def check(permission: str, board_profile: str) -> None:
         kind = subjects.kind_for(board_profile)
         if not permission.startswith(f"{kind}:"):
             raise WrongClassError(
-                f"{permission} cannot go back to a release for {board_profile}; name a {kind}"
+                f"{permission} cannot go back to a release of class {board_profile}; name a {kind}"
             )
         return
     raise MalformedError(
