@@ -205,7 +205,10 @@ class OwnSoftware:
             if wanted == self._shelf.running:
                 self._move(wanted, UpdateState.CONFIRMED)
                 return
-            self._refuse_unfit(release)
+            desired = self._desired.own_release()
+            if wanted != desired.digest:
+                return
+            self._refuse_unfit(release, desired)
             await self._prepare(release)
             desired = self._desired.own_release()
             if wanted != desired.digest:
@@ -228,7 +231,7 @@ class OwnSoftware:
         except (ArtifactDamagedError, InstallationError, StorageError) as error:
             self._move(wanted, UpdateState.FAILED, str(error))
 
-    def _refuse_unfit(self, release: VerifiedRelease) -> None:
+    def _refuse_unfit(self, release: VerifiedRelease, desired: DesiredRelease) -> None:
         """Refuse what this gateway must not or cannot run.
 
         Raises:
@@ -238,7 +241,6 @@ class OwnSoftware:
         """
         if not release.is_for_gateways:
             raise ArtifactRejectedError(f"release {release.version} is not for gateways")
-        desired = self._desired.own_release()
         self._directives.require(self._subject, desired)
         if release.sequence == self._sequence or (
             release.sequence < self._sequence
