@@ -62,7 +62,7 @@ ROLLOUT_WORDS: dict[str, str] = {
     "form_release": "choose a release from the list",
     "unknown_poles": "these poles do not exist: {poles}",
     "unknown_gateways": "these gateways do not exist: {poles}",
-    "trust_expired": "trust document {document} has expired, and nodes install nothing under it; "
+    "trust_expired": "trust document {document} has expired, and nothing is installed under it; "
     "sign the next one (`poleward keys rotate`), give it out (`poleward keys publish`), then try "
     "again",
     "trust_expires": "trust document {document} expires at {expires}, and a wave may last until "

@@ -270,7 +270,7 @@ async def test_rollout_of_gateways_speaks_of_gateways_and_stands_on_their_pages(
     await city.rollouts.create(MAKER, release.digest, Target(also_later=True), policy)
     node = replace(
         city.rollouts.rollout_nodes[1][0], pole_code="", gateway_name="gw-harbour",
-        stage=NodeStage.RETURNED, reason=Words.told("exit code 7"),
+        stage=NodeStage.RETURNED, reason=Words.of("frozen", told=Words.told("exit code 7")),
     )  # fmt: skip
     city.rollouts.rollout_nodes[1] = (node,)
     city.rollouts.set_rollout(1)

@@ -51,7 +51,7 @@ _CHINESE = {
     "too_many_poles": "最多可指定 {most} 个灯杆",
     "unknown_poles": "以下灯杆不存在：{poles}",
     "unknown_gateways": "以下网关不存在：{poles}",
-    "trust_expired": "信任文件 {document} 已过期，节点不会安装任何版本；"
+    "trust_expired": "信任文件 {document} 已过期，任何版本都不会被安装；"
     "请签署下一份（`poleward keys rotate`）并发布（`poleward keys publish`）后重试",
     "trust_expires": "信任文件 {document} 将于 {expires} 过期，而批次可能持续到 {until}；"
     "请先签署下一份（`poleward keys rotate`）并发布（`poleward keys publish`），或缩短批次后的等待",

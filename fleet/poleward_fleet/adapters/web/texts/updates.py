@@ -58,6 +58,13 @@ TEXTS: dict[str, tuple[str, str]] = {
         "升级被冻结：这些节点收到的安装指令不在有效期内。平台会重新签署并再次下发。如仍无效，请检查"
         "其网关的连接和时钟以及节点的时钟；反复提供过期指令的网关可能已被他人控制。",
     ),
+    "rollouts.frozen_gateways": (
+        "Update frozen: what these gateways were told to install does not hold at this time. The "
+        "fleet signs it anew and asks again. If that does not help, look at their connections and "
+        "clocks.",
+        "升级被冻结：这些网关收到的安装指令不在有效期内。平台会重新签署并再次下发。如仍无效，请检查"
+        "其连接和时钟。",
+    ),
     "rollouts.rollout": ("Rollout", "升级任务"),
     "rollouts.release": ("Release", "版本"),
     "rollouts.area": ("Area", "区域"),
