@@ -115,7 +115,13 @@ async def test_rollout_page_moves_by_itself_and_asks_before_aborting(
     visit: Visit, site: Site
 ) -> None:
     page, rollouts = visit.page, site.city.rollouts
+    new, old, gateways = rollouts.release_list
+    rollouts.release_list = [new, replace(old, downgrade="rollout:return-1"), gateways]
     await page.goto(f"{site.url}/rollouts/new")
+    # Only in the rollout that the permission names do nodes go back.
+    for release, name in ((old, "return-1"), (new, "")):
+        await page.select_option("[name=release]", release.digest.hex())
+        await expect(page.locator("[name=name]")).to_have_value(name)
     await page.click("#try")
     await expect(page.locator("#trial")).to_contain_text("11 min")
     await page.fill("[name=wave_size_0]", "4")
@@ -123,11 +129,13 @@ async def test_rollout_page_moves_by_itself_and_asks_before_aborting(
     await page.click("#try")
     await page.click("#start")
     await expect(page.locator("#progress h1")).to_have_text("1.1.0")
+    await page.focus("#report-csv")
     nodes = rollouts.rollout_nodes[1]
     first = replace(nodes[0], stage=NodeStage.CONFIRMED)
     rollouts.rollout_nodes[1] = (first, *nodes[1:])
     rollouts.set_rollout(1)
     await expect(page.locator("#progress")).to_contain_text(f"1 of {len(nodes)} nodes confirmed")
+    await expect(page.locator("#report-csv")).to_be_focused()
     await page.click("#progress button.danger")
     await expect(page.locator("#ask")).to_be_visible()
     # Somebody reads the question while the page goes on asking how far the rollout is.

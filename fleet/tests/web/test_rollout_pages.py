@@ -36,6 +36,12 @@ async def test_rollout_is_created_paused_resumed_and_aborted(
     }
     created = await operator.post("/rollouts/new", data=fields)
     assert created.headers["location"] == "/rollouts/1"
+    # In a browser what is refused leaves the form as it is.
+    refused = await operator.post(
+        "/rollouts/new", data=fields | {"name": "No"}, headers={"hx-request": "true"}
+    )
+    assert refused.status_code == 400
+    assert "<html" not in refused.text
     for action, state in (
         ("pause", RolloutState.PAUSED),
         ("resume", RolloutState.RUNNING),

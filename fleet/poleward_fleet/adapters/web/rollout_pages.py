@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import Response
 
 from poleward_fleet.adapters.web.pages import Pages
+from poleward_fleet.adapters.web.people_forms import gone_on
 from poleward_fleet.adapters.web.request_guard import Guard
 from poleward_fleet.adapters.web.rollout_form import WAVE_ROWS, read_rollout_form
 from poleward_fleet.domain.accounts import Permission, Principal
@@ -130,7 +131,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             name=asked.name,
             may_supersede=asked.may_supersede,
         )
-        return RedirectResponse(f"/rollouts/{rollout.number}", status_code=303)
+        return gone_on(request, f"/rollouts/{rollout.number}")
 
     async def rollout_response(
         request: Request, principal: Principal, number: int, template: str
@@ -177,6 +178,6 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
         await actions[action](principal, number)
         if request.headers.get("hx-request") == "true":
             return await rollout_response(request, principal, number, "rollout_progress.html")
-        return RedirectResponse(f"/rollouts/{number}", status_code=303)
+        return gone_on(request, f"/rollouts/{number}")
 
     return router

@@ -18,7 +18,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "keys.state": ("State", "状态"),
     "keys.signed": ("Signed", "已签署版本"),
     "keys.counts": ("counts", "有效"),
-    "keys.revoked": ("revoked by {name}", "已由{name}吊销"),
+    "keys.revoked": ("revoked by {name}", "已由 {name} 吊销"),
     "keys.revoke": ("Revoke", "吊销"),
     "keys.revoke_ask": (
         "Revoke key {key}? The fleet and its gateways refuse it from then on, for ever. A second "
