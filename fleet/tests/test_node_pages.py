@@ -45,12 +45,14 @@ async def test_steps_are_taken_with_their_reason(chief: Browser, number: int, fl
     assert "two seen" in page
     assert f'action="{path}/release"' in page
     assert f'action="{path}/move"' not in page
-    assert (await chief.post(f"{path}/rotate")).status_code == 409
+    refused = await chief.post(f"{path}/rotate", "zh-CN")
+    assert refused.status_code == 409
+    assert "当前为“已隔离”，不能更换密钥；仅以下状态可以：已认领、已调试、运行中" in refused.text
     assert (await chief.post(f"{path}/release")).status_code == 303
     node = await fleet.lives.node(ADMIN, str(number))
     assert (node.life_state, node.gateway_name) == (LifeState.COMMISSIONED, "gw-2")
     assert (await chief.post(f"{path}/claim")).status_code == 400
-    assert (await chief.get("/nodes/4711")).status_code == 404
+    assert "节点 4711 不存在" in (await chief.get("/nodes/4711", "zh-CN")).text
 
 
 async def test_a_swap_needs_the_label_and_leads_to_the_new_node(

@@ -147,10 +147,12 @@ def transition(step: Step, state: LifeState, *, name: str, stands_in_pole: bool)
     """
     rule = RULES[step]
     if state not in rule.sources:
-        possible = ", ".join(sorted(source.value.replace("_", " ") for source in rule.sources))
-        raise ConflictError(
-            f"node {name} is {state.value.replace('_', ' ')} and cannot be {WORDS[step]}; "
-            f"that is possible for: {possible}"
+        raise ConflictError.of(
+            "cannot_step",
+            node=name,
+            life=state.value.replace("_", " "),
+            step=WORDS[step],
+            lives=", ".join(sorted(source.value.replace("_", " ") for source in rule.sources)),
         )
     if step is Step.RELEASE and stands_in_pole:
         return Transition(step, state, LifeState.COMMISSIONED, Keys.FRESH, leaves_pole=False)

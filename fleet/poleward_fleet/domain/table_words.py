@@ -37,8 +37,6 @@ TABLE_WORDS: dict[str, str] = {
     "no_parent": "parent {area} does not exist, here or in the file",
     "too_deep": "area {area} would be deeper than {most} levels",
     "pole_code": "code has not 1 to 64 printable ASCII characters without spaces",
-    "no_pole": "pole {pole} does not exist",
-    "code_taken": "pole code {pole} is taken by a pole outside your area",
     "too_many_pieces": "a pole carries at most {most} pieces of equipment",
     "bad_piece": "equipment '{text}' is no word of letters, digits, _ . -",
 }

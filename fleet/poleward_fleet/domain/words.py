@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from poleward_fleet.domain.people_words import PEOPLE_WORDS
+from poleward_fleet.domain.pole_words import POLE_WORDS
 from poleward_fleet.domain.rollout_words import ROLLOUT_WORDS
 from poleward_fleet.domain.table_words import TABLE_WORDS
 
-WORDS: dict[str, str] = {**PEOPLE_WORDS, **ROLLOUT_WORDS, **TABLE_WORDS}
+WORDS: dict[str, str] = {**PEOPLE_WORDS, **POLE_WORDS, **ROLLOUT_WORDS, **TABLE_WORDS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,9 +222,9 @@ class AlarmService:
         allowed = await self._areas.allowed(principal, Permission.COMMAND)
         alarm = await self._store.alarm(number, allowed)
         if alarm.kind is not AlarmKind.SOS:
-            raise ConflictError(f"alarm {number} ends by itself when its cause has ended")
+            raise ConflictError.of("alarm_ends_itself", number=number)
         if not alarm.acknowledged_at_ms:
-            raise ConflictError(f"acknowledge alarm {number} before you end it")
+            raise ConflictError.of("acknowledge_first", number=number)
         await self._store.clear(number, _entry(principal.name, "clear", alarm))
         self._changes.publish(alarms=True)
         return await self._store.alarm(number, allowed)

@@ -69,11 +69,11 @@ class CommandService:
         """Dim one lamp and wait for the outcome, at most timeout_s."""
         view = await self._inventory.pole(principal, pole_code, Permission.COMMAND)
         if not 0 <= level_percent <= 100:
-            raise InvalidError(f"a level must be 0 to 100 percent, not {level_percent}")
+            raise InvalidError.of("level_range", level=level_percent)
         if not 0 <= duration_s < 1 << 31 or not 0 <= instance < 16:
-            raise InvalidError("the duration or the lamp's number makes no sense")
+            raise InvalidError.of("lamp_range")
         if view.node is None or not view.node.gateway_name:
-            raise ConflictError(f"pole {view.pole.code} has no node; commission one first")
+            raise ConflictError.of("no_node_in_pole", pole=view.pole.code)
         audit = AuditEntry(
             principal.name,
             "lamp.set",

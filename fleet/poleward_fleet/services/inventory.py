@@ -70,7 +70,7 @@ class InventoryService:
         """Add or update areas, in any order."""
         principal.require(Permission.EDIT_INVENTORY)
         if principal.area_code:
-            raise ForbiddenError("areas can be edited only by somebody who may act everywhere")
+            raise ForbiddenError.of("areas_everywhere")
         if areas:
             subject = areas[0].code if len(areas) == 1 else f"{len(areas)} areas"
             await self._store.put_areas(areas, AuditEntry(principal.name, "area.put", subject))
@@ -99,7 +99,7 @@ class InventoryService:
         if allowed is not None:
             for code, pole in (await self._store.poles_named(seen)).items():
                 if pole.area_code not in allowed:
-                    raise ConflictError(f"pole code {code} is taken by a pole outside your area")
+                    raise ConflictError.of("code_taken", pole=code)
         subject = poles[0].code if len(poles) == 1 else f"{len(poles)} poles"
         counts = await self._store.put_poles(
             poles, AuditEntry(principal.name, "pole.import", subject)
@@ -125,9 +125,9 @@ class InventoryService:
         if there is not None and there.pole == pole:
             return
         if there is not None:
-            raise ConflictError(f"there is a pole {pole.code} already; choose it, or another code")
+            raise ConflictError.of("pole_exists", pole=pole.code)
         if not pole.area_code:
-            raise InvalidError("a new pole needs an area")
+            raise InvalidError.of("pole_needs_area")
         place = Place(pole.latitude_deg, pole.longitude_deg, 0)
         neighbours = await self._store.poles(frozenset({pole.area_code}), after="", limit=MAX_PAGE)
         away_m = min(
@@ -135,10 +135,7 @@ class InventoryService:
             default=0.0,
         )
         if away_m > FAR_M and not confirmed:
-            raise ConflictError(
-                f"pole {pole.code} is {away_m / 1000:.0f} km from every other pole of its area; "
-                "confirm position and area"
-            )
+            raise ConflictError.of("pole_far_away", pole=pole.code, km=f"{away_m / 1000:.0f}")
         await self._store.put_poles([pole], AuditEntry(principal.name, "pole.add", pole.code))
         self._changes.publish(pole_codes=[pole.code])
 
@@ -179,7 +176,7 @@ class InventoryService:
         allowed = await self._areas.allowed(principal, permission)
         view = await self._store.pole(name)
         if view is None or (allowed is not None and view.pole.area_code not in allowed):
-            raise NotFoundError(f"pole {name} does not exist")
+            raise NotFoundError.of("no_pole", pole=name)
         return view
 
     async def stays(self, principal: Principal, name: str) -> list[Stay]:

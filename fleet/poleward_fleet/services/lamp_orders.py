@@ -75,7 +75,7 @@ class LampOrderService:
         """
         scene = await self._store.scene(name)
         if scene is None:
-            raise NotFoundError(f"scene {name} does not exist")
+            raise NotFoundError.of("no_scene", scene=name)
         wishes: dict[str, tuple[LampPlace, SetLamp]] = {}
         for part in scene.parts:
             check_wish(part.level_percent, duration_s, part.fade_ms)
@@ -101,7 +101,7 @@ class LampOrderService:
         """
         view = await self._inventory.pole(principal, pole_code, Permission.COMMAND)
         if view.node is None or not view.node.gateway_name:
-            raise ConflictError(f"pole {view.pole.code} has no node; commission one first")
+            raise ConflictError.of("no_node_in_pole", pole=view.pole.code)
         audit = AuditEntry(principal.name, "sos.reset" if reset else "sos.accept", view.pole.code)
         order = Order(view.node.number, view.node.gateway_name, AnswerCall(reset))
         (outcome,) = await self._commands.carry_out([order], audit, timeout_s)
@@ -113,7 +113,7 @@ class LampOrderService:
         if lamps is None or (
             allowed is not None and any(lamp.area_code not in allowed for lamp in lamps)
         ):
-            raise NotFoundError(f"group {group} does not exist")
+            raise NotFoundError.of("no_group", group=group)
         return lamps
 
     async def _carry_out(

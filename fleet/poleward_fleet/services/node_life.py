@@ -92,7 +92,7 @@ class NodeLifeService:
         allowed = await self._areas.allowed(principal, permission)
         found = await self._lives.identity(name)
         if found is None or (allowed is not None and found.area_code not in allowed):
-            raise NotFoundError(f"node {name} does not exist")
+            raise NotFoundError.of("no_node", node=name)
         return found
 
     async def take_step(
@@ -131,7 +131,7 @@ class NodeLifeService:
         if (step is Step.MOVE) is not bool(gateway_name):
             raise InvalidError("a gateway is named for moving a node, and only for that")
         if len(reason) > MAX_REASON:
-            raise InvalidError(f"a reason has at most {MAX_REASON} characters")
+            raise InvalidError.of("step_reason", most=MAX_REASON)
         nodes = [await self.node(principal, name, rule.permission) for name in dict.fromkeys(names)]
         planned = [(node, _planned(step, node, gateway_name)) for node in nodes]
         if step is Step.DECOMMISSION:
@@ -162,7 +162,7 @@ class NodeLifeService:
     async def _known(self, number: int) -> NodeIdentity:
         found = await self._lives.identity(str(number))
         if found is None:
-            raise NotFoundError(f"node {number} does not exist")
+            raise NotFoundError.of("no_node", node=number)
         return found
 
     async def _carry_out(
@@ -212,5 +212,5 @@ class NodeLifeService:
 
 def _planned(step: Step, node: NodeIdentity, gateway_name: str) -> Transition:
     if step is Step.MOVE and node.gateway_name == gateway_name:
-        raise ConflictError(f"node {node.mac} is served by {gateway_name} already")
+        raise ConflictError.of("served_already", node=node.mac, gateway=gateway_name)
     return transition(step, node.life_state, name=node.mac, stands_in_pole=bool(node.pole_code))

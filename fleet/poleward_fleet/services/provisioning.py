@@ -181,7 +181,7 @@ class ProvisioningService:
         view = await self._inventory.pole(principal, pole_code, Permission.COMMISSION)
         identity = await self._lives.identity(mac)
         if identity is None:
-            raise NotFoundError(f"node {mac} is not known")
+            raise NotFoundError.of("unknown_node", node=mac)
         await self._place(
             principal,
             identity,
@@ -208,10 +208,8 @@ class ProvisioningService:
         if identity.pole_code == pole_code and gateway_name in ("", identity.gateway_name):
             return identity.number
         if identity.pole_code:
-            raise ConflictError(
-                f"node {mac} stands in pole {identity.pole_code}"
-                + ("; move it to another gateway" if identity.pole_code == pole_code else "")
-            )
+            key = "stands_here" if identity.pole_code == pole_code else "stands_in"
+            raise ConflictError.of(key, node=mac, pole=identity.pole_code)
         steps = [_step(Step.CLAIM, identity)]
         if sign_off:
             steps.append(transition(Step.COMMISSION, steps[0].after, name=mac, stands_in_pole=True))
@@ -256,9 +254,7 @@ class ProvisioningService:
             given = claim_code_hash(mac, claim_code)
             if identity is None or not hmac.compare_digest(identity.claim_code_hash, given):
                 self._attempts.failed(mac)
-                raise ForbiddenError(
-                    f"node {mac} is not known or the claim code is not the one on its label"
-                )
+                raise ForbiddenError.of("wrong_claim", node=mac)
             self._attempts.succeeded(mac)
         except ForbiddenError:
             await self._audit.append(
@@ -274,9 +270,7 @@ class ProvisioningService:
             upwards.append(parent)
         found = await self._lives.gateway_for(upwards, self._links.connected())
         if found is None:
-            raise ConflictError(
-                f"no gateway serves area {area_code} or one above it; enrol one or name one"
-            )
+            raise ConflictError.of("nobody_serves", area=area_code)
         return found
 
 
@@ -291,9 +285,7 @@ def _swapped(view: PoleView, *, swap: bool) -> tuple[int, Transition] | None:
     if view.node is None:
         return None
     if not swap:
-        raise ConflictError(
-            f"node {view.node.number} stands in pole {view.pole.code}; say that it is swapped"
-        )
+        raise ConflictError.of("say_swapped", node=view.node.number, pole=view.pole.code)
     name = view.node.endpoint_name
     return view.node.number, transition(
         Step.SWAP_OUT, view.node.life_state, name=name, stands_in_pole=True

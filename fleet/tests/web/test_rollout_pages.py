@@ -232,6 +232,7 @@ async def test_a_release_names_who_may_go_back_to_it(
     operator: httpx.AsyncClient, city: FakeFleet
 ) -> None:
     release = city.rollouts.release_list[1]
+    await city.rollouts.create(MAKER, release.digest, Target(), Policy())
     for downgrade, english, chinese in (
         ("", "nobody may", "节点只接受更新的版本"),
         ("rollout:return-1", "rollout return-1 may go back", "任务 return-1 可回退"),
@@ -242,7 +243,7 @@ async def test_a_release_names_who_may_go_back_to_it(
             asked = {"accept-language": language}
             page = await operator.get(f"/releases/{release.digest.hex()}", headers=asked)
             assert words in page.text
-            for path in ("/releases", "/rollouts/new") if downgrade else ():
+            for path in ("/releases", "/rollouts/new", "/rollouts/1") if downgrade else ():
                 assert words in (await operator.get(path, headers=asked)).text
     assert 'data-permitted=""' in (await operator.get("/rollouts/new")).text
 

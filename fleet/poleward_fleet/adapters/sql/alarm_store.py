@@ -114,7 +114,7 @@ class SqlAlarmStore:
         """Return one alarm."""
         rows = await self._database.rows(_ALARM, _areas(allowed) | {"number": number})
         if not rows:
-            raise NotFoundError(f"there is no alarm {number}")
+            raise NotFoundError.of("no_alarm", number=number)
         return _alarm(rows[0])
 
     async def acknowledge(self, number: int, by: str, audit: AuditEntry) -> None:

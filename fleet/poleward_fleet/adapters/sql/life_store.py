@@ -141,9 +141,7 @@ class SqlLifeStore:
             if broken_constraint(error) == "node_pole_fkey":
                 raise NotFoundError(f"pole {pole_code} does not exist; import it first") from error
             if broken_constraint(error) == "node_pole_key":
-                raise ConflictError(
-                    f"somebody else put a node into pole {pole_code} at the same moment"
-                ) from error
+                raise ConflictError.of("pole_just_taken", pole=pole_code) from error
             raise
 
     async def _carry_out_claims(self, claims: Sequence[Claim]) -> list[None]:
@@ -293,8 +291,8 @@ class SqlLifeStore:
 async def _require_gateway(connection: AsyncConnection, gateway_name: str) -> None:
     known = await connection.execute(_SERVES, {"gateway_name": gateway_name})
     if known.one_or_none() is None:
-        raise NotFoundError(f"gateway {gateway_name} does not exist or was revoked; enrol it first")
+        raise NotFoundError.of("no_gateway", gateway=gateway_name)
 
 
 def _changed_meanwhile(node_number: int) -> ConflictError:
-    return ConflictError(f"node {node_number} was changed at the same moment; look at it again")
+    return ConflictError.of("changed_meanwhile", node=node_number)

@@ -150,6 +150,7 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             waits_for=rollout.waits_for(pages.now_ms()), WaitsFor=WaitsFor,
             nodes=nodes, unlisted=max(0, total - len(nodes)), areas=areas,
             reasons=reasons, some_frozen=any(found.reason.says("frozen") for found in reasons),
+            release=releases.get(rollout.release_digest),
             returns_to=releases.get(rollout.policy.return_digest),
             may_roll_out=principal.may(Permission.ROLL_OUT), moving=rollout.state not in OVER,
         )  # fmt: skip

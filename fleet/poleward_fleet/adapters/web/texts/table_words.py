@@ -36,8 +36,6 @@ _CHINESE = {
     "no_parent": "上级区域 {area} 不存在，文件中也没有",
     "too_deep": "区域 {area} 的层级超过 {most} 级",
     "pole_code": "code 应为 1 至 64 个可显示 ASCII 字符，不含空格",
-    "no_pole": "灯杆 {pole} 不存在",
-    "code_taken": "灯杆编号 {pole} 已被您区域以外的灯杆占用",
     "too_many_pieces": "一根灯杆最多有 {most} 件设备",
     "bad_piece": "设备“{text}”只能由字母、数字、“_”“.”和“-”组成",
 }
