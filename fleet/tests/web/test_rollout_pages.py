@@ -36,6 +36,7 @@ async def test_rollout_is_created_paused_resumed_and_aborted(
     }
     created = await operator.post("/rollouts/new", data=fields)
     assert created.headers["location"] == "/rollouts/1"
+    assert city.rollouts.rollout_list[0].policy.deadlines == Policy().deadlines
     # In a browser what is refused leaves the form as it is.
     refused = await operator.post(
         "/rollouts/new", data=fields | {"name": "No"}, headers={"hx-request": "true"}
@@ -76,6 +77,7 @@ async def test_form_of_a_rollout_says_everything_about_it(
         "window_day": ["0", "4"],
         "time_zone": "Asia/Shanghai",
         "silence_min": "5",
+        "max_attempts": "4",
     }
     tried = await operator.post("/rollouts/try", data=fields)
     assert tried.status_code == 200, tried.text
@@ -91,7 +93,7 @@ async def test_form_of_a_rollout_says_everything_about_it(
     assert made.policy.windows == (Window((0, 4), 23 * 60, 4 * 60 + 30),)
     assert (made.policy.on_failure, made.policy.return_digest) == (OnFailure.RETURN, old.digest)
     assert made.policy.deadlines.trial_s == 300
-    assert made.policy.max_failures == 7
+    assert (made.policy.max_failures, made.policy.max_attempts) == (7, 4)
     page = (await operator.get("/rollouts/1", headers={"accept-language": "zh-CN"})).text
     assert "批次 2" in page
     assert "23:00–04:30" in page
@@ -101,6 +103,7 @@ async def test_form_of_a_rollout_says_everything_about_it(
     ("field", "value", "english", "chinese"),
     [
         ("wave_size_0", "three", "Nodes, or % must be a whole", "百分比 应为整数"),
+        ("max_attempts", "11", "Tries of a node must be 1", "每个节点的尝试次数 应在 1"),
         ("max_failures", "0", "Stops at failures must be 1", "失败停止阈值 应在 1"),
         ("wave_success_0", "101", "wave 1 is out of range", "批次 1"),
         ("release", "00" * 32, "is not published", "未发布"),

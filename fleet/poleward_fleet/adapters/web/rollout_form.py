@@ -39,7 +39,7 @@ def read_rollout_form(form: FormData) -> RolloutForm:
     """
     fields = _Fields(form)
     default = Policy()
-    silence_s = 60 * fields.number("silence_min", 30)
+    silence_s = 60 * fields.number("silence_min", 0)
     return RolloutForm(
         release_digest=fields.digest("release"),
         name=fields.text("name"),
@@ -56,12 +56,13 @@ def read_rollout_form(form: FormData) -> RolloutForm:
             jitter_s=60 * fields.number("jitter_min", 0),
             max_failures=fields.number("max_failures", default.max_failures),
             max_failure_percent=fields.number("max_failure_percent", default.max_failure_percent),
+            max_attempts=fields.number("max_attempts", default.max_attempts),
             on_failure=fields.on_failure(),
             return_digest=fields.digest("return_release"),
             windows=_windows(fields),
             time_zone=fields.text("time_zone") or default.time_zone,
             needs_approval=fields.is_set("needs_approval"),
-            deadlines=StageDeadlines(silence_s, silence_s, silence_s, silence_s),
+            deadlines=StageDeadlines(*[silence_s] * 4) if silence_s else default.deadlines,
         ),
         may_supersede=fields.is_set("supersede"),
     )

@@ -53,8 +53,13 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.jitter_hint": ("Of each wave.", "按批次计算。"),
     "wizard.silence": ("Silent after, min", "静默判定（分钟）"),
     "wizard.silence_hint": (
-        "Whoever stays in one stage for so long has failed.",
-        "在同一阶段停留超过此时间即视为失败。",
+        "Whoever stays in one stage for so long has failed. Empty: until it is downloaded, "
+        "and then.",
+        "在同一阶段停留超过此时间即视为失败。留空则分别为下载完成前和完成后的时间。",
+    ),
+    "wizard.max_attempts": ("Tries", "尝试次数"),
+    "wizard.max_attempts_hint": (
+        "Of each whose update failed on the way.", "仅限升级途中失败者。",
     ),
     "wizard.max_failure_percent": ("Stops at failures, % of a wave", "批次失败率停止阈值 %"),
     "wizard.on_failure": ("When it stops by itself", "自动停止时"),
