@@ -72,9 +72,12 @@ async def test_form_of_a_rollout_says_everything_about_it(
         "max_failures": "7",
         "on_failure": "return",
         "return_release": old.digest.hex(),
-        "window_start": "23:00",
-        "window_end": "04:30",
-        "window_day": ["0", "4"],
+        "window_start_0": "23:00",
+        "window_end_0": "04:30",
+        "window_day_0": ["0", "4"],
+        "window_start_1": "13:00",
+        "window_end_1": "14:00",
+        "window_day_1": "6",
         "time_zone": "Asia/Shanghai",
         "silence_min": "5",
         "max_attempts": "4",
@@ -90,7 +93,10 @@ async def test_form_of_a_rollout_says_everything_about_it(
         Wave(percent=10, success_percent=90, needs_approval=True),
         Wave(),
     )
-    assert made.policy.windows == (Window((0, 4), 23 * 60, 4 * 60 + 30),)
+    assert made.policy.windows == (
+        Window((0, 4), 23 * 60, 4 * 60 + 30),
+        Window((6,), 13 * 60, 14 * 60),
+    )
     assert (made.policy.on_failure, made.policy.return_digest) == (OnFailure.RETURN, old.digest)
     assert made.policy.deadlines.trial_s == 300
     assert (made.policy.max_failures, made.policy.max_attempts) == (7, 4)
@@ -103,10 +109,11 @@ async def test_form_of_a_rollout_says_everything_about_it(
     ("field", "value", "english", "chinese"),
     [
         ("wave_size_0", "three", "Nodes, or % must be a whole", "百分比 应为整数"),
-        ("max_attempts", "11", "Tries of a node must be 1", "每个节点的尝试次数 应在 1"),
+        ("max_attempts", "11", "Tries must be 1", "尝试次数 应在 1"),
         ("max_failures", "0", "Stops at failures must be 1", "失败停止阈值 应在 1"),
         ("wave_success_0", "101", "wave 1 is out of range", "批次 1"),
         ("release", "00" * 32, "is not published", "未发布"),
+        ("window_end_0", "", "weekdays and two times", "星期和起止时间"),
         ("time_zone", "Mars/Base", "Asia/Shanghai", "未知时区"),
         ("on_failure", "return", "name the release", "须指定"),
     ],
@@ -116,8 +123,8 @@ async def test_rollout_that_makes_no_sense_is_refused_in_both_languages(
 ) -> None:
     token = form_token(await operator.get("/rollouts/new"))
     release = hashlib.sha256(b"1.1.0").hexdigest()
-    fields = {"csrf": token, "release": release, "wave_size_0": "1", "window_start": "1:00",
-              "window_end": "2:00", "window_day": "1"} | {field: value}  # fmt: skip
+    fields = {"csrf": token, "release": release, "wave_size_0": "1", "window_start_0": "1:00",
+              "window_end_0": "2:00", "window_day_0": "1"} | {field: value}  # fmt: skip
     for language, words in (("en", english), ("zh-CN", chinese)):
         answer = await operator.post(
             "/rollouts/try", data=fields, headers={"accept-language": language}

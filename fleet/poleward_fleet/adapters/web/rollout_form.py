@@ -18,6 +18,7 @@ from poleward_fleet.domain.rollout_policy import (
 )
 
 WAVE_ROWS = 4
+WINDOW_ROWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,14 @@ def _waves(fields: "_Fields") -> list[Wave]:
 
 
 def _windows(fields: "_Fields") -> tuple[Window, ...]:
-    start, end = fields.text("window_start"), fields.text("window_end")
-    if not (start or end):
-        return ()
-    weekdays = tuple(fields.as_number("window_day", day) for day in fields.texts("window_day"))
-    return (Window(weekdays, _minute(start), _minute(end)),)
+    windows = []
+    for row in range(WINDOW_ROWS):
+        start, end = fields.text(f"window_start_{row}"), fields.text(f"window_end_{row}")
+        if start or end:
+            days = fields.texts(f"window_day_{row}")
+            weekdays = tuple(fields.as_number("window_day", day) for day in days)
+            windows.append(Window(weekdays, _minute(start), _minute(end)))
+    return tuple(windows)
 
 
 def _minute(text: str) -> int:

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from poleward_fleet.adapters.web.pages import Pages
 from poleward_fleet.adapters.web.people_forms import gone_on
 from poleward_fleet.adapters.web.request_guard import Guard
-from poleward_fleet.adapters.web.rollout_form import WAVE_ROWS, read_rollout_form
+from poleward_fleet.adapters.web.rollout_form import WAVE_ROWS, WINDOW_ROWS, read_rollout_form
 from poleward_fleet.domain.accounts import Permission, Principal
 from poleward_fleet.domain.errors import InvalidError
 from poleward_fleet.domain.releases import Release
@@ -101,7 +101,8 @@ def rollout_router(pages: Pages, guard: Guard) -> APIRouter:
             trust=await services.trust.trust(principal),
             areas=await services.inventory.areas(principal),
             chosen=release or most_wanted(releases),
-            wave_rows=range(WAVE_ROWS), policy=Policy(), on_failure=list(OnFailure),
+            wave_rows=range(WAVE_ROWS), window_rows=range(WINDOW_ROWS),
+            policy=Policy(), on_failure=list(OnFailure),
         )  # fmt: skip
 
     @router.post("/rollouts/try")

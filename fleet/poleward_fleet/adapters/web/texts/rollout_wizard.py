@@ -53,9 +53,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.jitter_hint": ("Of each wave.", "按批次计算。"),
     "wizard.silence": ("Silent after, min", "静默判定（分钟）"),
     "wizard.silence_hint": (
-        "Whoever stays in one stage for so long has failed. Empty: until it is downloaded, "
-        "and then.",
-        "在同一阶段停留超过此时间即视为失败。留空则分别为下载完成前和完成后的时间。",
+        "Whoever stays in one stage for so long has failed. Empty: {loading} until it is "
+        "downloaded, then {trial}.",
+        "在同一阶段停留超过此时间即视为失败。留空则下载完成前为 {loading}，之后为 {trial}。",
     ),
     "wizard.max_attempts": ("Tries", "尝试次数"),
     "wizard.max_attempts_hint": (
@@ -68,7 +68,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The good release: signed again with a higher number, or permitted to this rollout's name.",
         "可靠版本：以更高序号重新签名，或其许可指定了本任务的名称。",
     ),
-    "wizard.window": ("Only in this window", "仅在此时间窗口内"),
+    "wizard.window": ("Only in these windows", "仅在以下时间窗口内"),
+    "wizard.window_row": ("Window {number}", "时间窗口 {number}"),
     "wizard.window_start": ("From", "从"),
     "wizard.window_end": ("To", "到"),
     "wizard.time_zone": ("Time zone", "时区"),
