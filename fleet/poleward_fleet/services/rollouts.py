@@ -176,7 +176,7 @@ class RolloutService:
         if newest is None:
             return
         now_ms = self._clock.now_ms()
-        if newest.expires_at_ms <= now_ms:
+        if newest.has_expired(now_ms):
             raise ConflictError.of("trust_expired", document=newest.version)
         until_ms = longest_wave_ends_at_ms(policy, now_ms)
         if newest.expires_at_ms < until_ms:

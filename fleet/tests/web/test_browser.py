@@ -122,6 +122,11 @@ async def test_rollout_page_moves_by_itself_and_asks_before_aborting(
     for release, name in ((old, "return-1"), (new, "")):
         await page.select_option("[name=release]", release.digest.hex())
         await expect(page.locator("[name=name]")).to_have_value(name)
+    await page.select_option("[name=on_failure]", "return")
+    await page.select_option("[name=return_release]", old.digest.hex())
+    await expect(page.locator("[name=name]")).to_have_value("return-1")
+    await page.select_option("[name=on_failure]", "cancel")
+    await expect(page.locator("[name=name]")).to_have_value("")
     await page.click("#try")
     await expect(page.locator("#trial")).to_contain_text("11 min")
     await page.fill("[name=wave_size_0]", "4")

@@ -255,7 +255,7 @@ async def test_a_release_names_who_may_go_back_to_it(
             assert words in page.text
             for path in ("/releases", "/rollouts/new", "/rollouts/1") if downgrade else ():
                 assert words in (await operator.get(path, headers=asked)).text
-    assert 'data-permitted=""' in (await operator.get("/rollouts/new")).text
+    assert 'data-downgrade=""' in (await operator.get("/rollouts/new")).text
 
 
 async def test_nodes_that_are_held_back_are_told_with_what_to_do(

@@ -8,20 +8,21 @@ function fit() {
   const chosen = form.release.selectedOptions[0].dataset;
   form.dataset.kind = "gateways" in chosen ? "gateways" : "nodes";
   form.dataset.onFailure = form.on_failure.value;
-  form.toggleAttribute("data-permitted", chosen.permitted !== "");
-  // In a rollout of another name than the permission's, nodes that run something newer are left out.
-  const name = form.elements.name;
-  if (name.value === filledIn) name.value = filledIn = chosen.permitted;
   const back = form.return_release;
   back.disabled = form.on_failure.value !== "return";
-  const permitted = [`rollout:${name.value}`, `gateway:${form.poles.value.trim()}`];
   for (const option of back.options) {
-    // Older than what they run then is only what permits it.
-    const isNewer = Number(option.dataset.sequence) > Number(chosen.sequence);
-    const fits = option.dataset.profile === chosen.profile && (isNewer || permitted.includes(option.dataset.downgrade));
+    // Only what is newer, or permits going back, is taken.
+    const steps = Number(option.dataset.sequence) - Number(chosen.sequence);
+    const fits = option.dataset.profile === chosen.profile && (steps > 0 || (steps < 0 && option.dataset.downgrade !== ""));
     option.hidden = option.disabled = option.value !== "" && !fits;
   }
   if (back.selectedOptions[0]?.disabled) back.value = "";
+  // In a rollout of another name than the permission's, whoever runs something newer is left out.
+  const permission = chosen.downgrade || (!back.disabled && back.selectedOptions[0].dataset.downgrade) || "";
+  const permitted = permission.startsWith("rollout:") ? permission.slice(8) : "";
+  const name = form.elements.name;
+  form.toggleAttribute("data-permitted", permitted !== "");
+  if (name.value === filledIn) name.value = filledIn = permitted;
 }
 
 form?.addEventListener("input", () => {

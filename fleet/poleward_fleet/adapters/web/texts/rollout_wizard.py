@@ -12,8 +12,8 @@ TEXTS: dict[str, tuple[str, str]] = {
         "可留空。以字母开头，仅含小写字母、数字、“.”和“-”。",
     ),
     "wizard.name_back": (
-        "Nobody goes back to this release but in a rollout of this name.",
-        "只有在此名称的任务中才能退回该版本。",
+        "Only in a rollout of this name do they go back.",
+        "只有在此名称的任务中才会回退。",
     ),
     "wizard.labels": ("Labels", "标签"),
     "wizard.labels_hint": ("Poles that carry all of these.", "仅包含带有全部这些标签的灯杆。"),
@@ -65,8 +65,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wizard.on_failure": ("When it stops by itself", "自动停止时"),
     "wizard.return_release": ("Release to return to", "恢复所用版本"),
     "wizard.return_hint": (
-        "The good release: signed again with a higher number, or permitted to this rollout's name.",
-        "可靠版本：以更高序号重新签名，或其许可指定了本任务的名称。",
+        "The good release: signed again with a higher sequence number, or permitting this rollout "
+        "to go back.",
+        "可靠版本：以更高序号重新签名，或许可本任务回退。",
     ),
     "wizard.window": ("Only in these windows", "仅在以下时间窗口内"),
     "wizard.window_row": ("Window {number}", "时间窗口 {number}"),
