@@ -77,10 +77,13 @@ async def test_who_gives_up_takes_nobody_with_it() -> None:
     waiting = await doubling.ask(3, 4)
     for given_up in (under_way[0], waiting[0]):
         given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[0]
+    assert not under_way[0].done()  # its group is not over
     assert await doubling.answers([under_way[1], waiting[1]]) == [4, 8]
-    assert doubling.groups == [[1, 2], [4]]
     with pytest.raises(asyncio.CancelledError):
         await under_way[0]
+    assert doubling.groups == [[1, 2], [4]]
 
 
 async def test_it_goes_on_after_everybody_was_answered() -> None:

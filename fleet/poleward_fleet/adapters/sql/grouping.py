@@ -21,7 +21,8 @@ class Grouping(Generic[_Item, _Result]):
     - A group begins after everything in it was asked: nobody reads what is older than the question.
     - A group that fails is carried out one by one, so that nobody is refused for what another
       asked. All are told when the database is away.
-    - What a caller gave up before its turn is left out. As many wait as calls are open.
+    - What a caller gives up before its turn is left out. Later it stays until its group has ended,
+      so that no group outlives its callers. As many wait as calls are open.
 
     Args:
         carry_out: Returns a result for each item, in order; does all of them or nothing.
@@ -33,21 +34,33 @@ class Grouping(Generic[_Item, _Result]):
         self._carry_out = carry_out
         self._waiting: list[tuple[_Item, asyncio.Future[_Result]]] = []
         self._task: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
 
     async def ask(self, item: _Item) -> _Result:
         """Have an item carried out; return its result or raise what came of it."""
         answer: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
+        asked = (item, answer)
+        self._waiting.append(asked)
         if self._task is None or self._task.done():
             # A task of its own: a caller that gives up takes nobody with it.
             self._task = asyncio.create_task(self._carry_out_waiting())
-        return await answer
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if asked in self._waiting:
+                self._waiting.remove(asked)
+            else:
+                await self._ended.wait()
+            raise
 
     async def _carry_out_waiting(self) -> None:
         while self._waiting:
             group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-            if wanted := [asked for asked in group if not asked[1].done()]:
-                await self._answer(wanted)
+            self._ended.clear()
+            try:
+                await self._answer(group)
+            finally:
+                self._ended.set()
 
     async def _answer(self, group: Sequence[tuple[_Item, asyncio.Future[_Result]]]) -> None:
         (outcome,) = await asyncio.gather(
