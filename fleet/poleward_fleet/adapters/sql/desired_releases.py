@@ -73,10 +73,11 @@ def desired_release(
     digest = bytes(row.release_digest)
     if row.runs_it:
         return DesiredRelease(digest)
+    policy = row.policy_with_windows
     return DesiredRelease(
         digest,
         signed_directive(row, directors) if directors else b"",
-        openings(policy_of(row.policy), now_ms) if row.policy and row.policy["windows"] else (),
+        openings(policy_of(policy), now_ms) if policy else (),
     )
 
 

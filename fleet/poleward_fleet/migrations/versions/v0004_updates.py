@@ -170,7 +170,8 @@ SELECT number, desired_rollout FROM gateway WHERE desired_rollout IS NOT NULL
 # of the rollout whose nodes it returns.
 _ORIGINS = """
 CREATE VIEW rollout_origin AS
-SELECT o.number, o.state IN ('stopped', 'aborted') AS is_over, o.policy, r.sequence,
+SELECT o.number, o.state IN ('stopped', 'aborted') AS is_over, r.sequence,
+    CASE WHEN o.policy -> 'windows' <> '[]' THEN o.policy END AS policy_with_windows,
     coalesce(returned.name, o.returns_rollout::text, o.name, o.number::text) AS name
 FROM rollout o JOIN release r ON r.digest = o.release_digest
     LEFT JOIN rollout returned ON returned.number = o.returns_rollout
