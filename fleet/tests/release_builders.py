@@ -12,12 +12,13 @@ from fleet_rig import ADMIN
 from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.releases import Release
 from poleward_manifest import trust
+from poleward_manifest.bundle import pack
 from poleward_manifest.envelope import Component, Manifest, sign
 from poleward_manifest.trust import Role, TrustDocument
 
 KEY = Ed25519PrivateKey.generate()
 ROOT = Ed25519PrivateKey.generate()
-BUNDLE = b"bundle" * 1000
+BUNDLE = pack({"node/app.mpy": b"bundle" * 1000})
 
 
 async def upload(fleet: Fleet, content: bytes = BUNDLE) -> None:

@@ -21,7 +21,7 @@ from poleward_fleet.domain.commands import CommandStatus
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.domain.telemetry import NodeEvent, Severity
 from poleward_fleet.services.gateways import GatewayLink
-from poleward_manifest import trust
+from poleward_manifest import bundle, trust
 from poleward_manifest.envelope import Component, Manifest, sign
 from poleward_manifest.envelope import key_id as key_id_of
 
@@ -35,7 +35,7 @@ READING = (
 ELSEWHERE = {"ArtifactService/Upload", "EnrollmentService/Renew"}
 KEY = Ed25519PrivateKey.generate()
 VISIT_ID = str(uuid.uuid4())
-BUNDLE = b"bundle" * 100
+BUNDLE = bundle.pack({"node/app.mpy": b"bundle" * 100})
 HEAD = b"code,area_code,latitude_deg,longitude_deg,lamp_nominal_w\n"
 
 

@@ -11,6 +11,7 @@ from poleward_fleet.domain.releases import Release
 from poleward_fleet.domain.rollout import RolloutState
 from poleward_fleet.domain.rollout_policy import Policy, Target
 from poleward_fleet.services.gateways import GatewayLink
+from poleward_manifest.bundle import pack
 from poleward_manifest.envelope import Component, Manifest, sign
 
 
@@ -91,7 +92,7 @@ async def test_a_number_is_published_again_with_the_same_components_only(fleet: 
     again = await publish_for(fleet, "rollout:back")
     assert (again.sequence, again.downgrade) == (release.sequence, "rollout:back")
     with pytest.raises(ConflictError, match="sequence number 2"):
-        await publish_for(fleet, "rollout:other", b"another")
+        await publish_for(fleet, "rollout:other", pack({"node/app.mpy": b"another"}))
 
 
 @pytest.mark.parametrize("name", ["7", "Back", "two words", "-", "x" * 33])

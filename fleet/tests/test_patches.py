@@ -21,7 +21,7 @@ from poleward_fleet.assembly import Fleet
 from poleward_fleet.domain.errors import NotFoundError, ReleaseRefusedError
 from poleward_fleet.domain.releases import Patch, PatchState, Release
 from poleward_manifest import patch
-from poleward_manifest.bundle import deflate
+from poleward_manifest.bundle import deflate, pack
 from poleward_manifest.envelope import Component, Manifest, sign
 
 DEADLINE_MS = 60_000
@@ -36,9 +36,18 @@ if __name__ == "__main__":
     asyncio.run(make())
 """
 KEY = Ed25519PrivateKey.generate()
-OLD = random.Random(1).randbytes(30_000)
-NEW = OLD[:9000] + b"a line more" + OLD[9000:]
-OTHER = random.Random(2).randbytes(20_000)
+OLD_CODE = random.Random(1).randbytes(30_000)
+NEW_CODE = OLD_CODE[:9000] + b"a line more" + OLD_CODE[9000:]
+
+
+def image_of(code: bytes) -> bytes:
+    image = bytes([0xE9, 1, *bytes(21), 1]) + code
+    return image + hashlib.sha256(image).digest()
+
+
+OLD, NEW = (pack({"node/app.mpy": code}) for code in (OLD_CODE, NEW_CODE))
+OTHER = pack({"node/app.mpy": random.Random(2).randbytes(20_000)})
+OLD_IMAGE, NEW_IMAGE = image_of(OLD_CODE), image_of(NEW_CODE)
 
 
 async def publish(
@@ -99,7 +108,8 @@ async def test_patch_is_made_once_and_builds_the_new_component(fleet: Fleet) -> 
 
 async def test_there_is_no_patch_where_the_whole_is_smaller(fleet: Fleet) -> None:
     await publish(fleet, 1, OTHER)
-    release = await publish(fleet, 2, b"the same again and again " * 400)
+    repeating = pack({"node/app.mpy": b"the same again and again " * 400})
+    release = await publish(fleet, 2, repeating)
     async with making(fleet):
         assert await made(fleet, release, 1) == Patch(PatchState.NONE)
     assert await fleet.patches.patch(release.digest, release.bundle_digest, 1) == Patch(
@@ -147,17 +157,18 @@ def test_worker_ends_with_a_fleet_that_is_killed() -> None:
 
 async def test_image_is_patched_from_the_newest_that_a_node_can_have(fleet: Fleet) -> None:
     await publish(fleet, 1, OTHER)
-    await publish(fleet, 2, OTHER, OLD)
+    await publish(fleet, 2, OTHER, OLD_IMAGE)
     await publish(fleet, 3, OTHER)
-    release = await publish(fleet, 4, OTHER, NEW)
-    assert (release.image_bytes, release.size_bytes) == (len(NEW), len(OTHER) + len(NEW))
+    release = await publish(fleet, 4, OTHER, NEW_IMAGE)
+    assert release.image_bytes == len(NEW_IMAGE)
+    assert release.size_bytes == len(OTHER) + len(NEW_IMAGE)
     assert release.image_digest
     ask = partial(fleet.patches.patch, release.digest, release.image_digest)
     assert await ask(1) == Patch(PatchState.NONE)
     async with making(fleet):
         answer = await made(fleet, release, 3, release.image_digest)
     content = b"".join([piece async for piece in fleet.artifacts.read(answer.digest, 0)])
-    assert patch.apply(OLD, content) == NEW
+    assert patch.apply(OLD_IMAGE, content) == NEW_IMAGE
     assert await ask(2) == answer
     with pytest.raises(NotFoundError, match="has no component"):
         await fleet.patches.patch(release.digest, bytes(32), 1)
@@ -166,7 +177,7 @@ async def test_image_is_patched_from_the_newest_that_a_node_can_have(fleet: Flee
 async def test_release_whose_image_is_missing_is_refused(fleet: Fleet) -> None:
     await publish(fleet, 1, OTHER)
     manifest = Manifest(
-        2, "1.2.0", "pole-basic", Component.of_bundle(OTHER), Component.of_image(NEW)
+        2, "1.2.0", "pole-basic", Component.of_bundle(OTHER), Component.of_image(NEW_IMAGE)
     )
     with pytest.raises(ReleaseRefusedError, match=r"image .* is not uploaded"):
         await fleet.releases.publish(ADMIN, sign(manifest, [KEY]), "")

@@ -17,6 +17,7 @@ from poleward_fleet.domain.errors import (
     NotFoundError,
     ReleaseRefusedError,
 )
+from poleward_manifest import bundle
 
 
 async def test_signed_release_is_listed_once(fleet: Fleet) -> None:
@@ -57,9 +58,21 @@ async def test_bad_releases_are_refused_with_the_reason_and_recorded(fleet: Flee
 
 async def test_sequence_number_belongs_to_one_release(fleet: Fleet) -> None:
     await publish(fleet)
-    await upload(fleet, b"other")
+    other = bundle.pack({"node/app.mpy": b"other"})
+    await upload(fleet, other)
     with pytest.raises(ConflictError, match="higher"):
-        await fleet.releases.publish(ADMIN, envelope(2, bundle=b"other"), "")
+        await fleet.releases.publish(ADMIN, envelope(2, bundle=other), "")
+
+
+async def test_a_release_that_cannot_run_is_refused_whoever_signed_it(fleet: Fleet) -> None:
+    await publish(fleet)
+    for content, reason in (
+        (b"garbage", "cut or not CBOR"),
+        (bundle.pack({"node/other.mpy": b"M"}), "has no node/app.mpy"),
+    ):
+        await upload(fleet, content)
+        with pytest.raises(ReleaseRefusedError, match=reason):
+            await fleet.releases.publish(ADMIN, envelope(3, bundle=content), "")
 
 
 async def test_broken_upload_goes_on_where_it_stopped(fleet: Fleet) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 
 from nodelink.limits import BUNDLE_MAX_BYTES
 from nodelink.release_format import DEFLATE_WBITS
-from poleward_manifest.errors import DigestMismatchError
+from poleward_manifest.errors import DigestMismatchError, MalformedError
 from poleward_manifest.file_set import FileSet
 
+MAIN_MODULE = "node/app.mpy"
+"""What main.py runs."""
 _FORM = FileSet(
     "bundle",
     # What a node finds when it imports from its slot.
@@ -42,6 +44,19 @@ def unpack(bundle: bytes) -> dict[str, bytes]:
         TooBigError: there are more than `BUNDLE_MAX_BYTES`.
     """
     return _FORM.unpack(bundle)
+
+
+def unpack_application(bundle: bytes) -> dict[str, bytes]:
+    """Split a bundle that a node can start into its files, in order.
+
+    Raises:
+        MalformedError: the bytes are not what `pack` makes, or there is nothing to start in them.
+        TooBigError: there are more than `BUNDLE_MAX_BYTES`.
+    """
+    files = unpack(bundle)
+    if MAIN_MODULE not in files:
+        raise MalformedError(f"the bundle has no {MAIN_MODULE}, which nodes start; build it again")
+    return files
 
 
 def deflate(contents: bytes) -> bytes:

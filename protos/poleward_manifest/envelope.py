@@ -257,25 +257,6 @@ def verify(envelope: bytes, trusted_keys: Iterable[bytes], threshold: int = 1) -
     return _read_manifest(parsed.manifest)
 
 
-def check_contents(manifest: Manifest, bundle: bytes, image: bytes | None) -> None:
-    """Check that bundle and image are the ones the manifest names.
-
-    Raises:
-        DigestMismatchError: one is another, or missing; build or fetch it again.
-    """
-    found = [Component(manifest.bundle.name, hashlib.sha256(bundle).digest(), len(bundle))]
-    if image is not None:
-        found.append(Component.of_image(image))
-    if tuple(found) != manifest.components:
-        shown, named = (
-            ", ".join(f"{one.name} of {one.size_bytes} bytes {one.digest.hex()}" for one in some)
-            for some in (found, manifest.components)
-        )
-        raise DigestMismatchError(
-            f"here is {shown}, release {manifest.version} names {named}; fetch it again"
-        )
-
-
 def envelope_digest(envelope: bytes) -> bytes:
     """Name an envelope: the SHA-256 under which it is published and fetched."""
     return hashlib.sha256(envelope).digest()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from poleward_fleet.domain.errors import ReleaseRefusedError
 from poleward_fleet.domain.trust import KeyRole, TrustDocument
 from poleward_fleet.ports.releases import ReadEnvelope
-from poleward_manifest import trust
-from poleward_manifest.envelope import signers, verify
+from poleward_manifest import contents, trust
+from poleward_manifest.envelope import read, signers, verify
 from poleward_manifest.errors import EnvelopeError
 
 
@@ -33,6 +33,13 @@ class SuitEnvelopeReader:
             downgrade=manifest.downgrade,
             signers=signers(envelope),
         )
+
+    def check_contents(self, envelope: bytes, bundle: bytes, image: bytes | None) -> None:
+        """Check that the components are those of the envelope, and of a form that can run."""
+        try:
+            contents.check(read(envelope), bundle, image)
+        except EnvelopeError as error:
+            raise ReleaseRefusedError(str(error)) from error
 
 
 class SignedDocumentReader:

@@ -60,6 +60,13 @@ class EnvelopeReader(Protocol):
             ReleaseRefusedError: Says which check failed.
         """
 
+    def check_contents(self, envelope: bytes, bundle: bytes, image: bytes | None) -> None:
+        """Check that the components are those of the envelope, and of a form that can run.
+
+        Raises:
+            ReleaseRefusedError: Says what is wrong.
+        """
+
 
 class ArtifactStore(Protocol):
     """Content by digest, on disk, resumable."""

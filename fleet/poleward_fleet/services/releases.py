@@ -4,6 +4,7 @@ Not who may sign them (services/trust.py), their content's transfer (adapters/ar
 way to nodes (services/rollouts.py).
 """
 
+import asyncio
 import hashlib
 
 from poleward_fleet.domain.accounts import Permission, Principal
@@ -109,9 +110,11 @@ class ReleaseService:
                 f"trust document {trust.newest.version} has expired; publish the next one first"
             )
         content = self._reader.read(envelope, trust.signers, trust.threshold)
-        await self._check_uploaded("bundle", content.bundle_digest, content.bundle_bytes)
+        bundle = await self._uploaded("bundle", content.bundle_digest, content.bundle_bytes)
+        image = None
         if content.image_digest is not None:
-            await self._check_uploaded("image", content.image_digest, content.image_bytes)
+            image = await self._uploaded("image", content.image_digest, content.image_bytes)
+        await asyncio.to_thread(self._reader.check_contents, envelope, bundle, image)
         return Release(
             digest=digest,
             version=content.version,
@@ -127,7 +130,7 @@ class ReleaseService:
             signers=content.signers,
         )
 
-    async def _check_uploaded(self, name: str, digest: bytes, size_bytes: int) -> None:
+    async def _uploaded(self, name: str, digest: bytes, size_bytes: int) -> bytes:
         found_bytes = await self._artifacts.size(digest)
         if found_bytes is None:
             raise ReleaseRefusedError(
@@ -137,6 +140,7 @@ class ReleaseService:
             raise ReleaseRefusedError(
                 f"the {name} has {found_bytes} bytes, the envelope says {size_bytes}"
             )
+        return b"".join([piece async for piece in self._artifacts.read(digest, 0)])
 
     async def releases(self, principal: Principal) -> list[Release]:
         """Return the releases, newest first."""

@@ -13,9 +13,9 @@ import typer
 
 from nodelink.release_format import CLASS_IDS
 from poleward_manifest import bundle as bundles
+from poleward_manifest import contents, wheel_set
 from poleward_manifest import envelope as envelopes
 from poleward_manifest import image as images
-from poleward_manifest import wheel_set
 from poleward_manifest.errors import EnvelopeError
 from poleward_manifest.overview import overview
 from poleward_manifest.signatures import public_bytes
@@ -236,8 +236,8 @@ def inspect(
     with _explained():
         stored = folders.load(folder)
         profile = envelopes.read(stored.envelope).board_profile
-        contents = building.files_of(profile, stored.bundle)
-    sizes = [{"path": path, "bytes": len(content)} for path, content in contents.items()]
+        held = contents.files_of(profile, stored.bundle)
+    sizes = [{"path": path, "bytes": len(content)} for path, content in held.items()]
     if json:
         print_json({**_facts(folder, stored), "files": sizes})
         return

