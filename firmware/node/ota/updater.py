@@ -5,7 +5,10 @@ Not the transfer, which is injected, and not the health check, which is the appl
 What verifies and installs is imported for one update and dropped after it, to give back its heap.
 """
 
+import asyncio
 import hashlib
+
+from micropython import const
 
 from node.ota.archives import Archives
 from node.ota.errors import FetchRefused, UpdateError
@@ -19,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# A gateway that trickles gets no more of a node's time; the next try goes on where this one ended.
+_DOWNLOAD_MAX_MS = const(14_400_000)
 _URI_START = "coap:///" + PATH_RELEASES + "/"
 _PASSING_MODULES = (
     "suit", "directive", "ed25519", "hss", "installer", "image", "component", "patch",
@@ -120,7 +125,7 @@ class Updater:
             result = firmware_update.RESULT_INITIAL
             reason = ""
             try:
-                await self._download(digest)
+                await asyncio.wait_for_ms(self._download(digest), _DOWNLOAD_MAX_MS)
             except UpdateError as error:
                 result, reason = error.result, error.reason
             except MemoryError:

@@ -46,6 +46,9 @@ class _Asyncio:
     async def sleep(self, seconds):
         pass
 
+    async def wait_for_ms(self, coroutine, timeout_ms):
+        return await coroutine
+
 
 class Gateway:
     """Serves the new release, block by block.
@@ -100,7 +103,7 @@ class Node:
         for module in (boot, archives, component, image, installer):
             module.os = self.flash
             module.open = self.flash.open
-        for module in (archives, component, ed25519, image, installer):
+        for module in (archives, component, ed25519, image, installer, updater):
             module.asyncio = _Asyncio()
         # The stand-ins above would be dropped with their modules.
         updater.drop = lambda package, modules: None

@@ -1,9 +1,12 @@
 """The update as object 5 sees it, against a gateway that serves, breaks off and cheats."""
 
+import asyncio
+
 import boot
 from refusals import refusal_of
 from release_fixture import NEW_URI, VECTORS, Node, run
 
+from node.ota import updater
 from node.ota.trust import Trust
 from nodelink import firmware_update as numbers
 
@@ -65,6 +68,38 @@ def test_lost_link_is_a_result_and_the_next_try_goes_on_at_the_block():
     assert "OSError" in node.slots.failure
     del node.gateway.served_blocks[:]
     _download(node)
+    assert node.updater.state == numbers.STATE_DOWNLOADED
+    assert node.gateway.served_blocks == [("r", 0), ("a", 1), ("a", 2)]
+
+
+def test_a_download_has_an_end_and_the_next_try_goes_on_at_the_block():
+    node = Node()
+    node.gateway.lose_at = 3
+
+    class Asyncio:
+        patience_s = 0.001
+
+        async def wait_for_ms(self, coroutine, timeout_ms):
+            assert timeout_ms == 4 * 3_600_000
+            await asyncio.wait_for(coroutine, self.patience_s)
+
+    async def trickle(path, sink, *, start_block):
+        try:
+            await node.gateway.fetch(path, sink, start_block=start_block)
+        except OSError:
+            await asyncio.sleep(3600)
+
+    updater.asyncio = Asyncio()
+    node.updater._fetch = trickle
+    node.updater.start(NEW_URI)
+    asyncio.run(node.updater.download())
+    assert (node.updater.state, node.updater.result) == (0, numbers.RESULT_LINK_LOST)
+    assert "Timeout" in node.slots.failure
+    node.start_on(0)
+    del node.gateway.served_blocks[:]
+    updater.asyncio.patience_s = 60
+    node.updater.start(NEW_URI)
+    asyncio.run(node.updater.download())
     assert node.updater.state == numbers.STATE_DOWNLOADED
     assert node.gateway.served_blocks == [("r", 0), ("a", 1), ("a", 2)]
 
