@@ -35,15 +35,15 @@ async def test_sender_numbers_are_never_given_twice(tmp_path: Path) -> None:
 
 
 async def test_an_orderly_stop_keeps_number_and_window(tmp_path: Path) -> None:
-    path = tmp_path / "g.db"
+    path, clock = tmp_path / "g.db", SteppedClock()
     database = Database(path)
-    numbers = SqliteSequenceNumbers(database, SystemClock())
+    numbers = SqliteSequenceNumbers(database, clock)
     (first, *_) = numbers.open_now([b"context"], 64)[b"context"]
     database.start()
     await numbers.close({b"context": (first + 5, (32, 0b1011))})
     database.close()
     database = Database(path)
-    again = SqliteSequenceNumbers(database, SystemClock()).open_now([b"context"], 64)[b"context"]
+    again = SqliteSequenceNumbers(database, clock).open_now([b"context"], 64)[b"context"]
     assert again == (first + 5, 32, 11)
     database.close()
 

@@ -64,6 +64,7 @@ class FakeNode(asyncio.DatagramProtocol):
         self.executed: list[str] = []
         self.refused: dict[str, str] = {}
         self.sent: list[bytes] = []
+        self.acknowledgements: dict[int, list[bytes]] = {}
         self.deleted: list[str] = []
         self.challenges = 0
         self.fresh = True
@@ -80,7 +81,6 @@ class FakeNode(asyncio.DatagramProtocol):
         self._observers: dict[str, tuple[bytes, Any]] = {}
         self._mid = random.randrange(65536)
         self._transport: Any = None
-        self.changed = asyncio.Event()
 
     async def open(self) -> "FakeNode":
         await asyncio.get_running_loop().create_datagram_endpoint(
@@ -201,6 +201,8 @@ class FakeNode(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         message = Message.decode(data)
+        if message.mtype == ACK:
+            self.acknowledgements.setdefault(message.mid, []).append(data)
         if message.code.is_response():
             future = self._waiting.get(message.token)
             if future is not None and not future.done():
@@ -263,7 +265,6 @@ class FakeNode(asyncio.DatagramProtocol):
 
     def _act(self, request: Any) -> Any:
         path = "/" + "/".join(request.opt.uri_path)
-        self.changed.set()
         if request.code == codes.DELETE:
             self.deleted.append(path)
             return Message(code=codes.DELETED)
