@@ -14,6 +14,7 @@ import pytest
 from hil_tests.conftest import MakeNode, RigNode
 from poleward_manifest import envelope as envelopes
 from poleward_tools.client.rollout_views import (
+    UNDER_WAY,
     Rollout,
     RolloutPolicy,
     RolloutTarget,
@@ -29,7 +30,6 @@ pytestmark = [pytest.mark.system]
 BOARDS = max(8, int(os.environ.get("POLES", "12")))
 CANARIES = 3
 ENDED_S = 240.0
-UNDER_WAY = {"queued", "offered", "downloading", "downloaded", "trial"}
 _sequences = iter(range(10_001, 20_000))
 # File, what stands there, what a bad release has instead.
 Change = tuple[str, str, str]
@@ -107,12 +107,11 @@ class Street:
     def wait_over(self, number: int) -> Rollout:
         """Wait until a rollout is over and the last node under way came to its end."""
         rollouts = self.city.client.rollouts
-
-        def is_over() -> bool:
-            found = rollouts.get(number)
-            return found.is_over and not UNDER_WAY & found.counts.keys()
-
-        self.city.wait_until(is_over, what=f"rollout {number} over", timeout_s=ENDED_S)
+        self.city.wait_until(
+            lambda: rollouts.get(number).is_settled,
+            what=f"rollout {number} over",
+            timeout_s=ENDED_S,
+        )
         return rollouts.get(number)
 
     def wait_returning(self, number: int) -> int:
@@ -212,7 +211,7 @@ def test_a_third_of_a_wave_going_silent_stops_it(street: Street) -> None:
 
     def went_silent() -> bool:
         for node in rollouts.get(number).nodes:
-            if node.state in UNDER_WAY - {"queued"} and len(went) < silent:
+            if node.state in UNDER_WAY and len(went) < silent:
                 by_code[node.pole_code].switch_off()
                 went.add(node.pole_code)
         return len(went) == silent

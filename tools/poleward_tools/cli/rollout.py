@@ -91,7 +91,8 @@ def create(
         str, typer.Option(help="Release to return to then: a newer one, or permitted to --name.")
     ] = "",
     window: Annotated[
-        list[str] | None, typer.Option(help='Offer only then: "mon-fri 01:00-05:00"; repeat it.')
+        list[str] | None,
+        typer.Option(help='Offer and install only then: "mon-fri 01:00-05:00"; repeat it.'),
     ] = None,
     time_zone: Annotated[str, typer.Option(help="Of the windows, e.g. Asia/Shanghai.")] = "",
     needs_approval: Annotated[
@@ -197,7 +198,7 @@ def watch(
     token: TokenOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Follow a rollout until it ends; exits 1 unless it finished.
+    """Follow a rollout until it and its last node came to an end; exits 1 unless it finished.
 
     Example: `poleward rollout watch 1`
     """
@@ -325,7 +326,7 @@ def find_release(client: FleetClient, wanted: str) -> Release:
 
 
 def follow(client: FleetClient, number: int) -> Rollout:
-    """Wait until a rollout ends, showing its counts; returns it with its nodes."""
+    """Wait until a rollout and its last node came to an end, showing counts; return it."""
     shown = ""
     while True:
         rollout = client.rollouts.get(number)
@@ -335,7 +336,7 @@ def follow(client: FleetClient, number: int) -> Rollout:
         if text != shown:
             progress.print(f"rollout {number}: {text}")
             shown = text
-        if rollout.is_over:
+        if rollout.is_settled:
             return rollout
         time.sleep(_POLL_S)
 

@@ -6,6 +6,9 @@ takes the fleet's default.
 
 from dataclasses import dataclass
 
+UNDER_WAY = frozenset({"offered", "downloading", "downloaded", "trial"})
+"""States of a node that has been offered the release and has not come to its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutTarget:
@@ -120,6 +123,11 @@ class Rollout:
     def is_over(self) -> bool:
         """Whether it goes on no more."""
         return self.state in ("stopped", "aborted", "finished")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is over and the last node under way came to its end."""
+        return self.is_over and not any(self.counts.get(state) for state in {"queued", *UNDER_WAY})
 
 
 @dataclass(frozen=True, slots=True)
