@@ -108,6 +108,21 @@ async def test_gateways_get_a_release_in_waves_and_confirm_it(
     assert shown.software_version == "1.5.0"
 
 
+async def test_an_aborted_rollout_is_taken_back_from_a_gateway_too(
+    fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
+) -> None:
+    number = await begin(fleet, release, waves=CANARY, deadlines=DEADLINES)
+    (canary,) = await asked(fleet, release)
+    await tell(fleet, gateways[canary], release, NodeStage.DOWNLOADING)
+    await fleet.rollouts.abort(ADMIN, number)
+    await fleet.rollout_loop.reconcile()
+    assert await asked(fleet, release) == set()
+    assert (await current(fleet, number)).counts[NodeStage.DOWNLOADING] == 1
+    none = GatewaySoftware("1.4.0", 0, NodeUpdate(b"", None, ""))
+    await fleet.ingest.software(gateways[canary], none)
+    assert (await current(fleet, number)).counts == {NodeStage.CANCELLED: 3}
+
+
 async def test_a_bad_release_stops_at_its_canary_and_is_wanted_of_nobody(
     fleet: Fleet, gateways: dict[str, GatewayLink], release: Release
 ) -> None:
