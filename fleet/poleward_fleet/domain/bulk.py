@@ -236,7 +236,7 @@ def _check_is_ours(code: str, known: Mapping[str, Pole], areas: Collection[str])
 def _needed(row: Row, column: str) -> str:
     value = row.values.get(column, "")
     if not value:
-        raise InvalidError.of("missing", column=column)
+        raise InvalidError.of("no_value", column=column)
     return value
 
 

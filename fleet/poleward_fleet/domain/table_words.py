@@ -27,7 +27,7 @@ TABLE_WORDS: dict[str, str] = {
     "no_properties": "{place} has no properties",
     "bad_geometry": "{place} has a geometry that cannot be read",
     # Rows.
-    "missing": "{column} is missing",
+    "no_value": "{column} is missing",
     "not_number": "{column} '{text}' is no number",
     "not_between": "{column} {text} is not between {least} and {most}",
     "not_whole": "{column} {text} is no whole number",

@@ -26,7 +26,7 @@ _CHINESE = {
     "not_wgs84": "坐标须为 WGS84 经纬度，而不是 {system}",
     "no_properties": "{place}没有属性",
     "bad_geometry": "{place}的几何数据无法读取",
-    "missing": "缺少 {column}",
+    "no_value": "缺少 {column}",
     "not_number": "{column} 的值“{text}”不是数字",
     "not_between": "{column} 的值 {text} 不在 {least} 至 {most} 之间",
     "not_whole": "{column} 的值 {text} 不是整数",
