@@ -73,7 +73,7 @@ def regression(health: WaveHealth, limits: HealthLimits) -> Words | None:
     if before.values_per_report and after.values_per_report is not None:
         least = before.values_per_report * (1 - limits.max_missing_percent / 100)
         if after.values_per_report < least:
-            return _changed("values_missing", wave, before.values_per_report, after.values_per_report)
+            return _changed("missing", wave, before.values_per_report, after.values_per_report)
     return None
 
 

@@ -14,7 +14,7 @@ ROLLOUT_WORDS: dict[str, str] = {
     "heap": "nodes of wave {wave} have {after} KiB of memory free, {before} KiB before",
     "alarms": "nodes of wave {wave} raise {after} alarms an hour each, {before} before",
     "power": "lamps of wave {wave} draw {after} % of what they drew at the same level",
-    "values_missing": "reports of wave {wave} have {after} values, {before} before",
+    "missing": "reports of wave {wave} have {after} values, {before} before",
     "completed": "{confirmed} of {nodes} run it",
     "by_person": "by {person}",
     # Why a node stands where it stands.

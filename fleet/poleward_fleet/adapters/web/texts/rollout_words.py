@@ -14,7 +14,7 @@ _CHINESE = {
     "heap": "批次 {wave} 的节点空闲内存 {after} KiB，此前为 {before} KiB",
     "alarms": "批次 {wave} 的节点平均每小时 {after} 次告警，此前为 {before} 次",
     "power": "批次 {wave} 的灯具在相同亮度下功率为此前的 {after} %",
-    "values_missing": "批次 {wave} 的报告平均有 {after} 个数值，此前为 {before} 个",
+    "missing": "批次 {wave} 的报告平均有 {after} 个数值，此前为 {before} 个",
     "completed": "{nodes} 个中有 {confirmed} 个已运行该版本",
     "by_person": "操作人：{person}",
     "ran_already": "已运行该版本",
