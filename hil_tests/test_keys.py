@@ -2,27 +2,28 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hil_tests.instruments.launched_gateway import launched_gateway, publish, roll_out, wait_over
 from poleward_manifest.signatures import public_bytes
 from poleward_tools.client import ClientError
 from poleward_tools.client.rollout_views import RolloutPolicy
 from poleward_tools.demo.city import City
 from poleward_tools.demo.key_drill import Rehearsal, rehearsal
 from poleward_tools.demo.narration import Silence
+from poleward_tools.releases.gateway_build import gateway_sources
 
 pytestmark = [pytest.mark.system]
 
 NODES = 2
 FROZEN = "update.frozen"
-HOLD_BACK = (
-    "CREATE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN NEW.directed_at_ms = 1; RETURN NEW; END $$",
-    "CREATE TRIGGER hold_back BEFORE UPDATE ON desired_node "
-    "FOR EACH ROW EXECUTE FUNCTION hold_back()",
+OLD_DIRECTIVES = (
+    "CREATE OR REPLACE FUNCTION hold_back() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN NEW.directed_at_ms = 1; RETURN NEW; END $$"
 )
 
 
@@ -47,6 +48,15 @@ def change_database(city: City, *statements: str) -> None:
         await connection.close()
 
     asyncio.run(change())
+
+
+@contextmanager
+def holding_back(city: City, table: str) -> Iterator[None]:
+    """Have the fleet give directives that are over to what a table is about, inside the block."""
+    held = f"CREATE TRIGGER hold_back BEFORE UPDATE ON {table} FOR EACH ROW"
+    change_database(city, OLD_DIRECTIVES, f"{held} EXECUTE FUNCTION hold_back()")
+    yield
+    change_database(city, f"DROP TRIGGER hold_back ON {table}")
 
 
 def versions(city: City) -> set[str]:
@@ -79,11 +89,10 @@ def test_a_fleet_that_holds_updates_back_is_noticed_and_a_fresh_directive_heals_
 ) -> None:
     city = after_drill.city
     release = after_drill.publish(after_drill.signers())
-    change_database(city, *HOLD_BACK)
-    patient = RolloutPolicy(retry_s=1, max_attempts=10)
-    number = city.client.rollouts.create(release, policy=patient).number
-    city.wait_until(lambda: frozen(city) == NODES, what="alarms stand", timeout_s=240)
-    change_database(city, "DROP TRIGGER hold_back ON desired_node")
+    with holding_back(city, "desired_node"):
+        patient = RolloutPolicy(retry_s=1, max_attempts=10)
+        number = city.client.rollouts.create(release, policy=patient).number
+        city.wait_until(lambda: frozen(city) == NODES, what="alarms stand", timeout_s=240)
     ended = after_drill.wait_over(number)
     assert ended.counts == {"confirmed": NODES}, ended
     city.wait_until(lambda: frozen(city) == 0, what="no alarm stands", timeout_s=120)
@@ -100,3 +109,21 @@ def test_nodes_go_back_with_a_permission_and_not_without(after_drill: Rehearsal)
     ended = after_drill.wait_over(rollouts.create(permitted, name="back").number)
     assert ended.counts == {"confirmed": NODES}, ended
     assert versions(city) == {"1.2.0"}
+
+
+def test_a_gateway_follows_directives_for_its_own_releases_and_goes_back_with_a_permission(
+    after_drill: Rehearsal,
+) -> None:
+    city, signers, sources = after_drill.city, after_drill.signers(), gateway_sources()
+    with launched_gateway(city, "gw-own", trial_s=120) as gateway:
+        older, permitted = publish(city, sources, signers=signers, downgrade="rollout:return")
+        newer, release = publish(city, sources, signers=signers)
+        with holding_back(city, "gateway"):
+            number = roll_out([gateway], release, retry_s=1, max_attempts=10)
+            city.wait_until(lambda: frozen(city) == 1, what="its alarm stands", timeout_s=240)
+        assert wait_over(city, number).counts == {"confirmed": 1}
+        assert (gateway.version(), frozen(city)) == (newer, 0)
+        with pytest.raises(ClientError, match="no gateway"):
+            roll_out([gateway], permitted, name="forth-again")
+        back = wait_over(city, roll_out([gateway], permitted, name="return"))
+        assert (back.counts, gateway.version()) == ({"confirmed": 1}, older)

@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hil_tests.instruments.second_gateway import enroll
 from poleward_manifest import envelope as envelopes
@@ -77,12 +79,24 @@ class LaunchedGateway:
         return any(found.connected for found in gateways if found.name == self.name)
 
 
-def publish(city: City, sources: Mapping[str, bytes]) -> tuple[str, bytes]:
-    """Publish a release of these sources for gateways; return its version and digest."""
+def publish(
+    city: City,
+    sources: Mapping[str, bytes],
+    *,
+    signers: Sequence[Ed25519PrivateKey] = (),
+    downgrade: str = "",
+) -> tuple[str, bytes]:
+    """Publish a release of these sources for gateways; return its version and digest.
+
+    Args:
+        signers: Who sign it; the city's key without any.
+        downgrade: Who may go back to it.
+    """
     sequence = next(_sequences)
     built = build_gateway_release(f"7.0.{sequence}", sequence, sources=sources)
     city.client.upload_artifact(built.bundle)
-    signed = envelopes.sign(built.manifest, [city.signing_key])
+    manifest = replace(built.manifest, downgrade=downgrade)
+    signed = envelopes.sign(manifest, signers or [city.signing_key])
     return f"7.0.{sequence}", city.client.publish_release(signed, "")
 
 
@@ -91,6 +105,7 @@ def roll_out(
     digest: bytes,
     *,
     waves: tuple[RolloutWave, ...] = (RolloutWave(),),
+    name: str = "",
     **policy: Any,
 ) -> int:
     """Bring a release to gateways; the first one that fails stops it. Return the rollout."""
@@ -99,7 +114,7 @@ def roll_out(
     )
     target = RolloutTarget(pole_codes=tuple(gateway.name for gateway in gateways))
     made = gateways[0].city.client.rollouts.create(
-        digest, target, RolloutPolicy(waves=waves, max_failures=1, **stages, **policy)
+        digest, target, RolloutPolicy(waves=waves, max_failures=1, **stages, **policy), name=name
     )
     return made.number
 
