@@ -162,7 +162,7 @@ FROM gateway
 _WANTED = """
 CREATE VIEW rollout_wanted AS
 SELECT node_number, rollout_number FROM desired_node
-WHERE rollout_number IS NOT NULL AND NOT removed
+WHERE rollout_number IS NOT NULL AND release_digest IS NOT NULL AND NOT removed
 UNION ALL
 SELECT number, desired_rollout FROM gateway WHERE desired_rollout IS NOT NULL
 """
