@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class UpdateState(Enum):
-    """Where a node stands in an update (docs/ota.md)."""
+    """Where a node stands in an update (docs/rollouts.md)."""
 
     IDLE = "idle"
     OFFERED = "offered"

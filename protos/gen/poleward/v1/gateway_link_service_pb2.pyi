@@ -83,7 +83,7 @@ class _UpdateStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpdateSta
     """The directive does not hold now; a fresh one may."""
 
 class UpdateState(_UpdateState, metaclass=_UpdateStateEnumTypeWrapper):
-    """UpdateState is where a node stands in an update (docs/ota.md)."""
+    """UpdateState is where a node stands in an update (docs/rollouts.md)."""
 
 UPDATE_STATE_UNSPECIFIED: UpdateState.ValueType  # 0
 """Not set."""
