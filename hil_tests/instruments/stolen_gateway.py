@@ -6,12 +6,14 @@ has the path that it answers as its name, with dashes: `r-<digest>`, `a-d-<diges
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 from poleward_gateway import bootstrap
 from poleward_gateway.adapters.node_link.lwm2m_client import Lwm2mClient
 from poleward_gateway.domain.nodes import NodeNumber
+from poleward_gateway.domain.updates import UpdateReadout
 from poleward_gateway.services.artifacts import Artifacts
 from poleward_gateway.services.trust import TrustChain
 from poleward_tools.cli.main import main
@@ -45,6 +47,10 @@ class LootingClient(Lwm2mClient):
     async def offer_release(self, node: NodeNumber, envelope_digest: bytes) -> None:
         instead = looted(f"offer-{envelope_digest.hex()}")
         await super().offer_release(node, instead or envelope_digest)
+
+    async def read_update(self, node: NodeNumber) -> UpdateReadout:
+        # What it was told to fetch is not looked at, or the swap would be undone.
+        return replace(await super().read_update(node), package=None)
 
 
 if __name__ == "__main__":
