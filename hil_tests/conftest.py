@@ -210,7 +210,7 @@ class _Places:
 
     def next(self) -> tuple[Pole, Area]:
         self._used += 1
-        place = street.poles(200)[100 + self._used]
+        place = street.poles(400)[100 + self._used]
         area = Area(f"9901990{self._used:05d}", f"Test field {self._used}", street.DISTRICT.code)
         return replace(place, code=f"HIL-{self._used:06d}", area_code=area.code), area
 
