@@ -88,17 +88,19 @@ _FORGET = text(
     "AND node_number = ANY (CAST(:numbers AS integer[])) AND task = :task AND NOT removed"
 )
 # What a rollout offered and nobody tries yet is not asked for any more once the rollout is over:
-# its order to stop works at once, and its rows follow.
+# its order to stop works at once, and its rows follow. The node's row is looked up where it counts:
+# joined, a rollout's nodes were read whole for each gateway.
 _DESIRED = text(
     "SELECT d.*, n.mac, n.bootstrap_secret_sealed, n.bootstrap_salt, n.report_interval_s, "
     "'node:' || n.mac AS subject, n.release_sequence = o.sequence AS runs_it, "
-    "o.is_over AND rn.stage IN ('offered', 'downloading', 'downloaded') AS is_stopped, "
+    "o.is_over AND EXISTS (SELECT FROM rollout_node rn WHERE rn.node_number = d.node_number "
+    "AND rn.rollout_number = d.rollout_number "
+    "AND rn.stage IN ('offered', 'downloading', 'downloaded')) AS is_stopped, "
     "o.name AS rollout_name, o.policy_with_windows, "
     "coalesce(p.lamp_nominal_w, 0) AS lamp_nominal_w, coalesce(g.coap_uri, '') AS gateway_uri "
     "FROM desired_node d JOIN node n ON n.number = d.node_number "
     "LEFT JOIN pole p ON p.code = n.pole_code LEFT JOIN gateway g ON g.name = n.gateway_name "
-    "LEFT JOIN rollout_origin o ON o.number = d.rollout_number LEFT JOIN rollout_node rn "
-    "ON rn.node_number = d.node_number AND rn.rollout_number = d.rollout_number "
+    "LEFT JOIN rollout_origin o ON o.number = d.rollout_number "
     "WHERE d.gateway_name = :gateway_name AND d.revision > :after "
     "AND NOT (d.removed AND :complete) ORDER BY d.node_number"
 )
